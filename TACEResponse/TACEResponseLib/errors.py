@@ -1,0 +1,147 @@
+"""Problems with names: what is wrong, with what, what was expected, and what to do about it.
+
+The science raises these and nothing else on purpose; only the command line and the panels catch
+them. A `Problem` is also what the preflight lists and what a prediction carries as a warning, so a
+user reads the same sentence wherever the fault is met.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong, in parts, so that it can be printed, listed and tested.
+
+    `kind` is a stable word for programs (`geometry`, `mask`, `intensity`, ...). `message` is one
+    clause without a full stop. `expected`, `received` and `remedy` are phrases, empty when they
+    would say nothing. `severity` is `error` (no answer) or `warning` (an answer, to be read with
+    this sentence beside it).
+    """
+
+    kind: str
+    message: str
+    field: str = ""
+    expected: str = ""
+    received: str = ""
+    remedy: str = ""
+    patient_id: str = ""
+    file: str = ""
+    severity: Literal["error", "warning"] = "error"
+
+    def __str__(self) -> str:
+        about = ", ".join(
+            part for part in (f"patient {self.patient_id}" if self.patient_id else "", self.file) if part
+        )
+        sentence = f"{about}: {self.message}" if about else self.message
+        sentence = sentence[0].upper() + sentence[1:] + "."
+        found = "; ".join(
+            f"{word} {text}"
+            for word, text in (("expected", self.expected), ("received", self.received))
+            if text
+        )
+        if found:
+            sentence += f" {found[0].upper()}{found[1:]}."
+        if self.remedy:
+            sentence += f" {self.remedy[0].upper()}{self.remedy[1:]}."
+        return sentence
+
+
+class TACEResponseError(Exception):
+    """Base of every error that a user can meet; `str(error)` is the sentence to show.
+
+    Raise a subclass with the clause first and the parts as keywords:
+    `raise MaskError("the mask is empty", field="mask", received="no voxel above 0")`.
+    """
+
+    kind = "error"
+
+    def __init__(self, message: str, **parts: str):
+        self.problem = Problem(kind=parts.pop("kind", self.kind), message=message, **parts)
+        super().__init__(str(self.problem))
+
+    @classmethod
+    def from_problem(cls, problem: Problem) -> "TACEResponseError":
+        """The error that says exactly `problem`."""
+        error = cls.__new__(cls)
+        error.problem = problem
+        Exception.__init__(error, str(problem))
+        return error
+
+    def __reduce__(self):
+        # Errors cross process borders (parallel extraction): rebuild from the problem.
+        return (type(self).from_problem, (self.problem,))
+
+    def about(self, **parts: str) -> "TACEResponseError":
+        """The same error with parts filled in that were empty, for example `patient_id`."""
+        missing = {name: text for name, text in parts.items() if not getattr(self.problem, name)}
+        return type(self).from_problem(replace(self.problem, **missing))
+
+
+class InputError(TACEResponseError):
+    """A file, folder or value that cannot be used as it is."""
+
+    kind = "input"
+
+
+class GeometryError(InputError):
+    """Image and mask do not lie on one grid, or a grid is not a grid."""
+
+    kind = "geometry"
+
+
+class MaskError(InputError):
+    """A mask, label or segment that names no usable tumour."""
+
+    kind = "mask"
+
+
+class IntensityError(InputError):
+    """Intensities that cannot be Hounsfield units."""
+
+    kind = "intensity"
+
+
+class TableError(InputError):
+    """A cohort, label or feature table with a fault in a named row and column."""
+
+    kind = "table"
+
+
+class SettingsError(TACEResponseError):
+    """A setting that is unknown or outside its limits."""
+
+    kind = "settings"
+
+
+class FeatureError(TACEResponseError):
+    """A radiomics feature that cannot be computed on this case, with image type and reason."""
+
+    kind = "feature"
+
+
+class TrainingError(TACEResponseError):
+    """A cohort from which a model cannot be trained or evaluated."""
+
+    kind = "training"
+
+
+class BundleError(TACEResponseError):
+    """A model bundle that is damaged, foreign, or does not reproduce its own self-test."""
+
+    kind = "bundle"
+
+
+class DependencyError(TACEResponseError):
+    """A package or program that is not here; the remedy says how to get it."""
+
+    kind = "dependency"
+
+
+class Cancelled(TACEResponseError):
+    """The user stopped the work; nothing half-written is left behind."""
+
+    kind = "cancelled"
+
+    def __init__(self, message: str = "cancelled", **parts: str):
+        super().__init__(message, **parts)

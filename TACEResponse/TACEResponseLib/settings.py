@@ -1,0 +1,247 @@
+"""Every choice of the pipeline as frozen dataclasses that know their limits and their JSON.
+
+A settings object that exists is valid: limits are checked on construction and a violation is a
+`SettingsError` naming the setting, what was expected and what was received. The defaults are the
+paper's (Peng et al., Front Oncol 2021;11:730282) where it states a value; elsewhere the comment
+says where the number comes from. Presets are data: `PRESETS`.
+"""
+
+import dataclasses
+import types
+import typing
+from dataclasses import dataclass, field
+
+from .errors import SettingsError
+
+#: What a channel of the patch can show: CT inside the tumour only, CT as it is, the mask as 0/1.
+Channel = typing.Literal["tumour", "surroundings", "mask"]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Base: type-checked construction, `to_json` and `from_json` without loss."""
+
+    def __post_init__(self):
+        hints = typing.get_type_hints(type(self))
+        for item in dataclasses.fields(self):
+            value = _conform(getattr(self, item.name), hints[item.name], f"{type(self).__name__}.{item.name}")
+            object.__setattr__(self, item.name, value)
+        self.check()
+
+    def check(self) -> None:
+        """Raise SettingsError when a value is outside its limits; subclasses say which."""
+
+    def require(self, condition: bool, name: str, expected: str) -> None:
+        """Raise SettingsError for setting `name` unless `condition` holds."""
+        if not condition:
+            raise SettingsError(
+                f"setting {type(self).__name__}.{name} is outside its limits",
+                field=name,
+                expected=expected,
+                received=repr(getattr(self, name)),
+            )
+
+    def to_json(self) -> dict:
+        """A dictionary of JSON types that `from_json` turns back into an equal object."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, content: dict) -> "Settings":
+        """Settings from a dictionary; an unknown key is an error, a missing one the default."""
+        if not isinstance(content, dict):
+            raise SettingsError(f"{cls.__name__} is not an object", received=type(content).__name__)
+        known = {item.name for item in dataclasses.fields(cls)}
+        unknown = sorted(set(content) - known)
+        if unknown:
+            raise SettingsError(
+                f"{cls.__name__} has no setting {', '.join(unknown)}",
+                field=unknown[0],
+                expected=", ".join(sorted(known)),
+                received=", ".join(unknown),
+            )
+        return cls(**content)
+
+
+def _conform(value, hint, name: str):
+    """`value` as `hint` says (lists from JSON become tuples, objects become settings), or an error."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (types.UnionType, typing.Union):
+        if value is None and type(None) in arguments:
+            return None
+        return _conform(value, next(a for a in arguments if a is not type(None)), name)
+    if origin is tuple and isinstance(value, list | tuple):
+        if arguments[-1] is not Ellipsis and len(value) != len(arguments):
+            raise SettingsError(
+                f"setting {name} has the wrong length", expected=str(len(arguments)), received=str(len(value))
+            )
+        inner = arguments * len(value) if arguments[-1] is not Ellipsis else (arguments[0],) * len(value)
+        return tuple(_conform(v, a, name) for v, a in zip(value, inner, strict=False))
+    if origin is typing.Literal:
+        if value in arguments:
+            return value
+        expected = ", ".join(map(str, arguments))
+        raise SettingsError(f"setting {name} is unknown", expected=expected, received=repr(value))
+    if isinstance(hint, type):
+        if issubclass(hint, Settings) and isinstance(value, dict):
+            return hint.from_json(value)
+        if hint is float and isinstance(value, int) and not isinstance(value, bool):
+            return float(value)
+        if isinstance(value, hint) and not (hint in (int, float) and isinstance(value, bool)):
+            return value
+    expected = getattr(hint, "__name__", str(hint))
+    raise SettingsError(f"setting {name} has the wrong type", expected=expected, received=repr(value))
+
+
+@dataclass(frozen=True)
+class RadiomicsSettings(Settings):
+    """Image types, grid and grey levels of the feature extraction; defaults give 1167 columns."""
+
+    #: Target voxel size (x, y, z) in mm; None keeps the image's; 0 in one place keeps that axis.
+    resampled_spacing_mm: tuple[float, float, float] | None = (1.0, 1.0, 1.0)
+    #: Width of a grey-level bin, in HU for the original image.
+    bin_width: float = 25.0
+    #: PyWavelets name and number of decomposition levels; coif1 is pyradiomics' default.
+    wavelet: str = "coif1"
+    wavelet_levels: int = 1
+    #: Sigmas of the Laplacian of Gaussian in mm; the paper does not give them (our inference).
+    log_sigmas_mm: tuple[float, ...] = (1.0, 2.0, 3.0)
+    #: Image types in the order of their columns.
+    image_types: tuple[str, ...] = ("Original", "LoG", "Wavelet")
+
+    def check(self):
+        spacing = self.resampled_spacing_mm or (1.0,)
+        self.require(all(0 <= s <= 20 for s in spacing), "resampled_spacing_mm", "0 to 20 mm an axis")
+        self.require(0.001 <= self.bin_width <= 10_000, "bin_width", "0.001 to 10000")
+        self.require(1 <= self.wavelet_levels <= 4, "wavelet_levels", "1 to 4")
+        self.require(all(0.1 <= s <= 20 for s in self.log_sigmas_mm), "log_sigmas_mm", "0.1 to 20 mm each")
+        self.require(len(self.image_types) > 0, "image_types", "at least one image type")
+
+
+@dataclass(frozen=True)
+class PatchSettings(Settings):
+    """The square picture of the largest tumour layer that the network sees."""
+
+    #: Tissue shown around the tumour's box on every side, in mm.
+    margin_mm: float = 10.0
+    #: Side of the picture in pixels; the paper's 224.
+    size_px: int = 224
+    #: HU mapped to 0 and 1; the paper says [0, 1] and no window, this one is the usual liver window.
+    window_hu: tuple[float, float] = (-110.0, 190.0)
+    #: Content of the three channels; the paper names three channels and no content.
+    channels: tuple[Channel, Channel, Channel] = ("tumour", "surroundings", "mask")
+
+    def check(self):
+        self.require(0 <= self.margin_mm <= 100, "margin_mm", "0 to 100 mm")
+        self.require(16 <= self.size_px <= 1024, "size_px", "16 to 1024 pixels")
+        self.require(self.window_hu[0] < self.window_hu[1], "window_hu", "lower below upper")
+
+
+@dataclass(frozen=True)
+class NetworkSettings(Settings):
+    """The CNN and its training; `facts` of the paper where stated, see `network`."""
+
+    epochs: int = 30
+    batch_size: int = 16
+    learning_rate: float = 0.001
+    l2: float = 1e-6
+    #: Keras' 0.99 needs thousands of steps before inference mode agrees with training mode.
+    batch_norm_momentum: float = 0.9
+    #: Epochs without a better inner-validation loss before training stops; 0 never stops early.
+    patience: int = 8
+    #: Share of the training patients held out inside the fit for early stopping.
+    inner_validation: float = 0.2
+
+    def check(self):
+        self.require(1 <= self.epochs <= 10_000, "epochs", "1 to 10000")
+        self.require(1 <= self.batch_size <= 4096, "batch_size", "1 to 4096")
+        self.require(0 < self.learning_rate <= 1, "learning_rate", "above 0, at most 1")
+        self.require(0 <= self.l2 <= 1, "l2", "0 to 1")
+        self.require(0 < self.batch_norm_momentum < 1, "batch_norm_momentum", "between 0 and 1")
+        self.require(0 <= self.patience <= 10_000, "patience", "0 to 10000")
+        self.require(0 <= self.inner_validation <= 0.5, "inner_validation", "0 to 0.5")
+
+
+@dataclass(frozen=True)
+class ReliabilitySettings(Settings):
+    """Which features two readers agree on; the paper keeps ICC above 0.75."""
+
+    form: typing.Literal["ICC(1,1)", "ICC(2,1)", "ICC(3,1)"] = "ICC(2,1)"
+    threshold: float = 0.75
+    #: What must exceed the threshold: the point estimate (the paper) or its lower confidence bound.
+    compare: typing.Literal["estimate", "ci_low"] = "estimate"
+
+    def check(self):
+        self.require(-1 <= self.threshold <= 1, "threshold", "-1 to 1")
+
+
+@dataclass(frozen=True)
+class SelectionSettings(Settings):
+    """Recursive feature elimination as caret's `rfe` with random-forest functions does it."""
+
+    #: Subset sizes tried; the number of all features is always added.
+    sizes: tuple[int, ...] = (1, 2, 4, 6, 8, 10, 12, 14, 16, 20, 30, 50, 100)
+    folds: int = 5
+    trees: int = 500
+    #: How the size is chosen: `number` features, the best accuracy, or the smallest in tolerance.
+    rule: typing.Literal["number", "best", "tolerance"] = "number"
+    number: int = 14
+    tolerance_percent: float = 1.5
+    #: Drop features correlated above this with an earlier one before elimination; 1 drops none.
+    max_correlation: float = 1.0
+
+    def check(self):
+        self.require(all(s >= 1 for s in self.sizes), "sizes", "positive numbers")
+        self.require(2 <= self.folds <= 50, "folds", "2 to 50")
+        self.require(1 <= self.trees <= 100_000, "trees", "1 to 100000")
+        self.require(1 <= self.number <= 10_000, "number", "1 to 10000")
+        self.require(0 <= self.tolerance_percent <= 100, "tolerance_percent", "0 to 100")
+        self.require(0 < self.max_correlation <= 1, "max_correlation", "above 0, at most 1")
+
+
+@dataclass(frozen=True)
+class FusionSettings(Settings):
+    """How the models' scores become one probability."""
+
+    method: typing.Literal["stacking", "mean"] = "stacking"
+    #: The fusion that is shown first; the paper's best is random forest with the CNN.
+    headline: str = "cnn+random_forest"
+
+
+@dataclass(frozen=True)
+class TrainingSettings(Settings):
+    """Everything `train` needs beside the data; stored whole in the bundle."""
+
+    preset: str = "peng2021"
+    radiomics: RadiomicsSettings = field(default_factory=RadiomicsSettings)
+    reliability: ReliabilitySettings = field(default_factory=ReliabilitySettings)
+    selection: SelectionSettings = field(default_factory=SelectionSettings)
+    #: `paper`: R's defaults; `tuned`: tuned inside the fold, classes balanced.
+    classifiers: typing.Literal["paper", "tuned"] = "paper"
+    patch: PatchSettings = field(default_factory=PatchSettings)
+    network: NetworkSettings | None = field(default_factory=NetworkSettings)
+    fusion: FusionSettings = field(default_factory=FusionSettings)
+    folds: int = 5
+    repeats: int = 1
+    seed: int = 1
+
+    def check(self):
+        self.require(2 <= self.folds <= 50, "folds", "2 to 50")
+        self.require(1 <= self.repeats <= 100, "repeats", "1 to 100")
+        self.require(0 <= self.seed < 2**31, "seed", "0 to 2147483647")
+
+
+#: Named recipes: only what differs from the defaults above.
+PRESETS: dict[str, dict] = {
+    "peng2021": {},
+    "recommended": {
+        "classifiers": "tuned",
+        "selection": {"rule": "tolerance", "max_correlation": 0.9},
+    },
+}
+
+
+def preset(name: str, **changes) -> TrainingSettings:
+    """The recipe `name` with `changes` (keyword a field of TrainingSettings) on top."""
+    if name not in PRESETS:
+        raise SettingsError(f"no preset is named {name}", expected=", ".join(PRESETS), received=name)
+    return TrainingSettings.from_json({"preset": name, **PRESETS[name], **changes})
