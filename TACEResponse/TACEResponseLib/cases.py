@@ -91,6 +91,34 @@ def make_case(
     )
 
 
+def choose_segments(names: list[str], wanted: str | None) -> list[str]:
+    """The segments called `wanted`: the only one for None, all of them for `"all"`."""
+    if wanted == "all":
+        return names
+    listed = ", ".join(f'"{name}"' for name in names) or "none"
+    if wanted is None and len(names) == 1:
+        return names
+    if wanted is None:
+        raise MaskError(
+            "the segmentation holds several segments",
+            field="mask",
+            expected="one segment, or a choice",
+            received=listed,
+            remedy="name the tumour's segment, or all",
+        )
+    exact = [name for name in names if name == wanted]
+    chosen = exact or [name for name in names if name.casefold() == wanted.casefold()]
+    if len(chosen) != 1:
+        raise MaskError(
+            f'{"no" if not chosen else "more than one"} segment is named "{wanted}"',
+            field="mask",
+            expected=f'one segment "{wanted}"',
+            received=listed,
+            remedy="choose one of those names, or all",
+        )
+    return chosen
+
+
 def _check_volume(volume: sitk.Image, field_name: str, noun: str) -> None:
     """Raise GeometryError unless `volume` is one 3D scalar volume of finite extent."""
     size = " x ".join(map(str, volume.GetSize()))
@@ -245,8 +273,8 @@ def _shares_lattice(mask: sitk.Image, image: sitk.Image) -> bool:
 
 def _check_shape(mask: sitk.Image) -> list[Problem]:
     """Warnings about masks that are legal and unusual: one slice, one voxel, the whole volume."""
-    k, j, i = np.nonzero(sitk.GetArrayViewFromImage(mask))
-    voxels, slices = len(k), len(np.unique(k))
+    inside = sitk.GetArrayViewFromImage(mask) > 0
+    voxels, slices = int(inside.sum()), int(inside.any(axis=(1, 2)).sum())
     notes = []
     if voxels == mask.GetNumberOfPixels():
         notes.append(("the mask covers the whole volume", "check that it is the tumour"))

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import SimpleITK as sitk
 from scipy import ndimage
-from scipy.spatial import ConvexHull, QhullError
+from scipy.spatial import ConvexHull
 from scipy.spatial.distance import pdist
 
 from .cases import Case
@@ -89,10 +89,7 @@ def _slice_diameter_mm(layer: np.ndarray, spacing_x_mm: float, spacing_y_mm: flo
     steps = ((0.5, 0), (-0.5, 0), (0, 0.5), (0, -0.5))
     edges = np.concatenate([np.column_stack([i + x, j + y]) for x, y in steps])
     points_mm = edges * (spacing_x_mm, spacing_y_mm)
-    try:
-        points_mm = points_mm[ConvexHull(points_mm).vertices]
-    except QhullError:  # cannot happen with four edges a pixel; a slow answer beats none
-        pass
+    points_mm = points_mm[ConvexHull(points_mm).vertices]  # four edges a pixel: never degenerate
     return float(pdist(points_mm).max())
 
 
