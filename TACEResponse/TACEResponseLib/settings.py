@@ -188,6 +188,8 @@ class SelectionSettings(Settings):
     tolerance_percent: float = 1.5
     #: Drop features correlated above this with an earlier one before elimination; 1 drops none.
     max_correlation: float = 1.0
+    #: Resamples of the patients over which the final list's selection frequency is counted.
+    bootstraps: int = 50
 
     def check(self):
         self.require(all(s >= 1 for s in self.sizes), "sizes", "positive numbers")
@@ -196,6 +198,7 @@ class SelectionSettings(Settings):
         self.require(1 <= self.number <= 10_000, "number", "1 to 10000")
         self.require(0 <= self.tolerance_percent <= 100, "tolerance_percent", "0 to 100")
         self.require(0 < self.max_correlation <= 1, "max_correlation", "above 0, at most 1")
+        self.require(0 <= self.bootstraps <= 10_000, "bootstraps", "0 to 10000")
 
 
 @dataclass(frozen=True)
