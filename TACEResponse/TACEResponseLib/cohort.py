@@ -82,7 +82,9 @@ def read_cohort(path: Path) -> Cohort:
     """
     path = Path(path)
     if not path.exists():
-        raise InputError("there is no such cohort", field="cohort", received=str(path), remedy="check the path")
+        raise InputError(
+            "there is no such cohort", field="cohort", received=str(path), remedy="check the path"
+        )
     if path.is_dir():
         tables = [path / name for name in ("cohort.csv", "cohort.xlsx") if (path / name).exists()]
         if not tables:

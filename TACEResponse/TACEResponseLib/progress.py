@@ -17,6 +17,11 @@ def silent(stage: str, done: int, total: int) -> None:
     """Say nothing."""
 
 
+def within(where: str, progress: Progress) -> Progress:
+    """`progress` for a part of the work: its stages are named `where: stage`."""
+    return lambda stage, done, total: progress(f"{where}: {stage}", done, total)
+
+
 class JsonProgress:
     """One JSON object a line on a stream: what the panels read from the child process.
 

@@ -1,0 +1,192 @@
+"""The files inside a bundle: model -> JSON, skops, keras, npz, and back, with the self-test.
+
+`bundle` decides when these are called and guards them with checksums.
+"""
+
+import contextlib
+import csv
+import json
+import platform
+import zipfile
+from importlib import metadata
+from pathlib import Path
+
+import numpy as np
+import skops.io
+
+from . import __version__
+from .bundle import BundleManifest, damaged
+from .classifiers import TRUSTED_TYPES
+from .errors import BundleError
+from .fusion import Fusion
+from .measurements import ModelInputs
+from .members import Members
+from .network_inference import NumpyNetwork
+from .out_of_fold import TrainingRecord
+from .reliability import ReliabilityTable
+from .response_model import ResponseModel
+from .settings import TrainingSettings
+
+#: Replayed probabilities may differ by this much; more means another arithmetic.
+SELFTEST_TOLERANCE = 1e-5
+
+
+def software_versions() -> dict[str, str]:
+    """Versions of Python, of this software and of the packages that numbers depend on."""
+    versions = {"tace-response": __version__, "python": platform.python_version()}
+    for name in ("numpy", "scipy", "SimpleITK", "PyWavelets", "numba", "scikit-learn", "skops", "h5py"):
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            versions[name] = metadata.version(name)
+    return versions
+
+
+def write_json(path: Path, content: object) -> None:
+    """Readable JSON that never holds NaN, with the same bytes on every system."""
+    text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
+    path.write_text(text + "\n", encoding="utf-8", newline="\n")
+
+
+def write_model(
+    folder: Path, model: ResponseModel, record: TrainingRecord, reliability: ReliabilityTable | None
+) -> None:
+    """Every file of the bundle but the card and the manifest, into an empty folder."""
+    members = model.members
+    write_json(folder / "settings.json", model.settings.to_json())
+    write_json(
+        folder / "features.json",
+        {
+            "engine": model.engine,
+            "selected": list(members.selected),
+            "reliability": [] if reliability is None else reliability.to_json(),
+            "training_range": {name: list(limits) for name, limits in model.training_range.items()},
+        },
+    )
+    write_json(
+        folder / "fusion.json",
+        {
+            "headline": model.headline,
+            "size": None if members.size is None else members.size.to_json(),
+            "fusions": {name: fusion.to_json() for name, fusion in model.fusions.items()},
+            "thresholds": dict(model.thresholds),
+        },
+    )
+    (folder / "classifiers").mkdir()
+    for name, fitted in members.classifiers.items():
+        path = folder / "classifiers" / f"{name}.skops"
+        skops.io.dump(fitted, path, compression=zipfile.ZIP_DEFLATED, compresslevel=9)
+    if members.network is not None:
+        (folder / "network.keras").write_bytes(members.network.keras_file)
+    _write_scores(folder / "scores.csv", record)
+    inputs = _selftest_inputs(model)
+    expected = model.probabilities(inputs)
+    arrays = {"features": inputs.features, "diameters_mm": inputs.diameters_mm}
+    if inputs.pixels is not None:
+        arrays["pixels"] = (inputs.pixels * 255).round().astype(np.uint8)
+    np.savez_compressed(
+        folder / "selftest.npz",
+        names=np.array(list(expected)),
+        probabilities=np.array(list(expected.values())),
+        **{name: values for name, values in arrays.items() if values is not None},
+    )
+
+
+def _write_scores(path: Path, record: TrainingRecord) -> None:
+    """Out-of-fold probabilities, one row a training patient."""
+    out_of_fold = record.out_of_fold
+    with path.open("w", encoding="utf-8", newline="") as stream:
+        table = csv.writer(stream, lineterminator="\n")
+        table.writerow(["patient_id", "label", *out_of_fold.probabilities])
+        columns = zip(*out_of_fold.probabilities.values(), strict=True)
+        for patient_id, label, row in zip(out_of_fold.patient_ids, out_of_fold.labels, columns, strict=True):
+            table.writerow([patient_id, int(label), *(f"{value:.6f}" for value in row)])
+
+
+def _selftest_inputs(model: ResponseModel):
+    """Three made-up patients inside the training range: smooth patterns, no patient's pixels."""
+    shares = np.array([0.2, 0.5, 0.8])[:, None]
+    selected = model.members.selected
+    low, high = (np.array([model.training_range[name][side] for name in selected]) for side in (0, 1))
+    diameters_mm, pixels = None, None
+    if "diameter_mm" in model.training_range:
+        diameters_mm = np.interp(shares[:, 0], [0, 1], model.training_range["diameter_mm"])
+    if model.members.network is not None:
+        side = model.settings.patch.size_px
+        y, x = np.mgrid[0:side, 0:side] / side
+        waves = [[np.sin(6 * (c + 1) * x + n) * np.cos(5 * y - c) for c in range(3)] for n in range(3)]
+        pixels = np.round((np.array(waves).transpose(0, 2, 3, 1) + 1) / 2 * 255).astype(np.float32) / 255
+    features = low + shares * (high - low) if selected else np.empty((3, 0))
+    return ModelInputs(("low", "middle", "high"), selected, features, pixels, diameters_mm)
+
+
+def read_model(folder: Path, manifest: BundleManifest) -> ResponseModel:
+    """The model from files that were verified; BundleError when it does not reproduce itself."""
+    features = json.loads((folder / "features.json").read_text(encoding="utf-8"))
+    fusion = json.loads((folder / "fusion.json").read_text(encoding="utf-8"))
+    network = folder / "network.keras"
+    with (folder / "scores.csv").open(encoding="utf-8", newline="") as stream:
+        training_ids = tuple(row["patient_id"] for row in csv.DictReader(stream))
+    model = ResponseModel(
+        settings=TrainingSettings.from_json(
+            json.loads((folder / "settings.json").read_text(encoding="utf-8"))
+        ),
+        members=Members(
+            selected=tuple(features["selected"]),
+            classifiers={p.stem: _load_skops(p) for p in sorted(folder.glob("classifiers/*.skops"))},
+            size=None if fusion["size"] is None else Fusion.from_json(fusion["size"]),
+            network=NumpyNetwork.from_bytes(network.read_bytes()) if network.exists() else None,
+        ),
+        fusions={name: Fusion.from_json(content) for name, content in fusion["fusions"].items()},
+        thresholds={name: float(value) for name, value in fusion["thresholds"].items()},
+        headline=fusion["headline"],
+        training_range={name: tuple(limits) for name, limits in features["training_range"].items()},
+        training_ids=training_ids,
+        engine=features["engine"],
+        demonstration=manifest.demonstration,
+        identity=manifest.id,
+    )
+    _replay_selftest(folder, manifest, model)
+    return model
+
+
+def _load_skops(path: Path):
+    """One classifier; a type outside our fixed list is refused before anything is built."""
+    foreign = sorted(set(skops.io.get_untrusted_types(file=path)) - set(TRUSTED_TYPES))
+    if foreign:
+        raise BundleError(
+            "the bundle holds a type that is not ours",
+            file=path.name,
+            expected="scikit-learn models of this software",
+            received=", ".join(foreign[:3]),
+            remedy="do not use this bundle",
+        )
+    return skops.io.load(path, trusted=list(TRUSTED_TYPES))
+
+
+def _replay_selftest(folder: Path, manifest: BundleManifest, model: ResponseModel) -> None:
+    with np.load(folder / "selftest.npz", allow_pickle=False) as stored:
+        content = {name: stored[name] for name in stored.files}
+    pixels = content.get("pixels")
+    inputs = ModelInputs(
+        patient_ids=tuple(map(str, range(len(content["features"])))),
+        feature_names=model.members.selected,
+        features=content["features"],
+        pixels=None if pixels is None else pixels.astype(np.float32) / 255,
+        diameters_mm=content.get("diameters_mm"),
+    )
+    found = model.probabilities(inputs)
+    expected = dict(zip(content["names"].tolist(), content["probabilities"], strict=True))
+    if set(found) != set(expected):
+        raise damaged(folder / "selftest.npz", ", ".join(sorted(found)), ", ".join(sorted(expected)))
+    worst = max(float(np.abs(found[name] - expected[name]).max()) for name in expected)
+    if not worst <= SELFTEST_TOLERANCE:
+        here, there = (
+            ", ".join(f"{k} {v}" for k, v in versions.items())
+            for versions in (software_versions(), manifest.versions)
+        )
+        raise BundleError(
+            f"the bundle does not reproduce its self-test (off by {worst:.2g})",
+            file="selftest.npz",
+            expected=f"the probabilities computed with {there}",
+            received=f"others with {here}",
+            remedy="install the versions that the bundle was made with, or train it again",
+        )

@@ -1,0 +1,115 @@
+"""Case -> everything the models look at: radiomics features, the patch, the lesions.
+
+One pass, the same for training and for prediction, so that both see the same numbers.
+`ModelInputs` is the form in which many patients reach the models.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from .cases import Case
+from .clinical import Lesions, measure_lesions
+from .errors import FeatureError, Problem
+from .patches import Patch, largest_layer_patch
+from .radiomics import extract_row
+from .settings import PatchSettings, RadiomicsSettings
+
+
+@dataclass(frozen=True)
+class Measurements:
+    """One patient measured.
+
+    row: the columns of `radiomics.extract_row`; empty when `feature_problem` says why the features
+    cannot be computed on this case (for example LoG on three slices). patch: None when not asked.
+    """
+
+    patient_id: str
+    row: dict[str, float | str]
+    lesions: Lesions
+    patch: Patch | None = None
+    feature_problem: Problem | None = None
+
+
+def measure(
+    case: Case,
+    radiomics: RadiomicsSettings,
+    patch: PatchSettings | None,
+    *,
+    engine: str = "fast",
+    threads: int = 1,
+    only: Collection[str] | None = None,
+    features_required: bool = True,
+) -> Measurements:
+    """Measure a case. `only`: just these feature columns (prediction needs a few of 1130).
+
+    Raises FeatureError when a feature cannot be computed and `features_required`; otherwise the
+    error becomes `feature_problem` and the rest is measured all the same.
+    """
+    row, problem = {}, None
+    try:
+        row = extract_row(case, radiomics, engine=engine, threads=threads, only=only)
+    except FeatureError as error:
+        if features_required:
+            raise
+        problem = error.problem
+    return Measurements(
+        patient_id=case.patient_id,
+        row=row,
+        lesions=measure_lesions(case),
+        patch=largest_layer_patch(case, patch) if patch is not None else None,
+        feature_problem=problem,
+    )
+
+
+@dataclass(frozen=True)
+class ModelInputs:
+    """What the models look at, n patients.
+
+    features: (n, p) float64, columns named by `feature_names`. pixels: (n, size, size, 3) float32 in
+    [0, 1], None without images. diameters_mm: (n,) largest axial diameter, None when unknown.
+    """
+
+    patient_ids: tuple[str, ...]
+    feature_names: tuple[str, ...]
+    features: np.ndarray = field(repr=False)
+    pixels: np.ndarray | None = field(default=None, repr=False)
+    diameters_mm: np.ndarray | None = field(default=None, repr=False)
+
+    def __len__(self) -> int:
+        return len(self.patient_ids)
+
+    def rows(self, index: np.ndarray) -> "ModelInputs":
+        """The patients at the positions `index`."""
+        return ModelInputs(
+            tuple(self.patient_ids[i] for i in index),
+            self.feature_names,
+            self.features[index],
+            None if self.pixels is None else self.pixels[index],
+            None if self.diameters_mm is None else self.diameters_mm[index],
+        )
+
+    def columns(self, names: Sequence[str]) -> np.ndarray:
+        """The features called `names` as (n, len(names)), in that order."""
+        position = {name: column for column, name in enumerate(self.feature_names)}
+        missing = [name for name in names if name not in position]
+        if missing:
+            raise FeatureError(
+                f"{len(missing)} features that the model needs were not extracted",
+                expected=", ".join(missing[:3]),
+                remedy="extract them with the settings of the bundle",
+            )
+        return self.features[:, [position[name] for name in names]]
+
+
+def stack(measurements: Sequence[Measurements], feature_names: Sequence[str]) -> ModelInputs:
+    """The measurements of several patients as one ModelInputs, features in the given order."""
+    patches = [m.patch for m in measurements]
+    return ModelInputs(
+        patient_ids=tuple(m.patient_id for m in measurements),
+        feature_names=tuple(feature_names),
+        features=np.array([[m.row[name] for name in feature_names] for m in measurements], dtype=float),
+        pixels=None if None in patches else np.stack([p.pixels for p in patches]),
+        diameters_mm=np.array([m.lesions.largest_diameter_mm for m in measurements]),
+    )

@@ -1,0 +1,74 @@
+"""Members: every single model that one fit on some patients yields.
+
+Whoever calls `fit_members` decides which patients those are; nothing outside them is looked at.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from .classifiers import CLASSIFIERS, fit_classifier, score
+from .fusion import Fusion, fit_fusion
+from .measurements import ModelInputs
+from .network_inference import NumpyNetwork
+from .progress import Progress
+from .selection import Selection, eliminate
+from .settings import TrainingSettings
+
+
+@dataclass(frozen=True)
+class Members:
+    """The models that one fit on some patients yields; a missing one is None or absent.
+
+    selected: names of the features that the classical models use, in their order.
+    """
+
+    selected: tuple[str, ...]
+    classifiers: Mapping[str, object]
+    size: Fusion | None
+    network: NumpyNetwork | None
+
+    def scores(self, inputs: ModelInputs) -> dict[str, np.ndarray]:
+        """Model name -> (n,) scores, higher means responder; only models whose inputs are there."""
+        scores = {}
+        if self.size is not None and inputs.diameters_mm is not None:
+            scores["size"] = self.size.probability(inputs.diameters_mm[:, None])
+        if self.classifiers and inputs.features.size:
+            chosen = inputs.columns(self.selected)
+            scores |= {name: score(fitted, chosen) for name, fitted in self.classifiers.items()}
+        if self.network is not None and inputs.pixels is not None:
+            scores["cnn"] = self.network.probability(inputs.pixels)
+        return scores
+
+
+def fit_members(
+    inputs: ModelInputs,
+    labels: np.ndarray,
+    names: tuple[str, ...],
+    settings: TrainingSettings,
+    seed: int,
+    jobs: int,
+    progress: Progress,
+) -> tuple[Members, Selection | None, Mapping[str, tuple[float, ...]]]:
+    """Fit every model on these patients, and how it went; nothing outside them is looked at."""
+    selection, classifiers, size, network, learning_curve = None, {}, None, None, {}
+    if names:
+        features = inputs.columns(names)
+        selection = eliminate(
+            features, names, labels, settings.selection, seed=seed, jobs=jobs, progress=progress
+        )
+        chosen = inputs.columns(selection.chosen)
+        classifiers = {
+            name: fit_classifier(name, chosen, labels, variant=settings.classifiers, seed=seed)
+            for name in CLASSIFIERS
+        }
+    if inputs.diameters_mm is not None:
+        size = fit_fusion(inputs.diameters_mm[:, None], labels, "stacking", names=("diameter_mm",))
+    if settings.network is not None and inputs.pixels is not None:
+        from .network import train_network
+
+        trained = train_network(inputs.pixels, labels, settings.network, seed=seed, progress=progress)
+        network, learning_curve = NumpyNetwork.from_bytes(trained.keras_file), trained.history
+    members = Members(selection.chosen if selection else (), classifiers, size, network)
+    return members, selection, learning_curve

@@ -1,0 +1,139 @@
+"""The honest protocol: every training patient is scored by models that never saw that patient.
+
+Everything that sees a label - selection, the five models, the network - is fitted inside the fold.
+Fusion and calibration of a patient are fitted on the scores of the other folds.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from sklearn.model_selection import StratifiedKFold
+
+from .errors import TrainingError
+from .fusion import FUSIONS, Fusion, fit_fusion
+from .measurements import ModelInputs
+from .members import fit_members
+from .progress import Progress, within
+from .selection import Selection
+from .settings import TrainingSettings
+
+#: With fewer patients of a class than this no figure of a fold means anything.
+FEWEST_PER_CLASS = 10
+
+
+@dataclass(frozen=True)
+class OutOfFoldScores:
+    """What each model said of patients it had not seen.
+
+    labels: (n,) 0/1. folds: (repeats, n) fold in which a patient was held out. scores: model name ->
+    (repeats, n). probabilities: estimate name (a model or a fusion) -> (n,), calibrated on the other
+    folds and averaged over repeats.
+    """
+
+    patient_ids: tuple[str, ...]
+    labels: np.ndarray
+    folds: np.ndarray
+    scores: Mapping[str, np.ndarray]
+    probabilities: Mapping[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class TrainingRecord:
+    """What happened in training, for the report; nothing of it is needed to predict.
+
+    resubstitution: estimate name -> (n,) probabilities of the shipped model on its own training
+    patients, shown only beside the out-of-fold ones. selection and learning_curve: of the final
+    fit. fold_selected: the features chosen in each fold.
+    """
+
+    out_of_fold: OutOfFoldScores
+    resubstitution: Mapping[str, np.ndarray]
+    selection: Selection | None
+    fold_selected: tuple[tuple[str, ...], ...]
+    learning_curve: Mapping[str, tuple[float, ...]]
+
+
+def check_labels(labels: np.ndarray, folds: int) -> None:
+    """Raise TrainingError when a class has too few of the (n,) 0/1 `labels` for the folds."""
+    counts = np.bincount(labels, minlength=2)
+    fewest = max(FEWEST_PER_CLASS, folds)
+    if counts.min() < fewest:
+        raise TrainingError(
+            "too few patients of one class",
+            field="label",
+            expected=f"at least {fewest} responders and {fewest} non-responders to train on",
+            received=f"{counts[1]} responders, {counts[0]} non-responders",
+            remedy="add patients, or check the labels",
+        )
+
+
+def score_out_of_fold(
+    inputs: ModelInputs,
+    labels: np.ndarray,
+    names: tuple[str, ...],
+    settings: TrainingSettings,
+    jobs: int,
+    progress: Progress,
+) -> tuple[OutOfFoldScores, tuple[tuple[str, ...], ...]]:
+    """Stratified k-fold, repeated: each patient is scored by members that never saw them."""
+    folds = np.zeros((settings.repeats, len(labels)), dtype=int)
+    scores: dict[str, np.ndarray] = {}
+    fold_selected = []
+    for repeat in range(settings.repeats):
+        splitter = StratifiedKFold(settings.folds, shuffle=True, random_state=settings.seed + repeat)
+        for fold, (train, held_out) in enumerate(splitter.split(labels, labels)):
+            where = f"fold {repeat * settings.folds + fold + 1} of {settings.repeats * settings.folds}"
+            seed = settings.seed + 1000 * repeat + fold
+            members, _, _ = fit_members(
+                inputs.rows(train), labels[train], names, settings, seed, jobs, within(where, progress)
+            )
+            for name, values in members.scores(inputs.rows(held_out)).items():
+                scores.setdefault(name, np.full(folds.shape, np.nan))[repeat, held_out] = values
+            folds[repeat, held_out] = fold
+            fold_selected.append(members.selected)
+    probabilities = _cross_fitted(scores, folds, labels, settings)
+    return OutOfFoldScores(inputs.patient_ids, labels, folds, scores, probabilities), tuple(fold_selected)
+
+
+def _cross_fitted(
+    scores: Mapping[str, np.ndarray], folds: np.ndarray, labels: np.ndarray, settings: TrainingSettings
+) -> dict[str, np.ndarray]:
+    """Out-of-fold probabilities: a patient's fusion is fitted on the other folds' scores."""
+    totals: dict[str, np.ndarray] = {}
+    for repeat, fold_of in enumerate(folds):
+        of_repeat = {name: values[repeat] for name, values in scores.items()}
+        for fold in np.unique(fold_of):
+            rest, held_out = fold_of != fold, fold_of == fold
+            fusions = fit_fusions({n: v[rest] for n, v in of_repeat.items()}, labels[rest], settings)
+            combined = combine(fusions, {n: v[held_out] for n, v in of_repeat.items()})
+            for name, values in combined.items():
+                totals.setdefault(name, np.zeros(len(labels)))[held_out] += values / len(folds)
+    return totals
+
+
+def fit_fusions(
+    scores: Mapping[str, np.ndarray], labels: np.ndarray, settings: TrainingSettings
+) -> dict[str, Fusion]:
+    """Calibrate each model and fit each fusion whose models are all there."""
+    members_of = {name: (name,) for name in scores}
+    members_of |= {name: m for name, m in FUSIONS.items() if set(m) <= set(scores)}
+    members_of["all"] = tuple(scores)
+    return {
+        name: fit_fusion(
+            np.column_stack([scores[m] for m in members]),
+            labels,
+            settings.fusion.method if len(members) > 1 else "stacking",
+            names=members,
+        )
+        for name, members in members_of.items()
+    }
+
+
+def combine(fusions: Mapping[str, Fusion], scores: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Estimate name -> (n,) probabilities, for the estimates whose models have scores."""
+    return {
+        name: fusion.probability(np.column_stack([scores[m] for m in fusion.names]))
+        for name, fusion in fusions.items()
+        if set(fusion.names) <= set(scores)
+    }
