@@ -27,8 +27,24 @@ from .patches import Patch
 from .progress import Progress, silent, within
 from .settings import TrainingSettings
 
+#: Models in words; a fusion is the words of its models.
+TITLES = {
+    "size": "tumour size",
+    "linear": "linear model",
+    "logistic": "logistic model",
+    "svm": "support vector machine",
+    "gbm": "gradient boosting",
+    "random_forest": "random forest",
+    "cnn": "CNN",
+    "all": "all models",
+}
 #: The sentence that every output of a model trained on synthetic images repeats.
 DEMONSTRATION = "This model was trained on synthetic images and is not for patients."
+
+
+def title(estimate: str) -> str:
+    """An estimate's name in words: `cnn+random_forest` is "CNN + random forest"."""
+    return " + ".join(TITLES.get(name, name) for name in estimate.split("+"))
 
 
 @dataclass(frozen=True)
