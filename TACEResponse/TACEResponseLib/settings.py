@@ -13,6 +13,33 @@ from dataclasses import dataclass, field
 
 from .errors import SettingsError
 
+#: Classes of radiomics features in the order of their columns.
+FEATURE_CLASSES = ("shape", "firstorder", "glcm", "gldm", "glrlm", "glszm", "ngtdm")
+#: What the features are measured on: the image, or the image after a filter.
+ImageType = typing.Literal[
+    "Original",
+    "LoG",
+    "Wavelet",
+    "Square",
+    "SquareRoot",
+    "Logarithm",
+    "Exponential",
+    "Gradient",
+    "LBP3D",
+]
+#: SimpleITK's interpolators by name.
+Interpolator = typing.Literal[
+    "NearestNeighbor",
+    "Linear",
+    "BSpline",
+    "Gaussian",
+    "LabelGaussian",
+    "HammingWindowedSinc",
+    "CosineWindowedSinc",
+    "WelchWindowedSinc",
+    "LanczosWindowedSinc",
+    "BlackmanWindowedSinc",
+]
 #: What a channel of the patch can show: CT inside the tumour only, CT as it is, the mask as 0/1.
 Channel = typing.Literal["tumour", "surroundings", "mask"]
 
@@ -94,27 +121,108 @@ def _conform(value, hint, name: str):
 
 @dataclass(frozen=True)
 class RadiomicsSettings(Settings):
-    """Image types, grid and grey levels of the feature extraction; defaults give 1167 columns."""
+    """Image types, grid and grey levels of the feature extraction; defaults give 1167 columns.
+
+    Every setting that pyradiomics has for a whole region of interest is here under a name that
+    says its unit; `from_pyradiomics_file` reads pyradiomics' own parameter files.
+    """
 
     #: Target voxel size (x, y, z) in mm; None keeps the image's; 0 in one place keeps that axis.
     resampled_spacing_mm: tuple[float, float, float] | None = (1.0, 1.0, 1.0)
+    #: How the image is resampled; the mask always by nearest neighbour.
+    interpolator: Interpolator = "BSpline"
+    #: Voxels around the tumour's box that the filters see after resampling; pyradiomics' 5.
+    pad_distance_voxels: int = 5
+    #: Whether that crop is also made where nothing is resampled.
+    pre_crop: bool = False
     #: Width of a grey-level bin, in HU for the original image.
     bin_width: float = 25.0
+    #: Image types with a bin width of their own, as pairs, for example (("Wavelet", 10.0),).
+    bin_widths: tuple[tuple[str, float], ...] = ()
+    #: Number of grey-level bins; used instead of the width unless None.
+    bin_count: int | None = None
+    #: Image types in the order of their columns.
+    image_types: tuple[ImageType, ...] = ("Original", "LoG", "Wavelet")
     #: PyWavelets name and number of decomposition levels; coif1 is pyradiomics' default.
     wavelet: str = "coif1"
     wavelet_levels: int = 1
+    #: First decomposition level that is measured, counted from 0.
+    wavelet_start_level: int = 0
     #: Sigmas of the Laplacian of Gaussian in mm; the paper does not give them (our inference).
     log_sigmas_mm: tuple[float, ...] = (1.0, 2.0, 3.0)
-    #: Image types in the order of their columns.
-    image_types: tuple[str, ...] = ("Original", "LoG", "Wavelet")
+    #: Whether the gradient is per mm (or per voxel).
+    gradient_per_mm: bool = True
+    #: Feature classes, or single features as class_Feature, in the order of their columns.
+    features: tuple[str, ...] = FEATURE_CLASSES
+    #: Intensities a tumour voxel must have to be measured: lower, or lower and upper; None keeps all.
+    resegment_range: tuple[float, ...] | None = None
+    #: `absolute`: in HU; `relative`: times the tumour's maximum; `sigma`: deviations from its mean.
+    resegment_mode: typing.Literal["absolute", "relative", "sigma"] = "absolute"
+    #: Whether shape, too, is measured on the re-segmented tumour.
+    resegment_shape: bool = False
+    #: Added to intensities before Energy, TotalEnergy and RootMeanSquared.
+    voxel_array_shift: int = 0
+    #: Texture within planes only, and the array axis that is left out (0 z, 1 y, 2 x).
+    force_2d: bool = False
+    force_2d_axis: int = 0
+    #: Distances of neighbours in voxels for GLCM, GLDM and NGTDM.
+    distances_voxels: tuple[int, ...] = (1,)
+    #: Whether a pair of voxels counts in both directions in the GLCM.
+    symmetric_glcm: bool = True
+    #: How directions are weighted by distance in GLCM and GLRLM; None averages over directions.
+    weighting_norm: typing.Literal["manhattan", "euclidean", "infinity", "no_weighting"] | None = None
+    #: Grey-level difference up to which neighbours are dependent in the GLDM.
+    gldm_alpha: int = 0
+    #: Whether the whole image is scaled to zero mean and this standard deviation first.
+    normalize: bool = False
+    normalize_scale: float = 1.0
+    #: Deviations from the mean at which a normalized image is clipped; None keeps all.
+    remove_outliers: float | None = None
+    #: Axes along which the tumour must have more than one voxel, and voxels it must have more than.
+    minimum_roi_dimensions: int = 2
+    minimum_roi_size_voxels: int | None = None
+    #: Whether the columns on versions, settings and grids are part of the table.
+    diagnostics: bool = True
 
     def check(self):
         spacing = self.resampled_spacing_mm or (1.0,)
         self.require(all(0 <= s <= 20 for s in spacing), "resampled_spacing_mm", "0 to 20 mm an axis")
-        self.require(0.001 <= self.bin_width <= 10_000, "bin_width", "0.001 to 10000")
+        self.require(0 <= self.pad_distance_voxels <= 100, "pad_distance_voxels", "0 to 100 voxels")
+        widths = (self.bin_width, *(width for _, width in self.bin_widths))
+        self.require(all(0.001 <= width <= 10_000 for width in widths), "bin_width", "0.001 to 10000")
+        own = {image_type for image_type, _ in self.bin_widths}
+        self.require(own <= set(self.image_types), "bin_widths", "image types that are measured")
+        self.require(self.bin_count is None or 1 <= self.bin_count <= 10_000, "bin_count", "1 to 10000")
         self.require(1 <= self.wavelet_levels <= 4, "wavelet_levels", "1 to 4")
+        self.require(0 <= self.wavelet_start_level <= 4, "wavelet_start_level", "0 to 4")
         self.require(all(0.1 <= s <= 20 for s in self.log_sigmas_mm), "log_sigmas_mm", "0.1 to 20 mm each")
         self.require(len(self.image_types) > 0, "image_types", "at least one image type")
+        self.require("LoG" not in self.image_types or self.log_sigmas_mm, "log_sigmas_mm", "at least one")
+        self.require(len(self.features) > 0, "features", "at least one feature class or feature")
+        classes = {name.split("_")[0] for name in self.features}
+        self.require(classes <= set(FEATURE_CLASSES), "features", ", ".join(FEATURE_CLASSES))
+        limits = self.resegment_range or (0.0,)
+        self.require(len(limits) in (1, 2), "resegment_range", "one or two limits")
+        self.require(0 <= self.force_2d_axis <= 2, "force_2d_axis", "0 (z), 1 (y) or 2 (x)")
+        near = bool(self.distances_voxels) and all(1 <= d <= 10 for d in self.distances_voxels)
+        self.require(near, "distances_voxels", "1 to 10 voxels each")
+        self.require(0 <= self.gldm_alpha <= 1000, "gldm_alpha", "0 to 1000")
+        self.require(self.normalize_scale > 0, "normalize_scale", "above 0")
+        self.require(self.remove_outliers is None or self.remove_outliers > 0, "remove_outliers", "above 0")
+        self.require(1 <= self.minimum_roi_dimensions <= 3, "minimum_roi_dimensions", "1 to 3")
+        size = self.minimum_roi_size_voxels
+        self.require(size is None or size > 0, "minimum_roi_size_voxels", "above 0")
+
+    @classmethod
+    def from_pyradiomics_file(cls, path) -> "RadiomicsSettings":
+        """Settings that a pyradiomics parameter file (YAML or JSON) asks for.
+
+        Raises InputError when the file cannot be read and SettingsError naming any setting in it
+        that has no counterpart here; nothing in the file is ignored.
+        """
+        from .radiomics.parameters import read_parameter_file
+
+        return cls(**read_parameter_file(path))
 
 
 @dataclass(frozen=True)
@@ -132,13 +240,13 @@ class PatchSettings(Settings):
 
     def check(self):
         self.require(0 <= self.margin_mm <= 100, "margin_mm", "0 to 100 mm")
-        self.require(16 <= self.size_px <= 1024, "size_px", "16 to 1024 pixels")
+        self.require(96 <= self.size_px <= 1024, "size_px", "96 to 1024 pixels")
         self.require(self.window_hu[0] < self.window_hu[1], "window_hu", "lower below upper")
 
 
 @dataclass(frozen=True)
 class NetworkSettings(Settings):
-    """The CNN and its training; `facts` of the paper where stated, see `network`."""
+    """The CNN and its training; the paper's where it states a value, see `network`."""
 
     epochs: int = 30
     batch_size: int = 16
@@ -150,6 +258,10 @@ class NetworkSettings(Settings):
     patience: int = 8
     #: Share of the training patients held out inside the fit for early stopping.
     inner_validation: float = 0.2
+    #: Framework behind Keras; auto: the KERAS_BACKEND of the environment, else the first installed.
+    backend: typing.Literal["auto", "tensorflow", "torch", "jax"] = "auto"
+    #: auto: the GPU when the framework can use one; gpu: an error when it cannot.
+    device: typing.Literal["auto", "cpu", "gpu"] = "auto"
 
     def check(self):
         self.require(1 <= self.epochs <= 10_000, "epochs", "1 to 10000")

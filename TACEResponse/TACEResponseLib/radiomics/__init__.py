@@ -1,0 +1,82 @@
+"""Radiomics: a Case becomes a row of named numbers, with pyradiomics' names, order and values.
+
+Two engines compute the same row. `fast` is ours and needs wheels only; `pyradiomics` is the
+reference, where that package is installed. Neither ever leaves out a column or fills one with
+NaN: a feature that cannot be computed is a FeatureError that says which, on what, and why.
+"""
+
+import importlib.util
+from collections.abc import Collection
+
+from TACEResponseLib.cases import Case
+from TACEResponseLib.errors import DependencyError, FeatureError
+from TACEResponseLib.settings import RadiomicsSettings
+from .columns import column_names, diagnostic_names, feature_names, restrict
+
+__all__ = ["ENGINES", "available_engines", "column_names", "extract_row", "feature_names"]
+
+#: Engine -> packages that it needs beside SimpleITK, and how to get them.
+ENGINES = {
+    "fast": (("numba", "pywt", "scipy"), "pip install numba PyWavelets scipy"),
+    "pyradiomics": (("radiomics",), "pip install pyradiomics-bhklab (needs a C compiler)"),
+}
+
+
+def available_engines() -> tuple[str, ...]:
+    """Engines whose packages are installed, the preferred one first."""
+    return tuple(engine for engine in ENGINES if not _missing(engine))
+
+
+def extract_row(
+    case: Case,
+    settings: RadiomicsSettings,
+    *,
+    engine: str = "fast",
+    threads: int = 1,
+    only: Collection[str] | None = None,
+) -> dict[str, float | str]:
+    """Measure one case: column -> value, in the order of `column_names(settings)`.
+
+    threads: how many threads work inside the case. only: feature columns to compute; the row then
+    holds exactly those, with the same values, and no diagnostics. Feature values are floats;
+    diagnostics are numbers or text. Raises FeatureError when a feature cannot be computed,
+    SettingsError when `only` names a column that these settings do not measure, and
+    DependencyError when the engine is unknown or not installed.
+    """
+    _require(engine)
+    names = restrict(settings, only)
+    with_diagnostics = settings.diagnostics and only is None
+    if engine == "fast":
+        from .fast import extract
+    else:
+        from .reference import extract
+    try:
+        row = extract(case, settings, names, with_diagnostics, max(1, threads))
+    except FeatureError as error:
+        raise error.about(patient_id=case.patient_id) from None
+    expected = (*diagnostic_names(settings), *names) if with_diagnostics else names
+    return {name: row[name] for name in expected}
+
+
+def _missing(engine: str) -> list[str]:
+    return [package for package in ENGINES[engine][0] if importlib.util.find_spec(package) is None]
+
+
+def _require(engine: str) -> None:
+    """Raise DependencyError unless `engine` is known and its packages are installed."""
+    if engine not in ENGINES:
+        raise DependencyError(
+            f"there is no radiomics engine named {engine}",
+            field="engine",
+            expected=", ".join(ENGINES),
+            received=engine,
+        )
+    missing = _missing(engine)
+    if missing:
+        others = [name for name in available_engines() if name != engine]
+        remedy = f"install it with: {ENGINES[engine][1]}"
+        if others:
+            remedy += f"; or choose the engine {others[0]}, which is installed and gives the same values"
+        raise DependencyError(
+            f"the radiomics engine {engine} needs {', '.join(missing)}", field="engine", remedy=remedy
+        )

@@ -1,0 +1,181 @@
+"""pyradiomics' parameter files, and our settings as pyradiomics' parameters.
+
+Both directions use the tables below, so a setting is supported in both or in none. Nothing in a
+file is ignored: what has no counterpart is a SettingsError that names it.
+"""
+
+from pathlib import Path
+
+from TACEResponseLib.errors import DependencyError, InputError, SettingsError
+from TACEResponseLib.settings import FEATURE_CLASSES, RadiomicsSettings
+
+#: pyradiomics' name -> ours, where the value is the same.
+_SAME = {
+    "binWidth": "bin_width",
+    "binCount": "bin_count",
+    "resampledPixelSpacing": "resampled_spacing_mm",
+    "padDistance": "pad_distance_voxels",
+    "preCrop": "pre_crop",
+    "resegmentRange": "resegment_range",
+    "resegmentMode": "resegment_mode",
+    "resegmentShape": "resegment_shape",
+    "voxelArrayShift": "voxel_array_shift",
+    "force2D": "force_2d",
+    "force2Ddimension": "force_2d_axis",
+    "distances": "distances_voxels",
+    "symmetricalGLCM": "symmetric_glcm",
+    "weightingNorm": "weighting_norm",
+    "gldm_a": "gldm_alpha",
+    "normalize": "normalize",
+    "normalizeScale": "normalize_scale",
+    "removeOutliers": "remove_outliers",
+    "minimumROIDimensions": "minimum_roi_dimensions",
+    "minimumROISize": "minimum_roi_size_voxels",
+    "additionalInfo": "diagnostics",
+}
+#: Settings of one image type.
+_OF_IMAGE_TYPE = {
+    "LoG": {"sigma": "log_sigmas_mm"},
+    "Wavelet": {
+        "wavelet": "wavelet",
+        "level": "wavelet_levels",
+        "start_level": "wavelet_start_level",
+    },
+    "Gradient": {"gradientUseSpacing": "gradient_per_mm"},
+}
+#: Settings that are fulfilled at one value only, and where the choice is made instead.
+_FIXED = {
+    "label": (1, "choose the label where the mask is read"),
+    "label_channel": (0, "choose the segment where the mask is read"),
+    "correctMask": (False, "masks are brought to the CT's grid, or refused, where they are read"),
+    "geometryTolerance": (None, "geometry is compared in mm where the mask is read"),
+}
+#: SimpleITK's numbers for the interpolators, as a parameter file may give them.
+_INTERPOLATOR_NUMBERS = ("NearestNeighbor", "Linear", "BSpline", "Gaussian", "LabelGaussian")
+_INTERPOLATOR_NUMBERS += ("HammingWindowedSinc", "CosineWindowedSinc", "WelchWindowedSinc")
+_INTERPOLATOR_NUMBERS += ("LanczosWindowedSinc", "BlackmanWindowedSinc")
+
+
+def read_parameter_file(path) -> dict:
+    """Keywords of RadiomicsSettings that say what the file at `path` says."""
+    path = Path(path)
+    try:
+        import yaml
+    except ImportError:
+        raise DependencyError(
+            "a pyradiomics parameter file cannot be read without the package PyYAML",
+            file=str(path),
+            remedy="install it with: pip install PyYAML",
+        ) from None
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(
+            "the parameter file cannot be read", file=str(path), received=reason, expected="YAML"
+        ) from None
+    try:
+        return from_parameters(content or {})
+    except SettingsError as error:
+        raise error.about(file=str(path)) from None
+
+
+def from_parameters(parameters: dict) -> dict:
+    """Keywords of RadiomicsSettings for pyradiomics' parameters (setting, imageType, featureClass)."""
+    if not isinstance(parameters, dict):
+        raise SettingsError("the parameters are not a mapping", received=type(parameters).__name__)
+    for part, content in parameters.items():
+        if part not in ("setting", "imageType", "featureClass"):
+            raise _unsupported(part)
+        if not isinstance(content, dict | None):
+            raise SettingsError(f"the part {part} is not a mapping", field=part, received=repr(content))
+    keywords = {"resampled_spacing_mm": None}
+    keywords.update(_settings(parameters.get("setting") or {}))
+    keywords.update(_image_types(parameters.get("imageType") or {"Original": {}}))
+    keywords["features"] = _features(parameters.get("featureClass") or dict.fromkeys(FEATURE_CLASSES))
+    return keywords
+
+
+def _settings(content: dict) -> dict:
+    keywords = {}
+    shared = {name: ours for own in _OF_IMAGE_TYPE.values() for name, ours in own.items()}
+    for name, value in content.items():
+        if name in _FIXED:
+            if value != _FIXED[name][0]:
+                raise _unsupported(name, value, _FIXED[name][1])
+        elif name == "interpolator":
+            if value is not None:
+                keywords["interpolator"] = _interpolator(value)
+        elif name in _SAME or name in shared:
+            keywords[_SAME.get(name) or shared[name]] = value
+        else:
+            raise _unsupported(name, value)
+    if "interpolator" in content and content["interpolator"] is None:
+        keywords["resampled_spacing_mm"] = None  # pyradiomics then resamples nothing
+    for name in ("normalize_scale", "bin_width"):
+        if keywords.get(name, 0) is None:
+            del keywords[name]
+    return keywords
+
+
+def _interpolator(value) -> str:
+    if isinstance(value, int) and 1 <= value <= len(_INTERPOLATOR_NUMBERS):
+        return _INTERPOLATOR_NUMBERS[value - 1]
+    return str(value).removeprefix("sitk")
+
+
+def _image_types(content: dict) -> dict:
+    keywords, widths = {"image_types": tuple(content)}, []
+    for image_type, own in content.items():
+        for name, value in (own or {}).items():
+            if name in _OF_IMAGE_TYPE.get(image_type, {}):
+                keywords[_OF_IMAGE_TYPE[image_type][name]] = value
+            elif name == "binWidth":
+                widths.append((image_type, value))
+            else:
+                raise _unsupported(f"{image_type}.{name}", value, "set it for all image types")
+    if widths:
+        keywords["bin_widths"] = tuple(widths)
+    return keywords
+
+
+def _features(content: dict) -> tuple[str, ...]:
+    features = []
+    for family, names in content.items():
+        if family not in FEATURE_CLASSES:
+            raise _unsupported(family, remedy=f"the feature classes are {', '.join(FEATURE_CLASSES)}")
+        features += [f"{family}_{name}" for name in names] if names else [family]
+    return tuple(features)
+
+
+def _unsupported(name: str, value=None, remedy: str = "") -> SettingsError:
+    return SettingsError(
+        f"the pyradiomics setting {name} is not supported here",
+        field=name,
+        received="" if value is None else repr(value),
+        remedy=remedy or "take it out of the file",
+    )
+
+
+def to_parameters(settings: RadiomicsSettings) -> tuple[dict, dict]:
+    """pyradiomics' settings and its image types (with their own settings) that say the same."""
+    content = {theirs: _plain(getattr(settings, ours)) for theirs, ours in _SAME.items()}
+    if settings.bin_count is None:
+        del content["binCount"]
+    content["interpolator"] = f"sitk{settings.interpolator}"
+    content["label"] = 1
+    widths = dict(settings.bin_widths)
+    image_types = {}
+    for image_type in settings.image_types:
+        own = {
+            theirs: _plain(getattr(settings, ours))
+            for theirs, ours in _OF_IMAGE_TYPE.get(image_type, {}).items()
+        }
+        if image_type in widths:
+            own["binWidth"] = widths[image_type]
+        image_types[image_type] = own
+    return content, image_types
+
+
+def _plain(value):
+    return list(value) if isinstance(value, tuple) else value
