@@ -11,6 +11,7 @@ from collections.abc import Collection
 from TACEResponseLib.cases import Case
 from TACEResponseLib.errors import DependencyError, FeatureError
 from TACEResponseLib.settings import RadiomicsSettings
+
 from .columns import column_names, diagnostic_names, feature_names, restrict
 
 __all__ = ["ENGINES", "available_engines", "column_names", "extract_row", "feature_names"]

@@ -17,38 +17,52 @@ def _names(text: str) -> tuple[str, ...]:
 
 #: Features of a class in the order of their columns.
 FEATURES: dict[str, tuple[str, ...]] = {
-    "shape": tuple(
-        "Elongation Flatness LeastAxisLength MajorAxisLength Maximum2DDiameterColumn Maximum2DDiameterRow "
-        "Maximum2DDiameterSlice Maximum3DDiameter MeshVolume MinorAxisLength Sphericity SurfaceArea "
-        "SurfaceVolumeRatio VoxelVolume".split()
+    "shape": _names(
+        """
+        Elongation Flatness LeastAxisLength MajorAxisLength Maximum2DDiameterColumn Maximum2DDiameterRow
+        Maximum2DDiameterSlice Maximum3DDiameter MeshVolume MinorAxisLength Sphericity SurfaceArea
+        SurfaceVolumeRatio VoxelVolume
+        """
     ),
-    "firstorder": tuple(
-        "10Percentile 90Percentile Energy Entropy InterquartileRange Kurtosis Maximum MeanAbsoluteDeviation "
-        "Mean Median Minimum Range RobustMeanAbsoluteDeviation RootMeanSquared Skewness TotalEnergy "
-        "Uniformity Variance".split()
+    "firstorder": _names(
+        """
+        10Percentile 90Percentile Energy Entropy InterquartileRange Kurtosis Maximum
+        MeanAbsoluteDeviation Mean Median Minimum Range RobustMeanAbsoluteDeviation RootMeanSquared
+        Skewness TotalEnergy Uniformity Variance
+        """
     ),
-    "glcm": tuple(
-        "Autocorrelation ClusterProminence ClusterShade ClusterTendency Contrast Correlation "
-        "DifferenceAverage DifferenceEntropy DifferenceVariance Id Idm Idmn Idn Imc1 Imc2 InverseVariance "
-        "JointAverage JointEnergy JointEntropy MCC MaximumProbability SumAverage SumEntropy SumSquares".split()
+    "glcm": _names(
+        """
+        Autocorrelation ClusterProminence ClusterShade ClusterTendency Contrast Correlation
+        DifferenceAverage DifferenceEntropy DifferenceVariance Id Idm Idmn Idn Imc1 Imc2 InverseVariance
+        JointAverage JointEnergy JointEntropy MCC MaximumProbability SumAverage SumEntropy SumSquares
+        """
     ),
-    "gldm": tuple(
-        "DependenceEntropy DependenceNonUniformity DependenceNonUniformityNormalized DependenceVariance "
-        "GrayLevelNonUniformity GrayLevelVariance HighGrayLevelEmphasis LargeDependenceEmphasis "
-        "LargeDependenceHighGrayLevelEmphasis LargeDependenceLowGrayLevelEmphasis LowGrayLevelEmphasis "
-        "SmallDependenceEmphasis SmallDependenceHighGrayLevelEmphasis SmallDependenceLowGrayLevelEmphasis".split()
+    "gldm": _names(
+        """
+        DependenceEntropy DependenceNonUniformity DependenceNonUniformityNormalized DependenceVariance
+        GrayLevelNonUniformity GrayLevelVariance HighGrayLevelEmphasis LargeDependenceEmphasis
+        LargeDependenceHighGrayLevelEmphasis LargeDependenceLowGrayLevelEmphasis LowGrayLevelEmphasis
+        SmallDependenceEmphasis SmallDependenceHighGrayLevelEmphasis SmallDependenceLowGrayLevelEmphasis
+        """
     ),
-    "glrlm": tuple(
-        "GrayLevelNonUniformity GrayLevelNonUniformityNormalized GrayLevelVariance HighGrayLevelRunEmphasis "
-        "LongRunEmphasis LongRunHighGrayLevelEmphasis LongRunLowGrayLevelEmphasis LowGrayLevelRunEmphasis "
-        "RunEntropy RunLengthNonUniformity RunLengthNonUniformityNormalized RunPercentage RunVariance "
-        "ShortRunEmphasis ShortRunHighGrayLevelEmphasis ShortRunLowGrayLevelEmphasis".split()
+    "glrlm": _names(
+        """
+        GrayLevelNonUniformity GrayLevelNonUniformityNormalized GrayLevelVariance
+        HighGrayLevelRunEmphasis LongRunEmphasis LongRunHighGrayLevelEmphasis
+        LongRunLowGrayLevelEmphasis LowGrayLevelRunEmphasis RunEntropy RunLengthNonUniformity
+        RunLengthNonUniformityNormalized RunPercentage RunVariance ShortRunEmphasis
+        ShortRunHighGrayLevelEmphasis ShortRunLowGrayLevelEmphasis
+        """
     ),
-    "glszm": tuple(
-        "GrayLevelNonUniformity GrayLevelNonUniformityNormalized GrayLevelVariance HighGrayLevelZoneEmphasis "
-        "LargeAreaEmphasis LargeAreaHighGrayLevelEmphasis LargeAreaLowGrayLevelEmphasis "
-        "LowGrayLevelZoneEmphasis SizeZoneNonUniformity SizeZoneNonUniformityNormalized SmallAreaEmphasis "
-        "SmallAreaHighGrayLevelEmphasis SmallAreaLowGrayLevelEmphasis ZoneEntropy ZonePercentage ZoneVariance".split()
+    "glszm": _names(
+        """
+        GrayLevelNonUniformity GrayLevelNonUniformityNormalized GrayLevelVariance
+        HighGrayLevelZoneEmphasis LargeAreaEmphasis LargeAreaHighGrayLevelEmphasis
+        LargeAreaLowGrayLevelEmphasis LowGrayLevelZoneEmphasis SizeZoneNonUniformity
+        SizeZoneNonUniformityNormalized SmallAreaEmphasis SmallAreaHighGrayLevelEmphasis
+        SmallAreaLowGrayLevelEmphasis ZoneEntropy ZonePercentage ZoneVariance
+        """
     ),
     "ngtdm": ("Busyness", "Coarseness", "Complexity", "Contrast", "Strength"),
 }

@@ -17,6 +17,7 @@ import SimpleITK as sitk
 from TACEResponseLib.cases import Case
 from TACEResponseLib.errors import FeatureError
 from TACEResponseLib.settings import RadiomicsSettings
+
 from .columns import log_name
 
 #: Fewest voxels along every axis that the Laplacian of Gaussian can work on.

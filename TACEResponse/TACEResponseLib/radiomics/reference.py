@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from TACEResponseLib.cases import Case
 from TACEResponseLib.errors import DependencyError, FeatureError
 from TACEResponseLib.settings import RadiomicsSettings
+
 from .columns import names_of
 from .diagnostics import as_text
 from .grid import require_filters_fit
