@@ -1,0 +1,150 @@
+"""Plain data -> nodes: prediction tables, curves, maps, and a patient as CT with segments.
+
+Every node made here can be saved with the scene. What a demonstration model said carries its
+sentence along: in the table and in the node's description.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+import SimpleITK as sitk
+import slicer
+import vtk
+from scipy import ndimage
+from vtk.util.numpy_support import numpy_to_vtk
+
+from .scene import ijk_to_ras_of_image
+
+#: Attribute by which a table of ours is recognised in a scene.
+KIND = "TACEResponse.Kind"
+
+
+def prediction_table(prediction, node=None):
+    """vtkMRMLTableNode with one row a model and the fused row last; `node` is filled when given.
+
+    Columns: model, probability of response (0 to 1), what it says at the threshold, note. The note
+    of the fused row is the demonstration sentence where there is one.
+    """
+    from TACEResponseLib.response_model import title  # there is a prediction, so this room loads
+
+    rows = [(title(name), p, "") for name, p in prediction.probabilities.items()]
+    sentence = prediction.statement() if prediction.demonstration else ""
+    verdict = "response likely" if prediction.responder else "response unlikely"
+    rows.append(("fused", prediction.fused, verdict))
+    notes = [""] * (len(rows) - 1) + [sentence]
+    columns = {
+        "model": [row[0] for row in rows],
+        "probability of response": np.array([row[1] for row in rows], float),
+        "verdict": [row[2] for row in rows],
+        "note": notes,
+    }
+    node = table(f"TACE response {prediction.patient_id}", columns, node)
+    node.SetDescription(sentence)
+    node.SetAttribute(KIND, "prediction")
+    node.SetAttribute("TACEResponse.BundleId", prediction.bundle_id)
+    node.SetAttribute("TACEResponse.Threshold", f"{prediction.threshold:.6g}")
+    node.SetAttribute("TACEResponse.Fused", f"{prediction.fused:.6g}")
+    return node
+
+
+def table(name: str, columns: Mapping[str, object], node=None):
+    """vtkMRMLTableNode of equally long columns: lists of text, or arrays of numbers."""
+    if node is None:
+        node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLTableNode", name)
+    content = vtk.vtkTable()
+    for title, values in columns.items():
+        if isinstance(values, np.ndarray):
+            column = numpy_to_vtk(np.ascontiguousarray(values, float), deep=True)
+        else:
+            column = vtk.vtkStringArray()
+            for text in values:
+                column.InsertNextValue(str(text))
+        column.SetName(title)
+        content.AddColumn(column)
+    node.SetUseColumnTitleAsColumnHeader(True)
+    node.SetAndObserveTable(content)
+    return node
+
+
+def curve_chart(title: str, curves: Mapping[str, tuple], x_title: str, y_title: str, diagonal=False):
+    """vtkMRMLPlotChartNode of curves, name -> (x, y) arrays; each curve has a table of its own.
+
+    diagonal: adds the line from (0, 0) to (1, 1), dashed. The chart of the same title is replaced.
+    """
+    _remove_chart(title)
+    chart = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLPlotChartNode", title)
+    chart.SetTitle(title)
+    chart.SetXAxisTitle(x_title)
+    chart.SetYAxisTitle(y_title)
+    chart.SetAttribute(KIND, "chart")
+    lines = dict(curves)
+    if diagonal:
+        lines["no information"] = (np.array([0.0, 1.0]), np.array([0.0, 1.0]))
+    for name, (x, y) in lines.items():
+        series = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLPlotSeriesNode", name)
+        columns = {x_title: np.asarray(x, float), y_title: np.asarray(y, float)}
+        series.SetAndObserveTableNodeID(table(f"{title} {name}", columns).GetID())
+        series.SetXColumnName(x_title)
+        series.SetYColumnName(y_title)
+        series.SetPlotType(slicer.vtkMRMLPlotSeriesNode.PlotTypeScatter)
+        series.SetMarkerStyle(slicer.vtkMRMLPlotSeriesNode.MarkerStyleNone)
+        series.SetUniqueColor()
+        if diagonal and name == "no information":
+            series.SetColor(0.5, 0.5, 0.5)
+            series.SetLineStyle(slicer.vtkMRMLPlotSeriesNode.LineStyleDash)
+        chart.AddAndObservePlotSeriesNodeID(series.GetID())
+    return chart
+
+
+def _remove_chart(title: str) -> None:
+    """Remove the chart of this title with its series and tables, so that runs do not pile up."""
+    for chart in slicer.util.getNodesByClass("vtkMRMLPlotChartNode"):
+        if chart.GetName() != title or chart.GetAttribute(KIND) != "chart":
+            continue
+        for n in reversed(range(chart.GetNumberOfPlotSeriesNodes())):
+            series = chart.GetNthPlotSeriesNode(n)
+            if series is not None:
+                slicer.mrmlScene.RemoveNode(series.GetTableNode())
+                slicer.mrmlScene.RemoveNode(series)
+        slicer.mrmlScene.RemoveNode(chart)
+
+
+def volume_from_image(image: sitk.Image, name: str):
+    """vtkMRMLScalarVolumeNode of a SimpleITK image, for example a map over the CT."""
+    voxels = sitk.GetArrayFromImage(image)
+    return slicer.util.addVolumeFromArray(voxels, ijk_to_ras_of_image(image), name)
+
+
+def patient_nodes(name: str, image: sitk.Image, mask: sitk.Image):
+    """The volume and segmentation nodes of a patient; every lesion is a segment "Tumour n".
+
+    image: HU. mask: same grid, above 0 in the tumour; lesions are its connected components,
+    largest first.
+    """
+    volume = volume_from_image(image, name)
+    volume.CreateDefaultDisplayNodes()
+    display = volume.GetDisplayNode()
+    if display is not None:
+        display.AutoWindowLevelOff()
+        display.SetWindowLevel(350, 50)  # the usual abdominal window in HU
+    segmentation = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", f"{name} segmentation")
+    segmentation.CreateDefaultDisplayNodes()
+    segmentation.SetReferenceImageGeometryParameterFromVolumeNode(volume)
+    components, count = ndimage.label(sitk.GetArrayFromImage(mask) > 0, np.ones((3, 3, 3)))
+    sizes = np.bincount(components.ravel(), minlength=count + 1)[1:]
+    for n, component in enumerate(np.argsort(-sizes, kind="stable") + 1, start=1):
+        labelmap = _oriented_labelmap(components == component, ijk_to_ras_of_image(image))
+        colour = (0.9, 0.75 - 0.15 * (n % 5), 0.2)
+        segmentation.AddSegmentFromBinaryLabelmapRepresentation(labelmap, f"Tumour {n}", colour)
+    return volume, segmentation
+
+
+def _oriented_labelmap(voxels: np.ndarray, ijk_to_ras: np.ndarray):
+    """vtkOrientedImageData (uint8) of a (k, j, i) boolean array."""
+    labelmap = slicer.vtkOrientedImageData()
+    labelmap.SetDimensions(*voxels.shape[::-1])
+    labelmap.AllocateScalars(vtk.VTK_UNSIGNED_CHAR, 1)
+    scalars = numpy_to_vtk(voxels.astype(np.uint8).ravel(), deep=True)
+    labelmap.GetPointData().SetScalars(scalars)
+    labelmap.SetImageToWorldMatrix(slicer.util.vtkMatrixFromArray(ijk_to_ras))
+    return labelmap

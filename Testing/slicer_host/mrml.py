@@ -1,0 +1,38 @@
+"""The real MRML of the slicer-core wheel, with the logics that segmentations and files need."""
+
+from types import SimpleNamespace
+
+#: Raised by `start` where the wheel is not installed; tests skip with this reason.
+MISSING = "slicer-core is not installed here (pip install slicer-core), so no MRML node can be made"
+
+
+def start():
+    """Give `slicer` a scene, an application logic and the module logics; returns the scene.
+
+    Called once a process; a second call returns the same scene, cleared.
+    """
+    import slicer
+
+    scene = getattr(slicer, "mrmlScene", None)
+    if scene is not None:
+        scene.Clear(True)
+        return scene
+    scene = slicer.vtkMRMLScene()
+    slicer.mrmlScene = scene
+    application = slicer.vtkSlicerApplicationLogic()
+    application.SetMRMLScene(scene)
+    logics = {
+        "colors": slicer.vtkMRMLColorLogic(),
+        "segmentations": slicer.vtkSlicerSegmentationsModuleLogic(),
+        "volumes": slicer.vtkSlicerVolumesLogic(),
+        "sequences": slicer.vtkSlicerSequencesLogic(),
+    }
+    slicer.modules = SimpleNamespace()
+    for name, logic in logics.items():
+        logic.SetMRMLApplicationLogic(application)
+        logic.SetMRMLScene(scene)
+        application.SetModuleLogic(name.capitalize(), logic)
+        setattr(slicer.modules, name, SimpleNamespace(logic=lambda logic=logic: logic))
+    application.SetColorLogic(logics["colors"])
+    slicer.applicationLogic = application
+    return scene
