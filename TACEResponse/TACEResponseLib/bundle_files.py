@@ -22,7 +22,7 @@ from .fusion import Fusion
 from .measurements import ModelInputs
 from .members import Members
 from .network_inference import NumpyNetwork
-from .out_of_fold import TrainingRecord
+from .out_of_fold import Combination, TrainingRecord
 from .reliability import ReliabilityTable
 from .response_model import ResponseModel
 from .settings import TrainingSettings
@@ -57,7 +57,7 @@ def write_model(
         {
             "engine": model.engine,
             "selected": list(members.selected),
-            "reliability": [] if reliability is None else reliability.to_json(),
+            "reliability": _reliability_rows(reliability),
             "training_range": {name: list(limits) for name, limits in model.training_range.items()},
         },
     )
@@ -66,7 +66,7 @@ def write_model(
         {
             "headline": model.headline,
             "size": None if members.size is None else members.size.to_json(),
-            "fusions": {name: fusion.to_json() for name, fusion in model.fusions.items()},
+            "combinations": {name: c.to_json() for name, c in model.combinations.items()},
             "thresholds": dict(model.thresholds),
         },
     )
@@ -88,6 +88,14 @@ def write_model(
         probabilities=np.array(list(expected.values())),
         **{name: values for name, values in arrays.items() if values is not None},
     )
+
+
+def _reliability_rows(reliability: ReliabilityTable | None) -> list[dict]:
+    """One row a feature with ICC, interval and verdict; a value that does not exist is null."""
+    if reliability is None:
+        return []
+    rows = reliability.to_frame().to_dict("records")
+    return [{k: None if isinstance(v, float) and np.isnan(v) else v for k, v in row.items()} for row in rows]
 
 
 def _write_scores(path: Path, record: TrainingRecord) -> None:
@@ -135,7 +143,7 @@ def read_model(folder: Path, manifest: BundleManifest) -> ResponseModel:
             size=None if fusion["size"] is None else Fusion.from_json(fusion["size"]),
             network=NumpyNetwork.from_bytes(network.read_bytes()) if network.exists() else None,
         ),
-        fusions={name: Fusion.from_json(content) for name, content in fusion["fusions"].items()},
+        combinations={name: Combination.from_json(c) for name, c in fusion["combinations"].items()},
         thresholds={name: float(value) for name, value in fusion["thresholds"].items()},
         headline=fusion["headline"],
         training_range={name: tuple(limits) for name, limits in features["training_range"].items()},

@@ -11,7 +11,7 @@ import numpy as np
 from sklearn.model_selection import StratifiedKFold
 
 from .errors import TrainingError
-from .fusion import FUSIONS, Fusion, fit_fusion
+from .fusion import Fusion, fit_fusion, fusions_of
 from .measurements import ModelInputs
 from .members import fit_members
 from .progress import Progress, within
@@ -23,12 +23,33 @@ FEWEST_PER_CLASS = 10
 
 
 @dataclass(frozen=True)
+class Combination:
+    """One model calibrated, or several fused: which models, and the fitted fusion of their scores."""
+
+    models: tuple[str, ...]
+    fusion: Fusion
+
+    def probability(self, scores: Mapping[str, np.ndarray]) -> np.ndarray:
+        """(n,) probabilities of response from (n,) scores a model."""
+        return self.fusion.probability(np.column_stack([scores[model] for model in self.models]))
+
+    def to_json(self) -> dict:
+        """A dictionary of JSON types."""
+        return {"models": list(self.models), **self.fusion.to_json()}
+
+    @classmethod
+    def from_json(cls, content: dict) -> "Combination":
+        """The combination that `to_json` wrote; BundleError when it is none."""
+        return cls(tuple(map(str, content["models"])), Fusion.from_json(content))
+
+
+@dataclass(frozen=True)
 class OutOfFoldScores:
     """What each model said of patients it had not seen.
 
     labels: (n,) 0/1. folds: (repeats, n) fold in which a patient was held out. scores: model name ->
-    (repeats, n). probabilities: estimate name (a model or a fusion) -> (n,), calibrated on the other
-    folds and averaged over repeats.
+    (repeats, n). probabilities: combination name (a model or a fusion) -> (n,), calibrated on the
+    other folds and averaged over repeats.
     """
 
     patient_ids: tuple[str, ...]
@@ -42,7 +63,7 @@ class OutOfFoldScores:
 class TrainingRecord:
     """What happened in training, for the report; nothing of it is needed to predict.
 
-    resubstitution: estimate name -> (n,) probabilities of the shipped model on its own training
+    resubstitution: combination name -> (n,) probabilities of the shipped model on its own training
     patients, shown only beside the out-of-fold ones. selection and learning_curve: of the final
     fit. fold_selected: the features chosen in each fold.
     """
@@ -105,35 +126,39 @@ def _cross_fitted(
         of_repeat = {name: values[repeat] for name, values in scores.items()}
         for fold in np.unique(fold_of):
             rest, held_out = fold_of != fold, fold_of == fold
-            fusions = fit_fusions({n: v[rest] for n, v in of_repeat.items()}, labels[rest], settings)
-            combined = combine(fusions, {n: v[held_out] for n, v in of_repeat.items()})
+            combinations = fit_combinations(
+                {n: v[rest] for n, v in of_repeat.items()}, labels[rest], settings
+            )
+            combined = combine(combinations, {n: v[held_out] for n, v in of_repeat.items()})
             for name, values in combined.items():
                 totals.setdefault(name, np.zeros(len(labels)))[held_out] += values / len(folds)
     return totals
 
 
-def fit_fusions(
+def fit_combinations(
     scores: Mapping[str, np.ndarray], labels: np.ndarray, settings: TrainingSettings
-) -> dict[str, Fusion]:
-    """Calibrate each model and fit each fusion whose models are all there."""
-    members_of = {name: (name,) for name in scores}
-    members_of |= {name: m for name, m in FUSIONS.items() if set(m) <= set(scores)}
-    members_of["all"] = tuple(scores)
+) -> dict[str, Combination]:
+    """Calibrate each model, and fit each fusion whose models are all there, on scores (n,) each."""
+    models_of = {name: (name,) for name in scores} | fusions_of(scores)
     return {
-        name: fit_fusion(
-            np.column_stack([scores[m] for m in members]),
-            labels,
-            settings.fusion.method if len(members) > 1 else "stacking",
-            names=members,
+        name: Combination(
+            models,
+            fit_fusion(
+                np.column_stack([scores[model] for model in models]),
+                labels,
+                settings.fusion.method if len(models) > 1 else "stacking",
+            ),
         )
-        for name, members in members_of.items()
+        for name, models in models_of.items()
     }
 
 
-def combine(fusions: Mapping[str, Fusion], scores: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Estimate name -> (n,) probabilities, for the estimates whose models have scores."""
+def combine(
+    combinations: Mapping[str, Combination], scores: Mapping[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+    """Name -> (n,) probability of response, for the combinations whose models all have scores."""
     return {
-        name: fusion.probability(np.column_stack([scores[m] for m in fusion.names]))
-        for name, fusion in fusions.items()
-        if set(fusion.names) <= set(scores)
+        name: combination.probability(scores)
+        for name, combination in combinations.items()
+        if set(combination.models) <= set(scores)
     }

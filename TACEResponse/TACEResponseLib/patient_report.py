@@ -48,7 +48,8 @@ def summary(prediction: Prediction) -> str:
         "",
         f"Patient {prediction.patient_id}",
         f"Response (CR + PR) {'likely' if prediction.responder else 'unlikely'}: "
-        f"{percent(prediction.fused)} (threshold {percent(prediction.threshold)}, {title(prediction.headline)})",
+        f"{percent(prediction.fused)} by {title(prediction.headline)} "
+        f"(threshold {percent(prediction.threshold)})",
         f"Tumour: {number}, largest {lesions.largest_diameter_mm:.0f} mm axial, {lesions.volume_ml:.1f} mL",
         "",
         f"{'model':<36}probability of response",

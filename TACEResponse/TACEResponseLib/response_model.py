@@ -19,10 +19,16 @@ from .cases import Case
 from .clinical import Lesions
 from .errors import FeatureError, Problem
 from .evaluation import youden_threshold
-from .fusion import Fusion
 from .measurements import ModelInputs, measure
 from .members import Members, fit_members
-from .out_of_fold import TrainingRecord, check_labels, combine, fit_fusions, score_out_of_fold
+from .out_of_fold import (
+    Combination,
+    TrainingRecord,
+    check_labels,
+    combine,
+    fit_combinations,
+    score_out_of_fold,
+)
 from .patches import Patch
 from .progress import Progress, silent, within
 from .settings import TrainingSettings
@@ -42,17 +48,17 @@ TITLES = {
 DEMONSTRATION = "This model was trained on synthetic images and is not for patients."
 
 
-def title(estimate: str) -> str:
-    """An estimate's name in words: `cnn+random_forest` is "CNN + random forest"."""
-    return " + ".join(TITLES.get(name, name) for name in estimate.split("+"))
+def title(combination: str) -> str:
+    """A model or fusion in words: `cnn+random_forest` is "CNN + random forest"."""
+    return " + ".join(TITLES.get(name, name) for name in combination.split("+"))
 
 
 @dataclass(frozen=True)
 class Prediction:
     """The answer for one patient; `to_json` is the content of `prediction.json`.
 
-    probabilities: estimate name -> probability of response (CR + PR) in [0, 1], for single models
-    and fusions. fused: the headline among them. responder: fused at or above threshold. checked:
+    probabilities: name -> probability of response (CR + PR) in [0, 1], for single models
+    and fusions. fused: the headline among them. responder: fused above threshold. checked:
     what was looked at before answering, in words. patch: what the network saw.
     """
 
@@ -100,14 +106,14 @@ class Prediction:
 class ResponseModel:
     """A trained model: members, their fusions and thresholds, and what they were trained on.
 
-    fusions: estimate name -> the calibration of one model or the fusion of several. thresholds:
-    estimate name -> Youden's cut on out-of-fold probabilities. training_range: feature name (and
+    combinations: name -> the calibration of one model or the fusion of several. thresholds: name ->
+    Youden's cut on out-of-fold probabilities. training_range: feature name (and
     `diameter_mm`) -> smallest and largest training value.
     """
 
     settings: TrainingSettings
     members: Members
-    fusions: Mapping[str, Fusion]
+    combinations: Mapping[str, Combination]
     thresholds: Mapping[str, float]
     headline: str
     training_range: Mapping[str, tuple[float, float]]
@@ -141,14 +147,14 @@ class ResponseModel:
             inputs, labels, names, settings, settings.seed, jobs, within("final fit", progress)
         )
         mean_scores = {name: values.mean(axis=0) for name, values in out_of_fold.scores.items()}
-        fusions = fit_fusions(mean_scores, labels, settings)
+        combinations = fit_combinations(mean_scores, labels, settings)
         headline = settings.fusion.headline
         model = cls(
             settings=settings,
             members=members,
-            fusions=fusions,
+            combinations=combinations,
             thresholds={n: youden_threshold(labels, p) for n, p in out_of_fold.probabilities.items()},
-            headline=headline if headline in fusions else "all",
+            headline=headline if headline in combinations else "all",
             training_range=_training_range(inputs, members.selected),
             training_ids=inputs.patient_ids,
             engine=engine,
@@ -160,8 +166,8 @@ class ResponseModel:
         return model, record
 
     def probabilities(self, inputs: ModelInputs) -> dict[str, np.ndarray]:
-        """Estimate name -> (n,) probability of response, for every estimate whose models can answer."""
-        return combine(self.fusions, self.members.scores(inputs))
+        """Name -> (n,) probability of response, for every combination whose models can answer."""
+        return combine(self.combinations, self.members.scores(inputs))
 
     def predict(
         self, case: Case, *, engine: str | None = None, threads: int = 2, progress: Progress = silent
@@ -207,7 +213,7 @@ class ResponseModel:
             headline=headline,
             fused=probabilities[headline],
             threshold=self.thresholds[headline],
-            responder=probabilities[headline] >= self.thresholds[headline],
+            responder=probabilities[headline] > self.thresholds[headline],
             lesions=measured.lesions,
             warnings=tuple(str(dataclasses.replace(w, patient_id="")) for w in warnings),
             checked=_CHECKED,

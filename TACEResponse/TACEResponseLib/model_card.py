@@ -1,0 +1,62 @@
+"""The model card: what a bundle was trained on and how well it did, in words, with its limits first."""
+
+from typing import TYPE_CHECKING
+
+from .response_model import DEMONSTRATION, title
+
+if TYPE_CHECKING:
+    from .training import Trained
+
+
+def model_card(trained: "Trained") -> str:
+    """Markdown; the first line says whether the model is for patients at all."""
+    from .report import evaluation_rows
+
+    model, settings = trained.model, trained.model.settings
+    first = DEMONSTRATION if model.demonstration else "For research use only; not a medical device."
+    training = trained.training
+    rows = [row for row in evaluation_rows(trained) if not row["center"]]
+    table = [
+        f"| {title(row['model'])} | {row['estimate'].replace('_', ' ')} | {row['n']} "
+        f"| {row['auc']:.3f} ({row['ci_low']:.3f} to {row['ci_high']:.3f}) |"
+        for row in rows
+        if row["estimate"] != "resubstitution"
+    ]
+    agreed = "no second reader; every feature was used"
+    if trained.reliability is not None:
+        table_of_icc = trained.reliability
+        agreed = (
+            f"{len(table_of_icc.kept_features)} of {len(table_of_icc.features)} features with "
+            f"{settings.reliability.form} above {settings.reliability.threshold} "
+            f"({len(table_of_icc.patients)} patients, two readers)"
+        )
+    lines = [
+        first,
+        "",
+        "# Model card",
+        "",
+        "Answers: how likely is an objective response (mRECIST CR or PR) of hepatocellular carcinoma to "
+        "the first transarterial chemoembolization, from the arterial CT before it and a tumour mask.",
+        "",
+        f"Trained on {len(training.labels)} patients, {int(training.labels.sum())} of them responders; "
+        f"recipe `{settings.preset}`, {settings.folds} folds, {settings.repeats} repeat(s), "
+        f"seed {settings.seed}, radiomics engine {model.engine}.",
+        f"Reliability: {agreed}.",
+        f"Headline: {title(model.headline)}, threshold {model.thresholds[model.headline]:.3f} "
+        "(Youden, out of fold).",
+        "",
+        "Selected features:",
+        "",
+        *(f"- `{name}`" for name in model.members.selected),
+        "",
+        "| model | estimate | patients | AUC (95 % CI) |",
+        "|---|---|---|---|",
+        *table,
+        "",
+        "Out of fold: each patient was scored by models that had not seen the patient. External: the "
+        "validation part of the cohort, looked at once, after training.",
+        "",
+        "Limits: one recipe, one source of images. Not evaluated on any other scanner, phase or "
+        "treatment than its training cohort. " + first,
+    ]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,230 @@
+"""From a cohort, or a feature table, to a bundle with its report: measure, agree, fit, evaluate.
+
+`train_on_cohort` and `train_on_features` differ only in where the numbers come from; after that
+there is one road. The external validation cohort is looked at once, at the end.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from .bundle import save_bundle
+from .cohort import Cohort, Patient, read_table, responder_label
+from .cohort_measurements import measure_patients
+from .errors import Problem, TableError, TrainingError
+from .measurements import Measurements, ModelInputs, stack
+from .model_card import model_card
+from .progress import Progress, silent
+from .radiomics import feature_names
+from .reliability import ReliabilityTable, reliable_features
+from .response_model import ResponseModel, TrainingRecord
+from .settings import TrainingSettings
+
+#: Feature that stands for the tumour's size when there are no images to measure.
+SIZE_FEATURE = "original_shape_Maximum2DDiameterSlice"
+
+
+@dataclass(frozen=True)
+class LabelledInputs:
+    """Measured patients with their outcome: labels (n,) 1 responder, 0 not; centers (n,) names."""
+
+    inputs: ModelInputs
+    labels: np.ndarray
+    centers: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Trained:
+    """Everything a training run ends with.
+
+    external: the validation cohort, None without one. left_out: patient -> why it was not used.
+    """
+
+    model: ResponseModel
+    record: TrainingRecord
+    reliability: ReliabilityTable | None
+    training: LabelledInputs
+    external: LabelledInputs | None
+    left_out: Mapping[str, Problem]
+
+
+def train_on_cohort(
+    cohort: Cohort,
+    settings: TrainingSettings,
+    *,
+    engine: str = "fast",
+    jobs: int = 1,
+    store: Path | None = None,
+    demonstration: bool = False,
+    progress: Progress = silent,
+) -> Trained:
+    """Measure every patient of the cohort and train on its training part.
+
+    store: folder that keeps finished measurements, so that a rerun goes on. A patient who cannot be
+    measured or has no label is left out and named. Raises TrainingError when too few are left.
+    """
+    how = {"engine": engine, "jobs": jobs, "store": store}
+    measured, left_out = measure_patients(cohort.patients, settings, progress=progress, **how)
+    left_out |= {p.patient_id: _unlabelled(p) for p in cohort.patients if p.label is None}
+    usable = [p for p in cohort.patients if p.patient_id not in left_out]
+    training = [p for p in usable if p in cohort.part(training=True)]
+    external = [p for p in usable if p in cohort.part(training=False)]
+    if not training:
+        raise TrainingError(
+            "no patient is left to train on",
+            expected="patients whose column cohort is training or empty",
+            received=f"{len(cohort.patients)} patients, {len(left_out)} left out",
+            remedy=str(next(iter(left_out.values()), "check the cohort table")),
+        )
+    names = feature_names(settings.radiomics)
+    second = [p for p in training if p.mask_reader2 is not None]
+    again, _ = measure_patients(second, settings, reader=2, progress=progress, **how)
+    reliability = _reliability(measured, again, names, settings) if again else None
+    return _fit(
+        _labelled(training, measured, names),
+        _labelled(external, measured, names) if external else None,
+        reliability,
+        left_out,
+        settings,
+        engine=engine,
+        jobs=jobs,
+        demonstration=demonstration,
+        progress=progress,
+    )
+
+
+def train_on_features(
+    features: Path, labels: Path, settings: TrainingSettings, *, jobs: int = 1, progress: Progress = silent
+) -> Trained:
+    """Train the classical models on a feature table and its labels; there are no images, so no CNN.
+
+    features: CSV with `patient_id` and a column a feature (diagnostics are ignored). labels: CSV with
+    `patient_id, label` and, where there is one, `cohort`, `center`. Raises TableError naming row and
+    column; patients with empty features or without a label are left out and named.
+    """
+    rows = {row["patient_id"]: row for row in read_table(features, required=("patient_id",))}
+    outcomes = {
+        row["patient_id"]: (row, responder_label(row, number, labels.name))
+        for number, row in enumerate(read_table(labels, required=("patient_id", "label")), start=2)
+    }
+    names = tuple(
+        name for name in next(iter(rows.values())) if name != "patient_id" and "diagnostics_" not in name
+    )
+    left_out, kept, values = {}, [], []
+    for number, (patient_id, row) in enumerate(rows.items(), start=2):
+        problem = _unusable_row(patient_id, row, names, outcomes)
+        if problem is not None:
+            left_out[patient_id] = problem
+            continue
+        kept.append(patient_id)
+        values.append([_number(row[name], number, name, features.name, patient_id) for name in names])
+    table = np.array(values, dtype=float)
+    size = table[:, names.index(SIZE_FEATURE)] if SIZE_FEATURE in names else None
+    inputs = ModelInputs(tuple(kept), names, table, None, size)
+    is_training = np.array(
+        [outcomes[p][0].get("cohort", "").casefold() in ("", "training", "train") for p in kept]
+    )
+    parts = [
+        LabelledInputs(
+            inputs.rows(index),
+            np.array([outcomes[kept[i]][1] for i in index]),
+            tuple(outcomes[kept[i]][0].get("center", "") for i in index),
+        )
+        for index in (np.flatnonzero(is_training), np.flatnonzero(~is_training))
+    ]
+    external = parts[1] if len(parts[1].labels) else None
+    return _fit(parts[0], external, None, left_out, settings, jobs=jobs, progress=progress)
+
+
+def _fit(
+    training: LabelledInputs,
+    external: LabelledInputs | None,
+    reliability: ReliabilityTable | None,
+    left_out: Mapping[str, Problem],
+    settings: TrainingSettings,
+    **how,
+) -> Trained:
+    reliable = None if reliability is None else reliability.kept_features
+    if reliable == ():
+        raise TrainingError(
+            "the two readers agree on no feature",
+            expected=f"{settings.reliability.form} above {settings.reliability.threshold}",
+            received=f"{len(reliability.features)} features below",
+            remedy="check that both masks show the same tumours",
+        )
+    model, record = ResponseModel.fit(training.inputs, training.labels, settings, reliable=reliable, **how)
+    return Trained(model, record, reliability, training, external, left_out)
+
+
+def _labelled(
+    patients: Sequence[Patient], measured: Mapping[str, Measurements], names: tuple[str, ...]
+) -> LabelledInputs:
+    return LabelledInputs(
+        stack([measured[p.patient_id] for p in patients], names),
+        np.array([p.label for p in patients]),
+        tuple(p.center for p in patients),
+    )
+
+
+def _reliability(
+    measured: Mapping[str, Measurements],
+    again: Mapping[str, Measurements],
+    names: tuple[str, ...],
+    settings: TrainingSettings,
+) -> ReliabilityTable:
+    import pandas as pd
+
+    both = [patient_id for patient_id in again if patient_id in measured]
+    tables = (
+        pd.DataFrame(stack([of[p] for p in both], names).features, index=both, columns=list(names))
+        for of in (measured, again)
+    )
+    return reliable_features(*tables, settings.reliability)
+
+
+def _unlabelled(patient: Patient) -> Problem:
+    return Problem(
+        "table",
+        "no response is known",
+        field="response",
+        expected="CR, PR, SD, PD or a label",
+        received="an empty cell",
+        remedy="the patient was left out",
+        patient_id=patient.patient_id,
+        severity="warning",
+    )
+
+
+def _unusable_row(patient_id: str, row: Mapping, names: Sequence[str], outcomes: Mapping) -> Problem | None:
+    empty = sum(row[name] == "" for name in names)
+    what = {"severity": "warning", "patient_id": patient_id, "remedy": "the patient was left out"}
+    if empty:
+        return Problem("table", f"{empty} of {len(names)} features are empty", field="features", **what)
+    if patient_id not in outcomes or outcomes[patient_id][1] is None:
+        return Problem("table", "no label is known", field="label", **what)
+    return None
+
+
+def _number(text: str, row: int, column: str, file: str, patient_id: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = float("nan")
+    if not np.isfinite(value):
+        raise TableError(
+            f"row {row}, column {column} is not a number",
+            patient_id=patient_id,
+            file=file,
+            field=column,
+            expected="a finite number",
+            received=f'"{text}"',
+            remedy="correct the cell, or empty the patient's row",
+        )
+    return value
+
+
+def save_trained(trained: Trained, folder: Path) -> Path:
+    """Write the bundle of a training run; its path."""
+    return save_bundle(folder, trained.model, trained.record, trained.reliability, model_card(trained))
