@@ -13,7 +13,6 @@ its full one.
 import contextlib
 import csv
 import json
-import os
 import shutil
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
@@ -24,9 +23,10 @@ import numpy as np
 import SimpleITK as sitk
 
 from .errors import InputError
-from .phantom_anatomy import Body, paint_body
+from .phantom_anatomy import Body, paint_frame
 from .phantom_canvas import ORGANS, SCAN_MM, Canvas, Grid, as_scanned
 from .phantom_lesions import Lesion, Look, paint_lesion
+from .phantom_organs import paint_organs
 from .phantom_response import (
     STRENGTH,
     WEIGHTS,
@@ -86,9 +86,10 @@ def make_patient(
     lesions = _place_lesions(random["lesions"], body, truth.diameter_mm)
     grid = _field_of_view(scan, lesions, random["scan"]) if size == "small" else scan
     canvas = Canvas(grid)
-    paint_body(canvas, body, random["organs"])
+    paint_frame(canvas, body, random["organs"])
+    paint_organs(canvas, body, random["organs"])
     look = Look.draw(random["lesions"], body.liver_hu, truth.necrotic_share, truth.mottling_hu)
-    noise_hu = body.noise_hu(*(a[0] for a in grid.axes()[:2]), random["noise"].uniform(9, 13))
+    noise_hu = body.noise_hu(*(a[0] for a in grid.axes()[:2]), random["noise"].uniform(10, 15))
     masks = [np.zeros_like(canvas.labels) for _ in range(2)]
     for lesion in lesions:
         *drawn, part = paint_lesion(canvas, body, lesion, look, random["lesions"])
@@ -223,7 +224,7 @@ def _write_patient(folder: Path, index: int, seed: int, size: str, strength: flo
     row |= patient.clinical
     _write_text(partial / _PATIENT_FILE, json.dumps(row, indent=1))
     shutil.rmtree(place, ignore_errors=True)
-    os.replace(partial, place)
+    partial.replace(place)
 
 
 def _refuse_another_cohort(folder: Path, recipe: dict) -> None:
@@ -287,10 +288,10 @@ def _write_table(path: Path, rows: list[dict]) -> None:
         table = csv.DictWriter(stream, list(rows[0]), lineterminator="\n")
         table.writeheader()
         table.writerows(rows)
-    os.replace(partial, path)
+    partial.replace(path)
 
 
 def _write_text(path: Path, text: str) -> None:
     partial = path.with_name(path.name + ".partial")
     partial.write_text(text, encoding="utf-8", newline="\n")
-    os.replace(partial, path)
+    partial.replace(path)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import SimpleITK as sitk
-from scipy import fft
+from scipy import fft, ndimage
 
 #: Labels of the anatomy mask. The tumour itself is in the expert's mask, and is liver here.
 ORGANS = {
@@ -32,6 +32,9 @@ ORGANS = {
 EDGE_MM = 1.3
 #: Extent of the full scan in z, from the lower kidneys to the lung bases.
 SCAN_MM = (-150.0, 125.0)
+
+#: Slices and side in voxels of the block of correlated noise that is repeated over the scan.
+TEXTURE_BLOCK = (24, 96)
 
 Shape = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 
@@ -83,7 +86,7 @@ class Grid:
         """An array (k, j, i) of this grid as an image in patient coordinates."""
         image = sitk.GetImageFromArray(array)
         image.SetSpacing(self.spacing_mm)
-        image.SetOrigin([float(o + s * n) for o, s, n in zip(self.origin_mm, self.spacing_mm, self.start)])
+        image.SetOrigin((np.array(self.origin_mm) + np.array(self.spacing_mm) * self.start).tolist())
         return image
 
 
@@ -120,14 +123,37 @@ class Canvas:
             label,
         )
 
-    def ball(self, centre, radii_mm, hu, label: str = "", squareness: float = 2.0, clip=None) -> None:
-        """Paint an ellipsoid, cut by the distance function `clip` when there is one."""
+    def ball(self, centre, radii_mm, hu, label: str = "", squareness: float = 2.0, within=None) -> None:
+        """Paint an ellipsoid, only where it lies `within` another shape when there is one."""
         centre, radii_mm = np.asarray(centre, float), np.asarray(radii_mm, float)
         shape = ellipsoid(centre, radii_mm, squareness)
-        if clip is not None:
-            inner = shape
-            shape = lambda x, y, z: np.maximum(inner(x, y, z), clip(x, y, z))  # noqa: E731
-        self.paint(centre - radii_mm - 2, centre + radii_mm + 2, shape, hu, label)
+        self.paint(
+            centre - radii_mm - 2,
+            centre + radii_mm + 2,
+            shape if within is None else common(shape, within),
+            hu,
+            label,
+        )
+
+
+def point(x: float, y: float, z: float) -> np.ndarray:
+    """A position or an offset in mm."""
+    return np.array((x, y, z), float)
+
+
+def common(*shapes: Shape) -> Shape:
+    """The part that lies inside every shape."""
+    return lambda x, y, z: functools.reduce(np.maximum, (shape(x, y, z) for shape in shapes))
+
+
+def outside(shape: Shape) -> Shape:
+    """Everything but the shape."""
+    return lambda x, y, z: -shape(x, y, z)
+
+
+def inset(shape: Shape, mm: float) -> Shape:
+    """The shape made smaller by mm all around; larger when mm is negative."""
+    return lambda x, y, z: shape(x, y, z) + np.float32(mm)
 
 
 def ellipsoid(centre, radii_mm, squareness: float = 2.0) -> Shape:
@@ -165,6 +191,23 @@ def smooth_union(first, second, blend_mm: float):
     """Union of two distances whose seam is rounded over blend_mm."""
     h = np.clip(0.5 + 0.5 * (second - first) / blend_mm, 0, 1)
     return second + h * (first - second) - blend_mm * h * (1 - h)
+
+
+def texture(mean_hu: float, sd_hu: float, rng: np.random.Generator, sigma=(1.0, 2.2, 2.2)):
+    """Intensities for `Canvas.paint`: mean_hu with smooth mottling of sd_hu, the same in any crop.
+
+    sigma: smoothness in voxels (k, j, i). One block of noise is repeated over the scan.
+    """
+    depth, side = TEXTURE_BLOCK
+    white = rng.standard_normal((depth, side, side), dtype=np.float32)
+    block = ndimage.gaussian_filter(white, sigma, mode="wrap")
+    block = np.float32(mean_hu) + block * np.float32(sd_hu / block.std())
+
+    def on(grid: Grid) -> np.ndarray:
+        i, j, k = (grid.indices(n) for n in range(3))
+        return block[np.ix_(k % depth, j % side, i % side)]
+
+    return on
 
 
 def as_scanned(canvas: Canvas, noise_hu: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -35,7 +35,7 @@ class Look:
     @classmethod
     def draw(cls, rng: np.random.Generator, liver_hu: float, necrosis: float, mottling_hu: float) -> "Look":
         """Enhancement and rim by chance, necrosis and mottling as asked for."""
-        viable_hu = liver_hu + rng.uniform(38, 62)
+        viable_hu = liver_hu + rng.uniform(32, 56)
         rim_hu = viable_hu + 30 if rng.random() < 0.6 else liver_hu - 12
         return cls(viable_hu, necrosis, mottling_hu, rim_hu, rng.uniform(1.2, 2.2))
 
@@ -45,10 +45,10 @@ class Lesion:
 
     def __init__(self, centre_mm, diameter_mm: float, rng: np.random.Generator):
         self.centre_mm = np.asarray(centre_mm, float)
-        lobes = rng.standard_normal((7, 3))
+        lobes = rng.standard_normal((14, 3))
         self._lobes = (lobes / np.linalg.norm(lobes, axis=1)[:, None]).astype(np.float32)
-        self._heights = rng.uniform(0.04, 0.2, 7).astype(np.float32)
-        self._widths = rng.uniform(4, 14, 7).astype(np.float32)
+        self._heights = (rng.uniform(0.03, 0.12, 14) * np.repeat((1.4, 0.7), 7)).astype(np.float32)
+        self._widths = (rng.uniform(4, 12, 14) * np.repeat((1, 4), 7)).astype(np.float32)
         self._radii = np.array((1.0, rng.uniform(0.86, 1.0), rng.uniform(0.8, 0.95)), np.float32)
         self._radius_mm = 1.0
         self._radius_mm = np.float32(diameter_mm / self._unit_diameter())
@@ -117,7 +117,7 @@ def paint_lesion(
     spacing = np.array(scan.spacing_mm)[::-1]
     viable = look.viable_hu + look.mottling_hu * _mottling(distance.shape, spacing, rng)
     core = _necrosis(distance, depth, look.necrosis, spacing, lesion.diameter_mm, rng)
-    tissue = viable + core * (np.float32(28) + 4 * smooth_field(distance.shape, 1.5, rng) - viable)
+    tissue = viable + core * (np.float32(34) + 7 * smooth_field(distance.shape, (0.8, 2, 2), rng) - viable)
     patchy = np.clip(0.6 + 0.5 * smooth_field(distance.shape, 9 / spacing, rng), 0, 1)
     rim = np.clip(0.5 - (np.abs(distance + look.rim_mm / 2) - look.rim_mm / 2) / 1.0, 0, 1)
     tissue += rim * patchy * (look.rim_hu - tissue)
@@ -135,16 +135,15 @@ def paint_lesion(
 
 def _mottling(shape, spacing_mm, rng) -> np.ndarray:
     """Tumour texture, mean 0 and standard deviation 1: nodules of a few mm, and washed-out patches."""
-    fine, coarse = (smooth_field(shape, mm / spacing_mm, rng) for mm in (1.6, 4.0))
-    field = 0.75 * fine + 0.65 * coarse
-    field -= 0.7 * np.maximum(0, smooth_field(shape, 3.0 / spacing_mm, rng) - 0.8)
+    fine, coarse = (smooth_field(shape, mm / spacing_mm, rng) for mm in (1.5, 4.0))
+    washed_out = np.maximum(0, smooth_field(shape, 3.0 / spacing_mm, rng) - 0.6)
+    field = 0.8 * fine + 0.6 * coarse - 0.9 * washed_out
     return (field - field.mean()) / field.std()
 
 
 def _necrosis(distance, depth, share: float, spacing_mm, diameter_mm: float, rng) -> np.ndarray:
-    """How necrotic (0 to 1) each voxel is: an irregular core holding `share` of the lesion."""
-    ragged = smooth_field(distance.shape, 0.07 * diameter_mm / spacing_mm, rng)
-    deadness = 0.28 * ragged - depth
-    inside = distance < 0
-    threshold = np.quantile(deadness[inside], 1 - share)
-    return np.clip(0.5 + (deadness - threshold) * diameter_mm / 2 / 2.5, 0, 1) * (depth < 1)
+    """How necrotic (0 to 1) each voxel is: a ragged core holding `share` of the lesion."""
+    lumps, frays = (smooth_field(distance.shape, mm / spacing_mm, rng) for mm in (0.08 * diameter_mm, 1.8))
+    deadness = 0.24 * lumps + 0.10 * frays - depth
+    threshold = np.quantile(deadness[distance < 0], 1 - share)
+    return np.clip(0.5 + (deadness - threshold) * (diameter_mm / 2) / 8, 0, 1) * (depth < 1)
