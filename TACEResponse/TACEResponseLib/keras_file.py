@@ -152,7 +152,7 @@ def _network(layers: list[tuple[str, dict]], arrays: _Arrays, content: bytes) ->
     for number in range((len(layers) - 3) // len(BLOCK)):
         options = [layer[1] for layer in layers[1 + number * len(BLOCK) :][: len(BLOCK)]]
         blocks.append(_block(options, number, maps, arrays))
-        side, maps = blocks[-1].output_size(side), blocks[-1].kernel.shape[3]
+        side, maps = blocks[-1].output_size(side), len(blocks[-1].kernel)
         if side < 1:
             raise _foreign(f"a picture of {size} pixels", "a picture that the layers leave something of")
     weights = arrays("dense", 0, (side * side * maps, 2))
@@ -175,7 +175,7 @@ def _block(options: list[dict], number: int, maps_in: int, arrays: _Arrays) -> B
     if not 0 <= slope <= 1:
         raise _foreign(f"a leaky ReLU of slope {slope}", "a slope of 0 to 1")
     return Block(
-        kernel=(kernel * factor).astype(np.float32),
+        kernel=np.ascontiguousarray((kernel * factor).astype(np.float32).transpose(3, 2, 0, 1)),
         bias=((bias - mean) * factor + beta).astype(np.float32),
         dilation=_same(convolution["dilation_rate"]),
         slope=slope,

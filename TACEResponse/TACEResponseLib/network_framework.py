@@ -15,6 +15,7 @@ import sys
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from types import ModuleType
 
 from .errors import DependencyError
@@ -182,6 +183,6 @@ def _quiet() -> Iterator[None]:
             terminal = os.dup(2)
             stack.callback(os.close, terminal)
             stack.callback(os.dup2, terminal, 2)
-            with open(os.devnull, "w") as nowhere:
+            with Path(os.devnull).open("w") as nowhere:
                 os.dup2(nowhere.fileno(), 2)
         yield

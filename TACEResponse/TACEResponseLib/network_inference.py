@@ -11,6 +11,7 @@ computed. Batch norm is a factor and an offset a map and goes into the kernel; l
 and may follow the pool. Equal to Keras to 1e-5 on logits.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,9 +24,10 @@ from .errors import InputError
 class Block:
     """Convolution, batch norm, leaky ReLU and maximum pool as one step.
 
-    kernel: float32 (height, width, maps in, maps out) and bias (maps out), batch norm included.
+    kernel: float32 (maps out, maps in, height, width) and bias (maps out,), batch norm included.
     dilation: pixels between the kernel's samples. slope: of the leaky ReLU below 0, in [0, 1].
-    pool: side of the pool's window. stride: pixels between two windows.
+    pool: side of the pool's window. stride: pixels between two windows. Pictures are
+    (maps, size, size) here: whole rows are copied that way, not three numbers at a time.
     """
 
     kernel: np.ndarray
@@ -37,52 +39,54 @@ class Block:
 
     def output_size(self, size: int) -> int:
         """Side of the output for an input of side `size`; below 1 when the input is too small."""
-        return (size - self.dilation * (len(self.kernel) - 1) - self.pool) // self.stride + 1
+        return (size - self.dilation * (self.kernel.shape[2] - 1) - self.pool) // self.stride + 1
 
     def forward(self, picture: np.ndarray) -> np.ndarray:
-        """(size, size, maps in) -> (output, output, maps out)."""
-        largest = self._responses(picture).max(axis=0)
+        """(maps in, size, size) -> (maps out, output, output)."""
+        largest = np.stack([responses.max(axis=1) for responses in self._responses(picture)], axis=1)
         return np.where(largest > 0, largest, self.slope * largest)
 
     def backward(self, picture: np.ndarray, gradient: np.ndarray) -> np.ndarray:
         """Gradient with respect to `picture` from the one with respect to `forward(picture)`."""
-        responses = self._responses(picture)
-        taken = responses.argmax(axis=0)
-        rising = np.where(responses.max(axis=0) > 0, 1, self.slope)
-        kernel = self.kernel.reshape(-1, self.kernel.shape[-1])
+        responses = np.stack(list(self._responses(picture)), axis=2)
+        gradient = gradient * np.where(responses.max(axis=1) > 0, 1, self.slope)
+        taken = responses.argmax(axis=1)[:, None] == np.arange(self.pool**2)[:, None, None]
+        shares = np.where(taken, gradient[:, None], 0).astype(np.float32).reshape(len(self.kernel), -1)
         result = np.zeros_like(picture)
-        for place, offset in enumerate(self._offsets()):
-            share = np.where(taken == place, gradient * rising, 0).astype(np.float32)
-            windows = self._windows(result, offset, writeable=True)
-            pieces = (share.reshape(-1, share.shape[-1]) @ kernel.T).reshape(windows.shape)
-            for row in range(windows.shape[2]):
-                for column in range(windows.shape[3]):
-                    windows[:, :, row, column] += pieces[:, :, row, column]
+        places = self._places(result, writeable=True)
+        for sample in np.ndindex(self.kernel.shape[2:]):
+            pieces = self.kernel[:, :, *sample].T @ shares
+            for place, piece in enumerate(np.split(pieces, self.pool**2, axis=1)):
+                seen = places[:, :, *sample, *divmod(place, self.pool)]
+                seen += piece.reshape(len(picture), *gradient.shape[1:]).transpose(1, 0, 2)
         return result
 
-    def _responses(self, picture: np.ndarray) -> np.ndarray:
-        """(places of the pool, output, output, maps out) before the largest is taken."""
-        kernel = self.kernel.reshape(-1, self.kernel.shape[-1])
-        size = self.output_size(len(picture))
-        columns = (self._windows(picture, offset).reshape(-1, len(kernel)) for offset in self._offsets())
-        return np.stack([(c @ kernel + self.bias).reshape(size, size, -1) for c in columns])
+    def _responses(self, picture: np.ndarray) -> Iterator[np.ndarray]:
+        """An output row at a time, (maps out, places of the pool, output): the pool takes the largest.
 
-    def _offsets(self) -> list[tuple[int, int]]:
-        return [(row, column) for row in range(self.pool) for column in range(self.pool)]
+        A row's products fit the processor's cache and are too small for a BLAS to start threads on,
+        which cost ten times the work itself when other programs hold the cores.
+        """
+        kernel = self.kernel.reshape(len(self.kernel), -1)
+        for row in self._places(picture):
+            responses = kernel @ row.reshape(kernel.shape[1], -1) + self.bias[:, None]
+            yield responses.reshape(len(kernel), self.pool**2, -1)
 
-    def _windows(self, picture: np.ndarray, offset: tuple[int, int], writeable: bool = False) -> np.ndarray:
-        """View (output, output, height, width, maps in) of what each output pixel looks at."""
-        row_step, column_step, map_step = picture.strides
-        size, (height, width) = self.output_size(len(picture)), self.kernel.shape[:2]
+    def _places(self, picture: np.ndarray, writeable: bool = False) -> np.ndarray:
+        """View (output, maps in, height, width, pool, pool, output) of the pixels that are looked at."""
+        map_step, row, column = picture.strides
+        size = self.output_size(picture.shape[1])
         return as_strided(
-            picture[offset[0] :, offset[1] :],
-            (size, size, height, width, picture.shape[2]),
+            picture,
+            (size, *self.kernel.shape[1:], self.pool, self.pool, size),
             (
-                row_step * self.stride,
-                column_step * self.stride,
-                row_step * self.dilation,
-                column_step * self.dilation,
+                row * self.stride,
                 map_step,
+                row * self.dilation,
+                column * self.dilation,
+                row,
+                column,
+                column * self.stride,
             ),
             writeable=writeable,
         )
@@ -126,30 +130,33 @@ class NumpyNetwork:
 
     def penultimate(self, pixels: np.ndarray) -> np.ndarray:
         """(n, size, size, 3) -> float32 (n, features): what the dense layer sees of each patch."""
-        features = np.empty((len(self._checked(pixels)), len(self.weights)), dtype=np.float32)
-        for row, picture in zip(features, self._checked(pixels), strict=True):
+        pictures = self._maps_first(pixels)
+        features = np.empty((len(pictures), len(self.weights)), dtype=np.float32)
+        for row, picture in zip(features, pictures, strict=True):
             for block in self.blocks:
                 picture = block.forward(picture)
-            row[:] = picture.ravel()
+            row[:] = picture.transpose(1, 2, 0).ravel()  # Keras flattens with the maps last
         return features
 
     def gradient(self, pixels: np.ndarray) -> np.ndarray:
         """(n, size, size, 3) -> float32, same shape: slope of the log-odds at every pixel value."""
-        return np.stack([self._gradient(picture) for picture in self._checked(pixels)])
+        gradients = np.array([self._gradient(picture) for picture in self._maps_first(pixels)])
+        return gradients.transpose(0, 2, 3, 1)
 
     def _gradient(self, picture: np.ndarray) -> np.ndarray:
         seen = [picture]
         for block in self.blocks:
             seen.append(block.forward(seen[-1]))
-        gradient = (self.weights[:, 1] - self.weights[:, 0]).reshape(seen[-1].shape)
+        maps, size, _ = seen[-1].shape
+        gradient = (self.weights[:, 1] - self.weights[:, 0]).reshape(size, size, maps).transpose(2, 0, 1)
         for block, picture in zip(reversed(self.blocks), reversed(seen[:-1]), strict=True):
             gradient = block.backward(picture, gradient)
         return gradient
 
-    def _checked(self, pixels: np.ndarray) -> np.ndarray:
-        """The patches as contiguous float32, or InputError when they have another size."""
-        pixels = np.ascontiguousarray(pixels, dtype=np.float32)
-        expected = (self.size_px, self.size_px, self.blocks[0].kernel.shape[2])
+    def _maps_first(self, pixels: np.ndarray) -> np.ndarray:
+        """Patches as contiguous float32 (n, 3, size, size), or InputError when they do not fit."""
+        pixels = np.asarray(pixels, dtype=np.float32)
+        expected = (self.size_px, self.size_px, self.blocks[0].kernel.shape[1])
         if pixels.ndim != 4 or pixels.shape[1:] != expected:
             raise InputError(
                 "the patches have another size than the network",
@@ -158,4 +165,4 @@ class NumpyNetwork:
                 received=str(pixels.shape),
                 remedy="make the patches with the settings of the model",
             )
-        return pixels
+        return np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))
