@@ -38,7 +38,7 @@ class Body:
         half_width_mm = rng.uniform(148, 166)
         return cls(
             half_width_mm=half_width_mm,
-            half_depth_mm=half_width_mm * rng.uniform(0.71, 0.77),
+            half_depth_mm=half_width_mm * rng.uniform(0.74, 0.81),
             fat_mm=rng.uniform(8, 19),
             muscle_mm=rng.uniform(11, 15),
             organ_scale=rng.uniform(0.95, 1.06),

@@ -12,11 +12,13 @@ import numpy as np
 from scipy import ndimage
 
 from .phantom_anatomy import Body
-from .phantom_canvas import Canvas, Grid
+from .phantom_canvas import EDGE_MM, ORGANS, Canvas, Grid
 
 #: Spread in mm of the second reader's outline around the expert's, and how fast it varies.
 READER_SD_MM = 1.2
 READER_CORRELATION_MM = 7.0
+#: Intensity of dead tumour: fluid with debris.
+NECROSIS_HU = np.float32(34)
 
 
 @dataclass(frozen=True)
@@ -107,30 +109,37 @@ def smooth_field(shape, sigma, rng: np.random.Generator) -> np.ndarray:
 
 
 def paint_lesion(
-    canvas: Canvas, body: Body, lesion: Lesion, look: Look, rng
+    canvas: Canvas, body: Body, lesion: Lesion, look: Look, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray, Grid]:
-    """Paint one lesion; its mask, the second reader's mask (uint8), and the grid of both."""
-    scan = canvas.grid
-    part = scan.part(*lesion.box(6))
+    """Paint one lesion; the expert's and the second reader's mask (uint8), and their grid."""
+    part = canvas.grid.part(*lesion.box(6))
+    where, spacing_mm = part.within(canvas.grid), np.array(part.spacing_mm)[::-1]
     x, y, z = part.axes()
     distance, depth = lesion.distance(x, y, z)
-    spacing = np.array(scan.spacing_mm)[::-1]
-    viable = look.viable_hu + look.mottling_hu * _mottling(distance.shape, spacing, rng)
-    core = _necrosis(distance, depth, look.necrosis, spacing, lesion.diameter_mm, rng)
-    tissue = viable + core * (np.float32(34) + 7 * smooth_field(distance.shape, (0.8, 2, 2), rng) - viable)
-    patchy = np.clip(0.6 + 0.5 * smooth_field(distance.shape, 9 / spacing, rng), 0, 1)
-    rim = np.clip(0.5 - (np.abs(distance + look.rim_mm / 2) - look.rim_mm / 2) / 1.0, 0, 1)
-    tissue += rim * patchy * (look.rim_hu - tissue)
-    view = canvas.hu[part.within(scan)]
-    bed = np.clip(0.5 - np.maximum(distance - 4, body.cavity(x, y, z)) / 1.3, 0, 1) * (
-        view < body.liver_hu - 30
-    )
-    view += bed * (body.liver_hu - view)
-    view += np.clip(0.5 - distance / 1.3, 0, 1) * (tissue - view)
-    labels = canvas.labels[part.within(scan)]
-    labels[distance < 0] = 1
-    moved = distance + READER_SD_MM * smooth_field(distance.shape, READER_CORRELATION_MM / spacing, rng)
+    view = canvas.hu[where]
+    # A lesion that bulges out of the liver takes a thin layer of liver along.
+    layer = _cover(np.maximum(distance - 4, body.cavity(x, y, z))) * (view < body.liver_hu - 30)
+    view += layer * (body.liver_hu - view)
+    tissue = _tissue(lesion, look, distance, depth, spacing_mm, rng)
+    view += _cover(distance) * (tissue - view)
+    canvas.labels[where][distance < 0] = ORGANS["liver"]
+    moved = distance + READER_SD_MM * smooth_field(distance.shape, READER_CORRELATION_MM / spacing_mm, rng)
     return (distance < 0).astype(np.uint8), (moved < 0).astype(np.uint8), part
+
+
+def _cover(distance, edge_mm: float = EDGE_MM):
+    return np.clip(0.5 - distance / np.float32(edge_mm), 0, 1)
+
+
+def _tissue(lesion: Lesion, look: Look, distance, depth, spacing_mm, rng) -> np.ndarray:
+    """HU of the tumour: mottled viable tissue, necrotic core, and a rim that is not everywhere."""
+    shape = distance.shape
+    viable = look.viable_hu + look.mottling_hu * _mottling(shape, spacing_mm, rng)
+    core = _necrosis(distance, depth, look.necrosis, spacing_mm, lesion.diameter_mm, rng)
+    tissue = viable + core * (NECROSIS_HU + 7 * smooth_field(shape, 1.5 / spacing_mm, rng) - viable)
+    present = np.clip(0.6 + 0.5 * smooth_field(shape, 9 / spacing_mm, rng), 0, 1)
+    rim = _cover(np.abs(distance + look.rim_mm / 2) - look.rim_mm / 2, 1.0)
+    return tissue + rim * present * (look.rim_hu - tissue)
 
 
 def _mottling(shape, spacing_mm, rng) -> np.ndarray:

@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from .phantom_anatomy import FAR_MM, Body
+from .phantom_anatomy import FAR_MM, Body, segment
 from .phantom_canvas import Canvas, common, ellipsoid, inset, point, smooth_union, texture
 
 
@@ -58,7 +58,7 @@ def paint_spleen_and_stomach(canvas: Canvas, body: Body, rng: np.random.Generato
     """Spleen with the mottling of the arterial phase; stomach with folds and a fluid level."""
     s, at = body.organ_scale, body.shift_mm
     full = ellipsoid(at + point(94, 38, 22), (54 * s, 54 * s, 60 * s), 2.2)
-    hilum = ellipsoid(at + point(58, 8, 8), (36, 44, 74))
+    hilum = ellipsoid(at + point(54, 4, 8), (34, 42, 74))
 
     def spleen(x, y, z):
         solid = np.maximum(full(x, y, z), -hilum(x, y, z)) + body.wave(x, y, z)
@@ -198,8 +198,13 @@ def paint_great_vessels(canvas: Canvas, body: Body, rng: np.random.Generator) ->
     """Aorta with plaques and branches, inferior vena cava, crura of the diaphragm, adrenals."""
     front, at = body.vertebra_y_mm - 17.5, body.shift_mm
     aorta, radius_mm = point(9, front - 12.5, 0), rng.uniform(9.5, 12)
-    for x, back in ((-6, -3), (23, 1)):
-        canvas.ball(point(x, front + back, 30), (4.0, 13, 120), texture(57, 5, rng))
+
+    def crura(x, y, z):
+        right = segment(x, y, (-4, front - 26), (-11, front + 3))
+        left = segment(x, y, (22, front - 22), (24, front + 4))
+        return np.minimum(right, left) - np.float32(2.3) - (z / np.float32(90))
+
+    canvas.paint((-30, front - 40, -70), (45, front + 20, 110), crura, texture(57, 5, rng))
     whole = (aorta - point(0, 0, FAR_MM), aorta + point(0, 0, FAR_MM))
     canvas.tube(*whole, radius_mm + 1.3, 60)
     canvas.tube(*whole, radius_mm, body.aorta_hu, "aorta")

@@ -133,10 +133,10 @@ def _intercept(strength: float) -> float:
 
 def draw_clinical(rng: np.random.Generator, truth: Response) -> dict[str, object]:
     """Clinical values; only AFP is related to response, weakly, through the tumour's size."""
-    albumin_g_l = round(float(np.clip(rng.normal(38.5, 4.2), 24, 50)), 1)
-    bilirubin_umol_l = round(float(np.clip(15 * np.exp(rng.normal(0, 0.42)), 4, 70)), 1)
+    albumin_g_l = round(float(np.clip(rng.normal(37.5, 4.6), 24, 50)), 1)
+    bilirubin_umol_l = round(float(np.clip(16 * np.exp(rng.normal(0, 0.52)), 4, 90)), 1)
     inr = round(float(np.clip(rng.normal(1.12, 0.1), 0.9, 2.0)), 2)
-    ascites = "mild" if rng.random() < 0.08 else "none"
+    ascites = "mild" if rng.random() < 0.14 else "none"
     points = (
         5
         + (bilirubin_umol_l >= 34)
