@@ -1,7 +1,7 @@
 """Nodes of a real MRML scene give the same Case as files, and results come back as nodes."""
 
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -385,6 +385,20 @@ def test_the_sample_patient_comes_back_from_its_nodes_unchanged(rooms, phantom_c
     assert case.warnings == ()
 
 
+def test_a_quick_look_around_the_tumour_measures_the_same_lesions(rooms):
+    volume = a_volume_node(ijk_to_ras(OBLIQUE))
+    segmentation = a_segmentation_node(volume, Tumour=ellipsoid())
+    whole = rooms.case_from_nodes(volume, segmentation)
+    quick = rooms.case_from_nodes(volume, segmentation, margin_voxels=2)
+    assert quick.image.GetNumberOfPixels() < 0.6 * whole.image.GetNumberOfPixels()
+    overlap = sitk.Resample(quick.mask, whole.mask, sitk.Transform(), sitk.sitkNearestNeighbor)
+    np.testing.assert_array_equal(sitk.GetArrayFromImage(overlap), mask_of(whole))
+    inside = mask_of(quick) > 0
+    np.testing.assert_array_equal(
+        sitk.GetArrayFromImage(quick.image)[inside], sitk.GetArrayFromImage(whole.image)[mask_of(whole) > 0]
+    )
+
+
 @dataclass(frozen=True)
 class APrediction:
     """The fields of a Prediction that the tables read."""
@@ -392,7 +406,7 @@ class APrediction:
     patient_id: str = "P1"
     bundle_id: str = "demo-1"
     demonstration: bool = True
-    probabilities = {"size": 0.5, "random_forest": 0.74, "cnn": 0.61}
+    probabilities: dict = field(default_factory=lambda: {"size": 0.5, "random_forest": 0.74, "cnn": 0.61})
     fused: float = 0.72
     threshold: float = 0.55
     responder: bool = True

@@ -24,12 +24,15 @@ SAME_VOXEL = 0.05
 SHEAR = 1e-3
 
 
-def case_from_nodes(volume_node, segmentation_node, segment_ids=None, patient_id: str = "") -> Case:
+def case_from_nodes(
+    volume_node, segmentation_node, segment_ids=None, patient_id: str = "", margin_voxels: int | None = None
+) -> Case:
     """The Case of a CT and the union of segments, the same as from saved files.
 
     volume_node: vtkMRMLScalarVolumeNode in HU. segmentation_node: vtkMRMLSegmentationNode.
     segment_ids: IDs or names; None takes the only segment; "all" takes every one. patient_id: the
-    volume's name when empty.
+    volume's name when empty. margin_voxels: keep only the tumour's box and this margin, which is
+    enough to check and to count lesions while the user draws; None keeps the whole CT.
 
     Raises InputError, GeometryError, MaskError or IntensityError. Main thread only.
     """
@@ -38,9 +41,11 @@ def case_from_nodes(volume_node, segmentation_node, segment_ids=None, patient_id
     notes = _frame_notes(volume_node)
     with _under_linear_transform(volume_node, notes, "CT") as volume:
         to_world = _matrix_to_world(volume) @ _ijk_to_ras(volume)
-        voxels = np.array(slicer.util.arrayFromVolume(volume))
+        voxels = np.array(slicer.util.arrayFromVolume(volume))  # a copy: the node goes on living
     with _measurable_segments(segmentation_node, chosen, volume_node, notes) as segmentation:
         mask = _union_on_grid(segmentation, chosen, to_world, voxels.shape, notes)
+    if margin_voxels is not None:
+        voxels, mask, to_world = _around_tumour(voxels, mask, to_world, margin_voxels)
     return make_case(
         patient_id or volume_node.GetName(),
         image_from_array(voxels, to_world),
@@ -112,6 +117,12 @@ def check_volume_node(node) -> None:
             received=f"{components} values (a colour, vector or 4D volume)",
             remedy="choose one phase of the CT as a volume of its own",
         )
+
+
+def first_ct_volume():
+    """The first scalar volume of the scene that is no label map, or None."""
+    volumes = slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")
+    return next((v for v in volumes if not v.IsA("vtkMRMLLabelMapVolumeNode")), None)
 
 
 def chosen_segments(node, segment_ids=None) -> dict[str, str]:
@@ -257,6 +268,18 @@ def _union_on_grid(node, chosen: dict[str, str], to_world, shape, notes: list[Pr
         remedy = "it was brought onto the CT's grid by nearest neighbour; look at the outline"
         notes.append(Problem("geometry", message, field="mask", remedy=remedy, severity="warning"))
     return mask
+
+
+def _around_tumour(voxels, mask, to_world, margin_voxels: int):
+    """The same three, cropped to the tumour's box and a margin."""
+    box = ndimage.find_objects(mask)
+    if not box:
+        return voxels, mask, to_world
+    first = np.maximum([side.start - margin_voxels for side in box[0]], 0)
+    where = tuple(slice(a, side.stop + margin_voxels) for a, side in zip(first, box[0], strict=True))
+    shift = np.eye(4)
+    shift[:3, 3] = first[::-1]
+    return voxels[where], mask[where], to_world @ shift
 
 
 def _segment_voxels(node, identifier: str, name: str) -> tuple[np.ndarray, np.ndarray]:

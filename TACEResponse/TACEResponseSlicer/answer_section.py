@@ -1,0 +1,79 @@
+"""The result part of the panel: shows a prediction, writes its report, copies it, finds its layer."""
+
+from pathlib import Path
+
+import numpy as np
+import qt
+import SimpleITK as sitk
+import slicer
+from slicer.i18n import tr as _
+
+from .answer_view import answer_html, bar_pixmap, fill_table, is_dark, lines_html, warning_html
+
+
+class AnswerSection:
+    """prediction and case: what is shown, None while there is nothing."""
+
+    def __init__(self, ui):
+        self._ui = ui
+        self.clear()
+
+    def clear(self) -> None:
+        """Show nothing: another patient, another model, another scene."""
+        self.prediction = self.case = None
+        self._ui.resultSection.visible = False
+
+    def show(self, case, prediction) -> None:
+        """Show an answer and unfold the section."""
+        from TACEResponseLib.response_model import title
+
+        self.case, self.prediction = case, prediction
+        ui = self._ui
+        statement = prediction.statement()
+        if prediction.demonstration:
+            statement = warning_html(statement, is_dark(ui.statementLabel))
+        ui.statementLabel.text = statement
+        ui.answerLabel.text = answer_html(prediction)
+        ui.warningsLabel.text = lines_html(prediction.warnings)
+        ui.warningsLabel.visible = bool(prediction.warnings)
+        rows = [(title(name), f"{100 * p:.0f} %") for name, p in prediction.probabilities.items()]
+        fill_table(ui.modelsTable, (_("model"), _("probability of response")), rows)
+        ui.resultSection.visible = True
+        ui.resultSection.collapsed = False
+        slicer.app.processEvents()  # the label's width is known after it was laid out
+        ui.barLabel.setPixmap(bar_pixmap(ui.answerLabel, prediction.fused, prediction.threshold))
+
+    def write_report(self, folder) -> Path:
+        """Write `report.html` and `prediction.json` into `folder`; the path of the page."""
+        from TACEResponseLib.patient_report import write_patient_report
+
+        return write_patient_report(self.prediction, self.case, Path(folder))
+
+    def report(self) -> None:
+        """Ask for a folder, write the report there and open it."""
+        folder = qt.QFileDialog.getExistingDirectory(slicer.util.mainWindow(), _("Folder for the report"))
+        if folder:
+            page = self.write_report(folder)
+            qt.QDesktopServices.openUrl(qt.QUrl(page.as_uri()))
+
+    def copy(self) -> None:
+        """Put the answer as text on the clipboard."""
+        from TACEResponseLib.patient_report import summary
+
+        slicer.app.clipboard().setText(summary(self.prediction))
+        slicer.util.showStatusMessage(_("The answer was copied as text"), 3000)
+
+    def go_to_largest_layer(self) -> None:
+        """Centre the slice views on the tumour, in the axial layer where it is largest."""
+        left, posterior, superior = largest_layer_centre_mm(self.case)
+        slicer.vtkMRMLSliceNode.JumpAllSlices(
+            slicer.mrmlScene, -left, -posterior, superior, slicer.vtkMRMLSliceNode.CenteredJumpSlice
+        )
+
+
+def largest_layer_centre_mm(case) -> tuple[float, float, float]:
+    """Centre in mm (LPS) of the tumour in the layer, along the volume's z axis, that holds most of it."""
+    inside = sitk.GetArrayViewFromImage(case.mask) > 0
+    k = int(inside.sum(axis=(1, 2)).argmax())
+    j, i = (float(np.mean(axis)) for axis in np.nonzero(inside[k]))
+    return case.mask.TransformContinuousIndexToPhysicalPoint((i, j, float(k)))

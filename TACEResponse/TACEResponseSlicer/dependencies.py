@@ -1,0 +1,101 @@
+"""Python packages that Slicer does not bundle: asked for when they are needed, in plain words.
+
+Nothing is installed at import, on opening a panel or without a yes. What Slicer bundles stays as it
+is: its versions are handed to pip as constraints, so pip refuses instead of moving them.
+"""
+
+import contextlib
+import importlib.util
+import subprocess
+import tempfile
+from importlib import metadata
+from pathlib import Path
+
+import slicer
+from slicer.i18n import tr as _
+from TACEResponseLib.errors import DependencyError
+
+#: Packages of Slicer whose version must not change under it.
+BUNDLED = ("numpy", "scipy", "SimpleITK", "pydicom", "requests", "pillow", "packaging", "vtk")
+#: Import names that differ from the distribution's.
+IMPORT_NAMES = {"pywavelets": "pywt", "scikit-learn": "sklearn"}
+
+
+def ensure(requirements: Path, requester: str, purpose: str, megabytes: int) -> None:
+    """Have every package of a requirements file, after asking; otherwise DependencyError.
+
+    purpose: what the packages are for, ends the sentence "... needs them to". megabytes: how much
+    is downloaded, about. In Slicer's testing mode nothing is installed.
+    """
+    import slicer.packaging
+
+    wanted = slicer.packaging.load_requirements(requirements)
+    absent = [str(r) for r in wanted if not slicer.packaging.pip_check(r)]
+    if absent and not slicer.app.testingEnabled():
+        question = _(
+            "{requester} needs {count} Python packages to {purpose}. About {megabytes} MB are downloaded"
+            " from the Python Package Index into this Slicer. What Slicer itself uses stays as it is.\n\n"
+            "Install them now?"
+        ).format(requester=requester, count=len(absent), purpose=purpose, megabytes=megabytes)
+        if not slicer.util.confirmOkCancelDisplay(question, requester, detailedText="\n".join(absent)):
+            raise DependencyError(
+                "the packages were not installed",
+                expected=", ".join(absent),
+                remedy="press the button again and accept, or install them with pip in this Slicer",
+            )
+        _install(absent, requester)
+    require(requirements)
+
+
+def _install(absent: list[str], requester: str) -> None:
+    with _constraints() as constraints:
+        try:
+            slicer.packaging.pip_ensure(
+                absent, constraints=constraints, prompt_install=False, requester=requester
+            )
+        except (RuntimeError, subprocess.CalledProcessError, OSError) as error:
+            raise DependencyError(
+                "the packages could not be installed",
+                expected=", ".join(absent),
+                received=_last_line(error),
+                remedy="check the network, the proxy and whether Slicer's folder can be written,"
+                " then press the button again",
+            ) from error
+
+
+def require(requirements: Path) -> None:
+    """Raise DependencyError naming the packages of a requirements file that cannot be imported."""
+    import slicer.packaging
+
+    importlib.invalidate_caches()
+    missing = []
+    for requirement in slicer.packaging.load_requirements(requirements):
+        applies = requirement.marker is None or requirement.marker.evaluate()
+        name = IMPORT_NAMES.get(requirement.name.lower(), requirement.name.lower())
+        if applies and importlib.util.find_spec(name) is None:
+            missing.append(str(requirement))
+    if missing:
+        raise DependencyError(
+            "Python packages are missing",
+            expected=", ".join(missing),
+            received="not installed in this Slicer",
+            remedy="press the button in the panel to install them (not in testing mode)",
+        )
+
+
+@contextlib.contextmanager
+def _constraints():
+    """Path of a pip constraints file with the bundled versions, gone afterwards."""
+    with tempfile.TemporaryDirectory(prefix="tace-") as folder:
+        lines = []
+        for name in BUNDLED:
+            with contextlib.suppress(metadata.PackageNotFoundError):
+                lines.append(f"{name}=={metadata.version(name)}\n")
+        path = Path(folder) / "constraints.txt"
+        path.write_text("".join(lines), encoding="utf-8")
+        yield path
+
+
+def _last_line(error: Exception) -> str:
+    text = str(getattr(error, "output", "") or error).strip()
+    return text.splitlines()[-1][:200] if text else type(error).__name__

@@ -1,0 +1,87 @@
+"""One computation beside the panel: a worker thread, a timer that listens, and a way to stop.
+
+A prediction runs in the application's own process: it takes seconds, its kernels release Python's
+global lock, and a child would spend longer on starting than on computing. Training, which takes
+hours and imports a deep-learning framework, runs in a child process instead (`background`).
+"""
+
+import threading
+import time
+
+import qt
+import slicer
+from TACEResponseLib.errors import Cancelled
+
+TICK_MS = 30
+#: Time in which the main thread leaves Python's lock to the worker at every tick; a Qt event loop
+#: that waits inside the application may hold it otherwise.
+YIELD_S = 0.012
+
+
+class Work:
+    """Runs `compute(progress)` on a thread; reports on the main thread, once a tick.
+
+    on_progress(stage, done, total). on_finished(result, error): exactly one of them is not None;
+    after `cancel` the error is Cancelled. The computation must not touch nodes or widgets.
+    """
+
+    def __init__(self, compute, on_progress, on_finished):
+        self._compute = compute
+        self._on_progress, self._on_finished = on_progress, on_finished
+        self._latest = None
+        self._result, self._error = None, None
+        self._stop = threading.Event()
+        self._finished = False
+        self._thread = threading.Thread(target=self._run, name="TACEResponse", daemon=True)
+        self._timer = qt.QTimer()
+        self._timer.setInterval(TICK_MS)
+        self._timer.connect("timeout()", self._tick)
+        self._thread.start()
+        self._timer.start()
+
+    @property
+    def running(self) -> bool:
+        """Whether `on_finished` is still to come."""
+        return not self._finished
+
+    def cancel(self) -> None:
+        """Ask the computation to stop between two steps; `on_finished` reports when it did."""
+        self._stop.set()
+
+    def abandon(self) -> None:
+        """Stop listening and let the computation end on its own: for a panel that goes away."""
+        self._stop.set()
+        self._timer.stop()
+        self._finished = True
+
+    def waitForCompletion(self, timeout_s: float = 600) -> bool:
+        """Keep the application alive until the work has reported; False when time ran out."""
+        end = time.monotonic() + timeout_s
+        while self.running and time.monotonic() < end:
+            slicer.app.processEvents()
+            self._tick()
+        return not self.running
+
+    def _run(self) -> None:
+        try:
+            self._result = self._compute(self._progress)
+        except BaseException as error:
+            self._error = error
+
+    def _progress(self, stage: str, done: int, total: int) -> None:
+        self._latest = (stage, done, total)
+        if self._stop.is_set():
+            raise Cancelled()
+
+    def _tick(self) -> None:
+        if self._finished:
+            return
+        self._thread.join(YIELD_S)
+        latest, self._latest = self._latest, None
+        if latest is not None:
+            self._on_progress(*latest)
+        if self._thread.is_alive():
+            return
+        self._timer.stop()
+        self._finished = True
+        self._on_finished(self._result, self._error)

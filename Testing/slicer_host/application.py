@@ -1,0 +1,168 @@
+"""The application around a panel: `slicer.app`, the module base classes, and one scene.
+
+Where `TACE_SLICER_PYTHON` names the folder `Base/Python` of Slicer's sources, Slicer's own
+parameter nodes, packaging, translation and module base classes are used instead of the stand-ins.
+"""
+
+import importlib.util
+import os
+import sys
+import types
+from pathlib import Path
+from types import SimpleNamespace
+
+from . import mrml
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class Application:
+    """`slicer.app`: what the panels ask of it, in testing mode unless told otherwise."""
+
+    applicationName = "slicer_host"
+
+    def __init__(self, qapplication):
+        self._qapplication = qapplication
+        self.testing = True
+        self.settings = {}
+        self.startup = []
+
+    def testingEnabled(self):
+        return self.testing
+
+    def processEvents(self):
+        self._qapplication.processEvents()
+
+    def thread(self):
+        return self._qapplication.thread()
+
+    def clipboard(self):
+        return self._qapplication.clipboard()
+
+    def layoutManager(self):
+        return None
+
+    def connect(self, signal, slot):
+        self.startup.append((signal, slot))
+
+    def disconnect(self, signal, slot):
+        pass
+
+    def moduleManager(self):
+        return self
+
+    def translate(self, context, text):
+        return text
+
+    def setOverrideCursor(self, cursor):
+        pass
+
+    def restoreOverrideCursor(self):
+        pass
+
+    def userSettings(self):
+        return SimpleNamespace(value=self.settings.get, setValue=self.settings.__setitem__)
+
+
+def start():
+    """Scene, Qt, `slicer.app` and the modules that Slicer has and the wheel has not; once a process."""
+    os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+    scene = mrml.start()
+    import slicer
+
+    if hasattr(slicer, "app"):
+        return scene
+    from PySide6 import QtWidgets
+
+    from . import pythonqt, widgets
+
+    qapplication = QtWidgets.QApplication.instance() or QtWidgets.QApplication(["slicer_host"])
+    pythonqt.module()
+    widgets.install()
+    slicer.app = Application(qapplication)
+    slicer.selfTests = {}
+    slicer.util.mainWindow = lambda: None
+    slicer.util.selectModule = lambda name: open_panel(name)
+    slicer.util.getModuleWidget = lambda name: open_panel(name)
+    slicer.util.showStatusMessage = lambda message, duration=0: None
+    sources = os.environ.get("TACE_SLICER_PYTHON")
+    if sources:
+        slicer.__path__.append(str(Path(sources) / "slicer"))
+    else:
+        from . import stand_ins
+
+        for name in ("i18n", "packaging", "parameterNodeWrapper", "ScriptedLoadableModule"):
+            module = getattr(stand_ins, name)()
+            sys.modules[f"slicer.{name}"] = module
+            setattr(slicer, name, module)
+    for folder in ("TACEResponse", "TACEResponseTraining"):
+        sys.path.append(str(ROOT / folder))  # as Slicer does with every module's folder
+    return scene
+
+
+class PanelParent:
+    """The parent that Slicer gives to a module's widget: a layout, and whether it is shown."""
+
+    def __new__(cls, name):
+        import slicer
+        from PySide6 import QtWidgets
+
+        parent = slicer.qMRMLWidget()
+        layout = QtWidgets.QVBoxLayout(parent)
+        layout.setContentsMargins(0, 0, 0, 0)
+        parent.isEntered = False
+        parent.resize(420, 900)
+        return parent
+
+
+_panels: dict = {}
+
+
+def load_module(name: str):
+    """Import a module file as Slicer does, by its path, and make the module object once."""
+    import slicer
+
+    file = ROOT / name / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(name, file)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    entry = types.SimpleNamespace(path=str(file), title="", icon=None)
+    setattr(slicer.modules, name.lower(), entry)
+    instance = getattr(module, name)(entry)
+    setattr(slicer.modules, f"{name}Instance", instance)
+    return module
+
+
+def open_panel(name: str):
+    """The module's widget, set up and entered; the same one on every call."""
+    if name not in _panels:
+        module = sys.modules.get(name) or load_module(name)
+        import slicer
+
+        parent = PanelParent(name)
+        panel = getattr(module, f"{name}Widget")(parent)
+        setattr(slicer.modules, f"{name}Widget", panel)
+        panel.setup()
+        parent.show()
+        _panels[name] = panel
+    panel = _panels[name]
+    if not panel.parent.isEntered:
+        panel.parent.isEntered = True
+        panel.enter()
+    return panel
+
+
+def leave_panel(name: str) -> None:
+    """Open another module, as far as this panel can tell."""
+    panel = _panels[name]
+    panel.parent.isEntered = False
+    panel.exit()
+
+
+def close_panel(name: str) -> None:
+    """Unload the module: its widget is cleaned up and gone."""
+    panel = _panels.pop(name)
+    panel.cleanup()
+    panel.parent.close()
+    panel.parent.deleteLater()
