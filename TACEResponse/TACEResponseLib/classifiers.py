@@ -59,7 +59,7 @@ def gamma_of_r(patients: int, features: int) -> float:
     return (patients - 1) / patients / features
 
 
-_LOGISTIC = {"solver": "newton-cholesky", "tol": 1e-10, "max_iter": 100}
+_LOGISTIC = {"solver": "newton-cholesky", "tol": 1e-12, "max_iter": 100}
 
 CLASSIFIERS: dict[str, Recipe] = {
     "linear": Recipe(

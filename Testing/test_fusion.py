@@ -1,0 +1,147 @@
+"""Fusion: what stacking learns, where it could break, and that it survives JSON."""
+
+import json
+
+import numpy as np
+import pytest
+from scipy.special import expit
+from sklearn.linear_model import LogisticRegression
+from TACEResponseLib.errors import BundleError, SettingsError, TrainingError
+from TACEResponseLib.evaluation import auc_delong
+from TACEResponseLib.fusion import FUSIONS, RIDGE, Fusion, fit_fusion, fusions_of, platt
+from TACEResponseLib.logistic import fit_logistic
+
+
+@pytest.fixture
+def out_of_fold() -> tuple[np.ndarray, np.ndarray]:
+    """Scores (400, 2) of a good and a weak model whose errors are independent, and labels."""
+    random = np.random.default_rng(6)
+    labels = np.arange(400) % 2
+    good, weak = labels * 1.5 + random.normal(size=400), labels * 0.7 + random.normal(size=400)
+    return np.column_stack([good, 100 * weak + 3000]), labels
+
+
+def test_the_named_fusions_are_the_paper_s():
+    assert list(FUSIONS) == [
+        "cnn+size",
+        "cnn+linear",
+        "cnn+logistic",
+        "cnn+svm",
+        "cnn+gbm",
+        "cnn+random_forest",
+        "all",
+    ]
+    assert all(FUSIONS[name] == tuple(name.split("+")) for name in FUSIONS if name != "all")
+
+
+def test_without_images_all_fuses_the_classical_models():
+    assert fusions_of(["svm", "linear", "size"]) == {"all": ("size", "linear", "svm")}
+    assert fusions_of(["cnn", "svm"]) == {"cnn+svm": ("cnn", "svm"), "all": ("cnn", "svm")}
+    assert fusions_of(["svm"]) == {}
+    assert fusions_of(FUSIONS["all"]) == FUSIONS
+
+
+def test_stacking_equals_scikit_learn_s_penalised_logistic_model(out_of_fold):
+    scores, labels = out_of_fold
+    fusion = fit_fusion(scores, labels)
+    standard = (scores - scores.mean(axis=0)) / scores.std(axis=0)
+    reference = LogisticRegression(C=1 / RIDGE, solver="newton-cholesky", tol=1e-12).fit(standard, labels)
+    np.testing.assert_allclose(fusion.slopes, reference.coef_[0], atol=1e-8)
+    np.testing.assert_allclose(fusion.probability(scores), reference.predict_proba(standard)[:, 1], atol=1e-8)
+
+
+def test_the_fusion_of_two_models_is_better_than_either_on_fresh_patients(out_of_fold):
+    fusion = fit_fusion(*out_of_fold)
+    random = np.random.default_rng(7)
+    labels = np.arange(4000) % 2
+    good, weak = labels * 1.5 + random.normal(size=4000), labels * 0.7 + random.normal(size=4000)
+    fused = auc_delong(labels, fusion.probability(np.column_stack([good, 100 * weak + 3000]))).auc
+    # Theory: Phi(sqrt(1.5**2 + 0.7**2) / sqrt 2) = 0.879 fused, 0.856 for the good one.
+    assert fused == pytest.approx(0.879, abs=0.012)
+    assert fused > auc_delong(labels, good).auc + 0.01
+    assert fusion.slopes[0] > fusion.slopes[1] > 0
+
+
+def test_the_mean_is_the_mean_of_the_calibrated_probabilities(out_of_fold):
+    scores, labels = out_of_fold
+    fusion = fit_fusion(scores, labels, "mean")
+    single = [platt(column, labels).probability(column) for column in scores.T]
+    np.testing.assert_allclose(fusion.probability(scores), np.mean(single, axis=0), atol=1e-12)
+
+
+def test_platt_turns_decision_values_into_calibrated_probabilities():
+    random = np.random.default_rng(1)
+    decision = random.normal(size=5000) * 3
+    labels = (random.random(5000) < expit(0.8 * decision - 0.5)).astype(int)
+    probability = platt(decision, labels).probability(np.array([-2.0, 0.0, 2.0]))
+    np.testing.assert_allclose(probability, expit(0.8 * np.array([-2.0, 0.0, 2.0]) - 0.5), atol=0.03)
+
+
+@pytest.mark.parametrize("method", ["stacking", "mean"])
+def test_scores_that_separate_the_classes_give_finite_slopes(method):
+    labels = np.repeat([0, 1], 30)
+    scores = np.column_stack([labels * 2.0 - 1, labels + np.linspace(0, 0.1, 60)])
+    fusion = fit_fusion(scores, labels, method)
+    assert np.isfinite(fusion.slopes).all() and max(fusion.slopes) < 10
+    probability = fusion.probability(scores)
+    assert probability[labels == 1].min() > 0.9 and probability[labels == 0].max() < 0.1
+
+
+def test_models_that_agree_share_the_weight(out_of_fold):
+    scores, labels = out_of_fold
+    twice = fit_fusion(scores[:, [0, 0]], labels)
+    assert twice.slopes[0] == pytest.approx(twice.slopes[1], rel=1e-6)
+
+
+@pytest.mark.parametrize("method", ["stacking", "mean"])
+def test_a_fusion_survives_json_without_loss(out_of_fold, method):
+    fusion = fit_fusion(*out_of_fold, method)
+    again = Fusion.from_json(json.loads(json.dumps(fusion.to_json())))
+    assert again == fusion
+    np.testing.assert_array_equal(again.probability(out_of_fold[0]), fusion.probability(out_of_fold[0]))
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"slopes": [1.0]},
+        {"intercepts": []},
+        {"scales": [0.0, 1.0]},
+        {"method": "vote"},
+        {"means": None},
+        {"means": ["x", 1]},
+    ],
+)
+def test_a_damaged_fusion_file_is_a_bundle_error(out_of_fold, damage):
+    content = fit_fusion(*out_of_fold).to_json() | damage
+    with pytest.raises(BundleError, match=r"[Ff]usion"):
+        Fusion.from_json(content)
+
+
+def test_faults_of_the_scores_are_named(out_of_fold):
+    scores, labels = out_of_fold
+    with pytest.raises(TrainingError, match="both classes"):
+        fit_fusion(scores, np.ones(400))
+    with pytest.raises(TrainingError, match="not a finite number"):
+        fit_fusion(np.where(scores > 3000, np.nan, scores), labels)
+    with pytest.raises(TrainingError, match="same score") as caught:
+        fit_fusion(np.column_stack([scores[:, 0], np.full(400, 0.1)]), labels)
+    assert caught.value.problem.received == "member 2 of 2"
+    with pytest.raises(TrainingError, match="belong together"):
+        fit_fusion(scores[:10], labels)
+    with pytest.raises(SettingsError, match="stacking, mean"):
+        fit_fusion(scores, labels, "vote")
+    with pytest.raises(SettingsError, match="another number of scores"):
+        fit_fusion(scores, labels).probability(scores[:, :1])
+
+
+def test_without_a_penalty_separation_is_named_and_collinear_columns_are_refused():
+    design = np.column_stack([np.ones(6), np.arange(6.0)])
+    assert fit_logistic(design, [0, 0, 0, 1, 1, 1]).separated
+    assert fit_logistic(design, [0, 0, 1, 1, 1, 1]).separated
+    # Parted but for a tie at 2: still no maximum.
+    tied = np.column_stack([np.ones(6), [0, 1, 2, 2, 3, 4]])
+    assert fit_logistic(tied, [0, 0, 0, 1, 1, 1]).separated
+    assert not fit_logistic(design, [0, 0, 1, 0, 1, 1]).separated
+    with pytest.raises(TrainingError, match="not independent"):
+        fit_logistic(np.ones((6, 2)), [0, 1, 0, 1, 0, 1])
