@@ -1,5 +1,135 @@
-"""The fast engine; until it is here, the reference engine answers."""
+"""The fast engine: one pass over the tumour for an image type, threads over image types.
 
-from .reference import extract
+Only wheels: numpy, scipy's friends, SimpleITK, PyWavelets and numba. The values are pyradiomics';
+Docs/radiomics.md says how that is tested and what differs from IBSI.
+"""
 
-__all__ = ["extract"]
+import math
+from concurrent.futures import ThreadPoolExecutor, as_completed
+
+import numpy as np
+
+from TACEResponseLib.cases import Case
+from TACEResponseLib.errors import FeatureError
+from TACEResponseLib.settings import RadiomicsSettings
+
+from . import diagnostics as described
+from .columns import names_of
+from .filters import filtered
+from .firstorder import firstorder_features
+from .grid import require_filters_fit
+from .region import Region, region_of
+from .shape import shape_features
+from .texture import CLASSES, levels_of, texture_features
+
+
+def extract(
+    case: Case, settings: RadiomicsSettings, names: tuple[str, ...], diagnostics: bool, threads: int
+) -> dict[str, float | str]:
+    """Columns `names`, and the diagnostics when asked for, computed by `threads` threads."""
+    require_filters_fit(case, settings, names)
+    region = region_of(case, settings, threads)
+    row: dict[str, float | str] = {}
+    with ThreadPoolExecutor(threads, initializer=_ignore_undefined) as pool:
+        about = pool.submit(described.diagnostics, case, settings, region) if diagnostics else None
+        row.update(_shape(region, names, pool))
+        row.update(_image_types(region, settings, names, pool, threads))
+        if about is not None:
+            row.update(about.result())
+    for name in names:
+        if not math.isfinite(row[name]):
+            raise _undefined(name, row[name], region)
+    return row
+
+
+def _ignore_undefined() -> None:
+    """Undefined values are found at the end and become errors with a name, not warnings."""
+    np.seterr(all="ignore")
+
+
+def _shape(region: Region, names: tuple[str, ...], pool: ThreadPoolExecutor) -> dict[str, float]:
+    wanted = [name for name in names if name.startswith("original_shape_")]
+    if not wanted:
+        return {}
+    mask = np.pad(region.shape_mask, 1)
+    features = pool.submit(shape_features, mask, region.spacing_mm).result()
+    return {name: float(features[name.split("_")[2]]) for name in wanted}
+
+
+def _image_types(
+    region: Region,
+    settings: RadiomicsSettings,
+    names: tuple[str, ...],
+    pool: ThreadPoolExecutor,
+    threads: int,
+) -> dict[str, float]:
+    """Filter, then measure; an image is measured as soon as it is there and then forgotten."""
+    wanted: dict[str, dict[str, list[str]]] = {}
+    for name in names:
+        image_type, family, feature = name.split("_")
+        if family != "shape":
+            wanted.setdefault(image_type, {}).setdefault(family, []).append(feature)
+    filtering = {}
+    for image_type in settings.image_types:
+        if wanted.keys() & set(names_of(image_type, settings)):
+            for work in filtered(region.image, image_type, settings, region.box, threads):
+                filtering[pool.submit(work)] = image_type
+    measuring = []
+    for done in as_completed(filtering):
+        image_type = filtering[done]
+        for image_name, values in done.result().items():
+            if image_name in wanted:
+                measuring.append(
+                    pool.submit(
+                        _measure, values, region, settings, image_type, image_name, wanted[image_name]
+                    )
+                )
+    row: dict[str, float] = {}
+    for done in measuring:
+        row.update(done.result())
+    return row
+
+
+def _measure(
+    image: np.ndarray,
+    region: Region,
+    settings: RadiomicsSettings,
+    image_type: str,
+    image_name: str,
+    wanted: dict[str, list[str]],
+) -> dict[str, float]:
+    """The wanted features of one image (k, j, i on the tumour's box)."""
+    values = image[region.mask]
+    if not np.isfinite(values).all():
+        raise FeatureError(
+            f"the image type {image_name} is undefined in the tumour",
+            field=image_name,
+            received=f"{int((~np.isfinite(values)).sum())} of {values.size} voxels without a value",
+        )
+    width = dict(settings.bin_widths).get(image_type, settings.bin_width)
+    count = settings.bin_count
+    margin = max(settings.distances_voxels)
+    levels = levels_of(values, region.mask, width, count, margin)
+    classes = set(wanted) & set(CLASSES)
+    features = texture_features(levels, classes, settings, region.spacing_mm)
+    if "firstorder" in wanted:
+        voxel_mm3 = float(np.prod(region.spacing_mm))
+        values = values.astype(np.float64)
+        features["firstorder"] = firstorder_features(values, levels.counts, settings, voxel_mm3)
+    return {
+        f"{image_name}_{family}_{feature}": float(features[family][feature])
+        for family, chosen in wanted.items()
+        for feature in chosen
+    }
+
+
+def _undefined(name: str, value: float, region: Region) -> FeatureError:
+    image_type, family, feature = name.split("_")
+    voxels = int(np.count_nonzero(region.mask))
+    return FeatureError(
+        f"the feature {family} {feature} cannot be computed on the image type {image_type}",
+        field=name,
+        expected="a finite number",
+        received=f"{value} for a tumour of {voxels} voxels after resampling",
+        remedy="check the outline of the tumour, or leave this feature out",
+    )

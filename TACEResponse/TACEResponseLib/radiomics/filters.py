@@ -1,0 +1,163 @@
+"""Image types: the image after a filter, on the tumour's box only, with pyradiomics' values.
+
+A filter works on as much of the image around the box as can change a value in it, and no more.
+"""
+
+from collections.abc import Callable
+from itertools import product
+
+import numpy as np
+import pywt
+import SimpleITK as sitk
+
+from TACEResponseLib.errors import FeatureError, SettingsError
+from TACEResponseLib.settings import RadiomicsSettings
+
+from .columns import log_name, wavelet_names
+
+Box = tuple[slice, slice, slice]
+#: Sigmas after which the recursive Gaussian has forgotten what came before: its slowest pole decays
+#: by exp(-1.72 / sigma) a voxel, so 28 sigmas leave 1e-21.
+GAUSSIAN_REACH_SIGMAS = 28
+
+
+def filtered(
+    image: sitk.Image, image_type: str, settings: RadiomicsSettings, box: Box, threads: int
+) -> list[Callable[[], dict[str, np.ndarray]]]:
+    """Pieces of work for one image type; each gives column name -> values (k, j, i) on the box.
+
+    image: what the filters see. box: the tumour's box in its array.
+    """
+    if image_type == "Original":
+        return [lambda: {"original": np.array(sitk.GetArrayViewFromImage(image)[box])}]
+    if image_type == "LoG":
+        return [
+            lambda sigma=sigma: {log_name(sigma): laplacian_of_gaussian(image, box, sigma, threads)}
+            for sigma in settings.log_sigmas_mm
+        ]
+    if image_type == "Wavelet":
+        return [lambda: wavelets(sitk.GetArrayViewFromImage(image), box, settings)]
+    if image_type == "Gradient":
+        return [lambda: {"gradient": gradient(image, box, settings.gradient_per_mm, threads)}]
+    if image_type in POINTWISE:
+        return [lambda: {image_type.lower(): pointwise(image, box, image_type)}]
+    raise FeatureError(
+        f"the image type {image_type} is not part of the fast engine",
+        field="image_types",
+        remedy="choose the engine pyradiomics, or leave this image type out",
+    )
+
+
+def _window(image: sitk.Image, box: Box, margins: tuple[int, int, int]) -> tuple[sitk.Image, Box]:
+    """The image around the box with a margin (k, j, i) where there is one, and the box in it."""
+    starts = [max(0, side.start - margin) for side, margin in zip(box, margins, strict=True)]
+    stops = [
+        min(length, side.stop + margin)
+        for side, margin, length in zip(box, margins, image.GetSize()[::-1], strict=True)
+    ]
+    inner = tuple(slice(s.start - a, s.stop - a) for s, a in zip(box, starts, strict=True))
+    size = [b - a for a, b in zip(starts, stops, strict=True)][::-1]
+    if tuple(size) != image.GetSize():
+        image = sitk.RegionOfInterest(image, size, starts[::-1])
+    return image, inner
+
+
+def laplacian_of_gaussian(image: sitk.Image, box: Box, sigma_mm: float, threads: int) -> np.ndarray:
+    """ITK's recursive Laplacian of Gaussian, normalised across scale."""
+    margins = [int(np.ceil(GAUSSIAN_REACH_SIGMAS * sigma_mm / s)) + 8 for s in image.GetSpacing()[::-1]]
+    image, inner = _window(image, box, margins)
+    laplacian = sitk.LaplacianRecursiveGaussianImageFilter()
+    laplacian.SetNumberOfThreads(threads)
+    laplacian.SetNormalizeAcrossScale(True)
+    laplacian.SetSigma(sigma_mm)
+    return np.array(sitk.GetArrayViewFromImage(laplacian.Execute(image))[inner])
+
+
+def gradient(image: sitk.Image, box: Box, per_mm: bool, threads: int) -> np.ndarray:
+    """Magnitude of the central-difference gradient, per mm or per voxel."""
+    image, inner = _window(image, box, (2, 2, 2))
+    magnitude = sitk.GradientMagnitudeImageFilter()
+    magnitude.SetNumberOfThreads(threads)
+    magnitude.SetUseImageSpacing(per_mm)
+    return np.array(sitk.GetArrayViewFromImage(magnitude.Execute(image))[inner])
+
+
+def wavelets(image: np.ndarray, box: Box, settings: RadiomicsSettings) -> dict[str, np.ndarray]:
+    """The bands of the stationary wavelet transform, every level by the undilated filters."""
+    try:
+        wavelet = pywt.Wavelet(settings.wavelet)
+    except ValueError:
+        raise SettingsError(
+            f"there is no wavelet named {settings.wavelet}",
+            field="wavelet",
+            expected="a name that PyWavelets lists, for example coif1",
+            received=settings.wavelet,
+        ) from None
+    axes = [2, 1, 0]
+    if settings.force_2d:
+        axes.remove(settings.force_2d_axis)
+    rounds = settings.wavelet_start_level + settings.wavelet_levels
+    data, inner = _even_window(image, box, wavelet.dec_len * rounds)
+    bands, approximation = ["".join(letters) for letters in product("ad", repeat=len(axes))], "a" * len(axes)
+    images, names = {}, iter(wavelet_names(settings))
+    for level in range(rounds):
+        transformed = pywt.swtn(data, wavelet, level=1, start_level=0, axes=tuple(axes))[0]
+        data = transformed[approximation]
+        if level >= settings.wavelet_start_level:
+            images.update((next(names), transformed[band][inner].copy()) for band in bands[1:])
+    images[next(names)] = data[inner].copy()
+    return images
+
+
+def _even_window(image: np.ndarray, box: Box, margin: int) -> tuple[np.ndarray, Box]:
+    """The image around the box, even along every axis as the transform needs it, and the box in it.
+
+    An axis on which the margin does not fit stays whole, because the transform wraps around its
+    ends; an odd whole axis is lengthened by its first plane.
+    """
+    inner = []
+    for axis, side in enumerate(box):
+        start, stop, length = side.start - margin, side.stop + margin, image.shape[axis]
+        stop += (stop - start) % 2
+        if start < 0 or stop > length:
+            start, stop = 0, length
+        inner.append(slice(side.start - start, side.stop - start))
+        image = image[(slice(None),) * axis + (slice(start, stop),)]
+    return np.pad(image, [(0, n % 2) for n in image.shape], "wrap"), tuple(inner)
+
+
+def _square(x: np.ndarray, largest: float) -> np.ndarray:
+    return (1 / np.sqrt(largest) * x) ** 2
+
+
+def _square_root(x: np.ndarray, largest: float) -> np.ndarray:
+    return np.sign(x) * np.sqrt(np.abs(x) * largest)
+
+
+def _logarithm(x: np.ndarray, largest: float) -> np.ndarray:
+    return np.sign(x) * np.log(np.abs(x) + 1) * (largest / np.log(np.array([largest]) + 1))
+
+
+def _exponential(x: np.ndarray, largest: float) -> np.ndarray:
+    return np.exp(np.log(largest) / largest * x)
+
+
+#: Filters of a single voxel's value and the image's largest magnitude.
+POINTWISE = {
+    "Square": _square,
+    "SquareRoot": _square_root,
+    "Logarithm": _logarithm,
+    "Exponential": _exponential,
+}
+
+
+def pointwise(image: sitk.Image, box: Box, image_type: str) -> np.ndarray:
+    """One of `POINTWISE` on the box; FeatureError for an image that is zero everywhere."""
+    values = sitk.GetArrayViewFromImage(image)
+    largest = max(abs(float(values.min())), abs(float(values.max())))
+    if largest == 0:
+        raise FeatureError(
+            f"the image type {image_type.lower()} cannot be computed, the image is 0 everywhere",
+            field=image_type.lower(),
+        )
+    return POINTWISE[image_type](values[box].astype(np.float64), largest)

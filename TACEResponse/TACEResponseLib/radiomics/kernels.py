@@ -1,0 +1,235 @@
+"""The loops over voxels, compiled: grey-level bins, neighbours, runs, zones, mesh and diameters.
+
+A grid of grey levels is a flat int16 array: a box (k, j, i) with a margin of zeros, 1 to n inside
+the tumour, 0 elsewhere, so that no neighbour needs a border check. `roi` lists the flat indices of
+tumour voxels in raster order, `steps` flat distances to neighbours.
+"""
+
+import numpy as np
+
+from .compiled import compiled
+
+
+@compiled
+def bin_numbers(values, edges, out):
+    """How many of the increasing, evenly spaced `edges` are at or below each value, as numpy.digitize."""
+    first, last = edges[0], len(edges)
+    scale = 1.0 / (edges[1] - edges[0])
+    for n in range(len(values)):
+        value = values[n]
+        number = int((value - first) * scale) + 1
+        number = max(0, min(last, number))
+        while number > 0 and value < edges[number - 1]:
+            number -= 1
+        while number < last and value >= edges[number]:
+            number += 1
+        out[n] = number
+
+
+@compiled
+def neighbours(grid, roi, steps, levels, alpha):
+    """Pairs (step, level, level), dependences (level, count) and grey-tone differences (level, 2).
+
+    Level 0 is the outside. The differences are the number of voxels of a level, and the sum of
+    their distances from the mean level of their neighbours.
+    """
+    count = len(steps)
+    pairs = np.zeros((count, levels + 1, levels + 1), np.int32)
+    dependences = np.zeros((levels + 1, 2 * count + 1), np.int64)
+    differences = np.zeros((levels + 1, 2))
+    for v in roi:
+        level = grid[v]
+        dependent, number, total = 0, 0, 0
+        for a in range(count):
+            ahead, behind = grid[v + steps[a]], grid[v - steps[a]]
+            pairs[a, level, ahead] += 1
+            number += (ahead > 0) + (behind > 0)
+            total += ahead + behind
+            dependent += (abs(ahead - level) <= alpha) & (ahead > 0)
+            dependent += (abs(behind - level) <= alpha) & (behind > 0)
+        dependences[level, dependent] += 1
+        differences[level, 0] += 1
+        if number > 0:
+            differences[level, 1] += abs(level - total / number)
+    return pairs, dependences, differences
+
+
+@compiled
+def runs(grid, roi, steps, levels, longest):
+    """Voxels (step, level, place): how many stand at that place of a run, counted from 1.
+
+    The number of runs of length n is the number of voxels at place n less that at place n + 1.
+    """
+    places = np.zeros((len(steps), levels + 1, longest + 2), np.int32)
+    place = np.zeros(len(grid), np.int16)
+    for a in range(len(steps)):
+        step = steps[a]
+        for v in roi:
+            level = grid[v]
+            place[v] = place[v - step] + 1 if grid[v - step] == level else 1
+            places[a, level, place[v]] += 1
+    return places
+
+
+@compiled
+def _root(parents, v):
+    while parents[v] != v:
+        parents[v] = parents[parents[v]]
+        v = parents[v]
+    return v
+
+
+@compiled
+def zones(grid, roi, steps):
+    """Level and size of every connected zone of one level.
+
+    steps: to the neighbours behind in raster order; the first one of them touches all others, so a
+    voxel that continues there has no other zone to join.
+    """
+    parents = np.empty(len(grid), np.int32)
+    for v in roi:
+        level = grid[v]
+        parents[v] = v
+        if grid[v - steps[0]] == level:
+            parents[v] = _root(parents, v - steps[0])
+            continue
+        for step in steps[1:]:
+            if grid[v - step] == level:
+                here, there = _root(parents, v), _root(parents, v - step)
+                if here < there:
+                    parents[there] = here
+                else:
+                    parents[here] = there
+    sizes = np.zeros(len(grid), np.int32)
+    number = 0
+    for v in roi:
+        root = _root(parents, v)
+        number += sizes[root] == 0
+        sizes[root] += 1
+    zone_levels, zone_sizes = np.empty(number, np.int32), np.empty(number, np.int32)
+    number = 0
+    for v in roi:
+        if sizes[v] > 0:
+            zone_levels[number], zone_sizes[number] = grid[v], sizes[v]
+            number += 1
+    return zone_levels, zone_sizes
+
+
+@compiled
+def correlation_products(pairs, px, py, eps):
+    """Matrices (step, i, j) whose second largest eigenvalue is the squared MCC.
+
+    pairs: probabilities (step, i, k); px (step, i) and py (step, k) their margins. The sum over k
+    runs in order and with `eps` in every divisor, as pyradiomics has it: the eigenvalues of rare
+    levels feel the last digit.
+    """
+    steps, levels = pairs.shape[0], pairs.shape[1]
+    products = np.zeros((steps, levels, levels))
+    for a in range(steps):
+        turned = pairs[a].T.copy()
+        for i in range(levels):
+            row = products[a, i]
+            for k in range(levels):
+                p = pairs[a, i, k]
+                if p != 0:
+                    divisor = px[a, i] * py[a, k] + eps
+                    for j in range(levels):
+                        row[j] += p * turned[k, j] / divisor
+    return products
+
+
+@compiled
+def cube_counts(mask):
+    """Counts and summed positions (256, 4) of the eight-voxel cubes by which corners are tumour.
+
+    mask: boolean (k, j, i) with a margin of one voxel. A row is the number of cubes, and the sums
+    of their k, j and i. Bit 4 dk + 2 dj + di of the row's number is the corner at (dk, dj, di).
+    """
+    sums = np.zeros((256, 4), np.int64)
+    for k in range(mask.shape[0] - 1):
+        for j in range(mask.shape[1] - 1):
+            column = 0
+            for dk in range(2):
+                for dj in range(2):
+                    column |= mask[k + dk, j + dj, 0] << (4 * dk + 2 * dj + 1)
+            for i in range(mask.shape[2] - 1):
+                column = (column >> 1) & 0x55
+                for dk in range(2):
+                    for dj in range(2):
+                        column |= mask[k + dk, j + dj, i + 1] << (4 * dk + 2 * dj + 1)
+                if column:
+                    sums[column, 0] += 1
+                    sums[column, 1] += k
+                    sums[column, 2] += j
+                    sums[column, 3] += i
+    return sums
+
+
+@compiled
+def _turns_left(a, b, c):
+    return (b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0]) > 0
+
+
+@compiled
+def _half_hull(points, order, hull):
+    """Indices into `points` of one side of their convex hull, walked in `order`; returns how many."""
+    size = 0
+    for n in order:
+        while size > 1 and not _turns_left(points[hull[size - 2]], points[hull[size - 1]], points[n]):
+            size -= 1
+        hull[size] = n
+        size += 1
+    return size
+
+
+@compiled
+def plane_corners(plane):
+    """Corners (n, 2) of the convex hull of the set voxels of a boolean plane, as indices (row, column)."""
+    rows, columns = plane.shape
+    points = np.empty((2 * rows, 2), np.int64)
+    number = 0
+    for r in range(rows):
+        first, last = -1, -1
+        for c in range(columns):
+            if plane[r, c]:
+                if first < 0:
+                    first = c
+                last = c
+        if first >= 0:
+            points[number, 0], points[number, 1] = r, first
+            number += 1
+            if last > first:
+                points[number, 0], points[number, 1] = r, last
+                number += 1
+    points = points[:number]
+    hull = np.empty(number + 1, np.int64)
+    kept = np.zeros(number, np.bool_)
+    size = _half_hull(points, np.arange(number), hull)
+    kept[hull[:size]] = True
+    size = _half_hull(points, np.arange(number - 1, -1, -1), hull)
+    kept[hull[:size]] = True
+    return points[kept]
+
+
+@compiled
+def farthest(points, spacing, half_steps):
+    """Largest squared distance between two points (n, d) of a grid with this spacing (d).
+
+    half_steps: whether each point also stands for the points half a step away along every axis.
+    """
+    axes = points.shape[1]
+    largest = 0.0
+    apart = np.empty(axes)
+    for a in range(len(points)):
+        for b in range(a + 1):
+            distance, gain = 0.0, 0.0
+            for d in range(axes):
+                apart[d] = abs(points[a, d] - points[b, d]) * spacing[d]
+                distance += apart[d] * apart[d]
+                if half_steps:  # both half a step along this axis, or along another one each
+                    gain = max(gain, 2 * apart[d] * spacing[d] + spacing[d] ** 2)
+                    for e in range(d):
+                        both = apart[d] * spacing[d] + apart[e] * spacing[e]
+                        gain = max(gain, both + (spacing[d] ** 2 + spacing[e] ** 2) / 4)
+            largest = max(largest, distance + gain)
+    return largest
