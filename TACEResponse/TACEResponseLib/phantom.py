@@ -3,8 +3,8 @@
 Every image is computed from random numbers: an arterial-phase abdominal CT in HU with one to four
 liver tumours (`phantom_anatomy`, `phantom_lesions`). Response is drawn from a latent score in
 which the size, the heterogeneity and the necrosis of the tumours act with known weights, so the
-best AUC that any model can reach is known (`phantom_response`). Models trained on it know nothing about
-patients; it is for demonstrations, tests and benchmarks.
+best AUC that any model can reach is known (`phantom_response`). Models trained on it know nothing
+about patients; it is for demonstrations, tests and benchmarks.
 
 Patient `index` of `seed` is the same whatever the cohort's size, and its small image is a crop of
 its full one.
@@ -41,6 +41,11 @@ from .progress import Progress, silent
 
 #: Raised when the same seed gives other patients than before.
 PHANTOM_VERSION = 1
+#: First line of everything a phantom cohort is accompanied by.
+NOT_PATIENTS = "Synthetic images computed from random numbers; no patient is in them."
+#: Files beside the patients' folders; the last one is in each folder.
+COHORT_FILE, TRUTH_FILE, SCORES_FILE, README_FILE = "cohort.csv", "truth.json", "truth.csv", "README.txt"
+_PATIENT_FILE = "patient.json"
 
 
 @dataclass(frozen=True)
@@ -48,8 +53,8 @@ class PhantomPatient:
     """One synthetic patient.
 
     image: int16 HU. mask, mask_reader2: uint8, 1 in every lesion, the expert's and a second
-    reader's. anatomy: uint8 labels named by `organs`. diameter_mm: longest axial diameter of the
-    main lesion. clinical: values by column name, units in the names.
+    reader's. anatomy: uint8 labels named by `organs`. clinical: values by column name, units
+    in the names.
     """
 
     patient_id: str
@@ -58,6 +63,7 @@ class PhantomPatient:
     mask_reader2: sitk.Image
     anatomy: sitk.Image
     organs: dict[str, int]
+    #: Longest axial diameter of the main lesion in mm, and the number of lesions.
     diameter_mm: float
     lesions: int
     truth: Response
@@ -155,14 +161,6 @@ def _field_of_view(scan: Grid, lesions: list[Lesion], rng: np.random.Generator) 
     start = np.clip(np.floor((first - origin) / spacing).astype(int), 0, None)
     size = np.minimum(np.ceil(size_mm / spacing).astype(int) + 1, full - start)
     return Grid(scan.spacing_mm, scan.origin_mm, tuple(map(int, size)), tuple(map(int, start)))
-
-
-#: First line of everything a phantom cohort is accompanied by.
-NOT_PATIENTS = "Synthetic images computed from random numbers; no patient is in them."
-#: Columns of cohort.csv before the clinical ones.
-COLUMNS = ("patient_id", "image", "mask", "mask_reader2", "label", "response", "cohort", "center")
-COHORT_FILE, TRUTH_FILE, SCORES_FILE, README_FILE = "cohort.csv", "truth.json", "truth.csv", "README.txt"
-_PATIENT_FILE = "patient.json"
 
 
 def write_cohort(

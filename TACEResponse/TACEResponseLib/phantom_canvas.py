@@ -34,7 +34,7 @@ EDGE_MM = 1.3
 SCAN_MM = (-150.0, 125.0)
 
 #: Slices and side in voxels of the block of correlated noise that is repeated over the scan.
-TEXTURE_BLOCK = (24, 96)
+TEXTURE_BLOCK = (16, 80)
 
 Shape = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 
@@ -200,7 +200,7 @@ def texture(mean_hu: float, sd_hu: float, rng: np.random.Generator, sigma=(1.0, 
     """
     depth, side = TEXTURE_BLOCK
     white = rng.standard_normal((depth, side, side), dtype=np.float32)
-    block = ndimage.gaussian_filter(white, sigma, mode="wrap")
+    block = ndimage.gaussian_filter(white, sigma, mode="wrap", truncate=3)
     block = np.float32(mean_hu) + block * np.float32(sd_hu / block.std())
 
     def on(grid: Grid) -> np.ndarray:

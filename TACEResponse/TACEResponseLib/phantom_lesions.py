@@ -104,7 +104,8 @@ class Lesion:
 
 def smooth_field(shape, sigma, rng: np.random.Generator) -> np.ndarray:
     """Gaussian random field of mean 0 and standard deviation 1 (float32), sigma in voxels an axis."""
-    field = ndimage.gaussian_filter(rng.standard_normal(shape, dtype=np.float32), sigma, mode="wrap")
+    white = rng.standard_normal(shape, dtype=np.float32)
+    field = ndimage.gaussian_filter(white, sigma, mode="wrap", truncate=2.5)
     return field / field.std()
 
 
