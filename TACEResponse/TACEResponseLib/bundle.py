@@ -130,14 +130,7 @@ def save_bundle(
     from .bundle_files import write_model
 
     folder = Path(folder)
-    if folder.exists() and not (folder / MANIFEST).exists() and any(folder.iterdir()):
-        raise InputError(
-            "the output folder is not empty and not a bundle",
-            file=folder.name,
-            expected="a new folder, an empty one, or a bundle to replace",
-            received=", ".join(sorted(p.name for p in folder.iterdir())[:5]),
-            remedy="choose another folder",
-        )
+    require_free_folder(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
     building = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
@@ -153,6 +146,18 @@ def save_bundle(
         shutil.rmtree(building, ignore_errors=True)
         raise
     return folder
+
+
+def require_free_folder(folder: Path) -> None:
+    """Raise InputError unless a bundle can be put at `folder` without overwriting anything else."""
+    if folder.exists() and not (folder / MANIFEST).exists() and any(folder.iterdir()):
+        raise InputError(
+            "the output folder is not empty and not a bundle",
+            file=folder.name,
+            expected="a new folder, an empty one, or a bundle to replace",
+            received=", ".join(sorted(p.name for p in folder.iterdir())[:5]),
+            remedy="choose another folder",
+        )
 
 
 def zip_bundle(folder: Path, archive: Path) -> Path:

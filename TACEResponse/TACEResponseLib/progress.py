@@ -43,7 +43,11 @@ class JsonProgress:
 
     def event(self, event: str, **content) -> None:
         """Write one event line and flush, so that a reader sees it at once."""
-        self._stream.write(json.dumps({"event": event, **content}, ensure_ascii=False) + "\n")
+        self.line({"event": event, **content})
+
+    def line(self, content: dict) -> None:
+        """Write one line that is no event, for example a verdict of `check`."""
+        self._stream.write(json.dumps(content, ensure_ascii=False) + "\n")
         self._stream.flush()
 
 

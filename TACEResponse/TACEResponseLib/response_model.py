@@ -230,26 +230,27 @@ class ResponseModel:
         raise FeatureError("no model of the bundle can answer for this case", expected=self.headline)
 
     def _outside_training(self, inputs: ModelInputs) -> list[Problem]:
-        """Warnings for values outside the training range, in words and numbers."""
-        values = (
-            dict(zip(inputs.feature_names, inputs.features[0], strict=True)) if inputs.features.size else {}
-        )
-        values["diameter_mm"] = inputs.diameters_mm[0]
+        """One warning for the features, one for the size, when they leave the training range."""
+        values = dict(zip(inputs.feature_names, inputs.features[0], strict=True))
+        beyond = {n: _spans_beyond(v, *self.training_range[n]) for n, v in values.items()}
+        beyond = {name: spans for name, spans in beyond.items() if spans > 0}
         notes = []
-        for name, (low, high) in self.training_range.items():
-            if name in values and not low <= values[name] <= high:
-                where = "tumour diameter" if name == "diameter_mm" else name
-                notes.append(
-                    Problem(
-                        "outside_training",
-                        f"{where} is outside the range of the training patients",
-                        field=name,
-                        expected=f"{low:.4g} to {high:.4g}",
-                        received=f"{values[name]:.4g}",
-                        remedy="take the answer with care",
-                        severity="warning",
-                    )
-                )
+        care = {"severity": "warning", "remedy": "take the answer with care"}
+        if beyond:
+            worst = max(beyond, key=beyond.get)
+            low, high = self.training_range[worst]
+            message = (
+                f"{len(beyond)} of {len(values)} features lie outside the range of the training patients, "
+                f"farthest {worst}"
+            )
+            expected, received = f"{low:.4g} to {high:.4g}", f"{values[worst]:.4g}"
+            notes.append(Problem("outside_training", message, "features", expected, received, **care))
+        low, high = self.training_range.get("diameter_mm", (0, float("inf")))
+        diameter_mm = inputs.diameters_mm[0]
+        if not low <= diameter_mm <= high:
+            message = "the tumour's diameter lies outside the range of the training patients"
+            expected, received = f"{low:.0f} to {high:.0f} mm", f"{diameter_mm:.0f} mm"
+            notes.append(Problem("outside_training", message, "mask", expected, received, **care))
         return notes
 
 
@@ -257,7 +258,7 @@ _CHECKED = (
     "image and mask on one grid",
     "mask not empty, one label",
     "intensities are HU",
-    "tumour inside the training range",
+    "features and size compared with the training range",
     "bundle whole, self-test reproduced",
 )
 
@@ -270,10 +271,17 @@ def _training_range(inputs: ModelInputs, selected: tuple[str, ...]) -> dict[str,
     return {name: (float(values.min()), float(values.max())) for name, values in columns.items()}
 
 
+def _spans_beyond(value: float, low: float, high: float) -> float:
+    """How far a value lies outside a range, in widths of the range; 0 inside or within rounding."""
+    beyond = max(low - value, value - high)
+    width = max(high - low, 1e-9 * max(abs(low), abs(high), 1e-300))
+    return beyond / width if beyond > 1e-9 * max(abs(low), abs(high)) else 0.0
+
+
 def _about_missing_features(problem: Problem | None, headline: str) -> list[Problem]:
     if problem is None:
         return []
-    remedy = f"the answer rests on {headline.replace('+', ' and ')} alone"
+    remedy = f"the answer rests on {title(headline)} alone"
     return [dataclasses.replace(problem, severity="warning", remedy=remedy)]
 
 

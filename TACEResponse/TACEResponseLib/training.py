@@ -4,6 +4,7 @@
 there is one road. The external validation cohort is looked at once, at the end.
 """
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,10 +17,11 @@ from .cohort_measurements import measure_patients
 from .errors import Problem, TableError, TrainingError
 from .measurements import Measurements, ModelInputs, stack
 from .model_card import model_card
+from .out_of_fold import TrainingRecord
 from .progress import Progress, silent
 from .radiomics import feature_names
 from .reliability import ReliabilityTable, reliable_features
-from .response_model import ResponseModel, TrainingRecord
+from .response_model import ResponseModel
 from .settings import TrainingSettings
 
 #: Feature that stands for the tumour's size when there are no images to measure.
@@ -136,6 +138,43 @@ def train_on_features(
     ]
     external = parts[1] if len(parts[1].labels) else None
     return _fit(parts[0], external, None, left_out, settings, jobs=jobs, progress=progress)
+
+
+def external_inputs(
+    model: ResponseModel,
+    cohort: Cohort,
+    *,
+    allow_training_patients: bool = False,
+    engine: str | None = None,
+    jobs: int = 1,
+    progress: Progress = silent,
+) -> tuple[LabelledInputs, dict[str, Problem]]:
+    """Measure the cohort's labelled patients for a trained model, and say who was left out.
+
+    A cohort that marks a part as validation gives that part, otherwise all of it. Raises
+    TrainingError when a patient was trained on, unless that is allowed by name.
+    """
+    patients = cohort.part(training=False) or cohort.patients
+    fitted = sorted({p.patient_id for p in patients} & set(model.training_ids))
+    if fitted and not allow_training_patients:
+        raise TrainingError(
+            f"{len(fitted)} patients of the cohort were used to train this model",
+            field="cohort",
+            expected="patients that the model has not seen",
+            received=", ".join(fitted[:5]),
+            remedy="remove them, or allow training patients by name and read the result as optimism",
+        )
+    settings = model.settings
+    if model.members.network is None:
+        settings = dataclasses.replace(settings, network=None)
+    measured, left_out = measure_patients(
+        patients, settings, engine=engine or model.engine, jobs=jobs, progress=progress
+    )
+    left_out |= {p.patient_id: _unlabelled(p) for p in patients if p.label is None}
+    usable = [p for p in patients if p.patient_id not in left_out]
+    if not usable:
+        raise TrainingError("no patient is left to evaluate on", received=f"{len(left_out)} left out")
+    return _labelled(usable, measured, feature_names(settings.radiomics)), left_out
 
 
 def _fit(

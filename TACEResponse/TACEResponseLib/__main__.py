@@ -1,0 +1,126 @@
+"""The command line: `tace-response COMMAND ...`, the same as `python -m TACEResponseLib`.
+
+Exit codes: 0 done, 1 some patients failed, 2 bad input, 130 cancelled. With `--json` every line on
+standard output is one JSON event, the last one `done` or `error`.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from . import __version__
+from .errors import Cancelled, TACEResponseError
+from .progress import JsonProgress, TerminalProgress
+
+DONE, SOME_FAILED, BAD_INPUT, CANCELLED = 0, 1, 2, 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; errors become one sentence and an exit code, never a traceback."""
+    options = _parser().parse_args(arguments)
+    progress = JsonProgress() if options.json else TerminalProgress()
+    try:
+        from . import commands
+
+        return getattr(commands, options.command.replace("-", "_"))(options, progress)
+    except (KeyboardInterrupt, Cancelled):
+        _fail(progress, "cancelled", "Cancelled; what was finished is kept and a rerun goes on there.")
+        return CANCELLED
+    except TACEResponseError as error:
+        _fail(progress, error.problem.kind, str(error))
+        return BAD_INPUT
+    except (MemoryError, OSError) as error:
+        reason = str(error) or "the memory of this computer is used up"
+        _fail(progress, "system", f"The computer refused: {reason}.")
+        return BAD_INPUT
+    finally:
+        if isinstance(progress, TerminalProgress):
+            progress.close()
+
+
+def _fail(progress: JsonProgress | TerminalProgress, kind: str, message: str) -> None:
+    if isinstance(progress, JsonProgress):
+        progress.event("error", kind=kind, message=message)
+    else:
+        progress.close()
+        print(message, file=sys.stderr)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="tace-response",
+        description="Initial response of liver cancer (HCC) to TACE from a contrast CT and a tumour mask.",
+    )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def command(name: str, text: str) -> argparse.ArgumentParser:
+        added = commands.add_parser(name, help=text, description=text)
+        added.add_argument("--json", action="store_true", help="one JSON event a line on standard output")
+        return added
+
+    def working(parser: argparse.ArgumentParser) -> None:
+        parser.add_argument("--engine", choices=("fast", "pyradiomics"), help="radiomics engine")
+        parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="patients at a time")
+
+    demo = command("demo", "predict a synthetic patient with the demonstration model")
+    demo.add_argument("--out", type=Path, default=Path("tace-response-demo"), help="folder for the answer")
+    demo.add_argument("--seed", type=int, default=7, help="which synthetic patient")
+
+    check = command("check", "find every problem of a cohort before anything is computed")
+    check.add_argument("--cohort", type=Path, required=True, help="folder, cohort.csv or .xlsx")
+
+    extract = command("extract", "write the radiomics features of a cohort as CSV")
+    extract.add_argument("--cohort", type=Path, required=True)
+    extract.add_argument("--out", type=Path, required=True, help="CSV file to write")
+    extract.add_argument("--reader", type=int, choices=(1, 2), default=1, help="whose masks")
+    extract.add_argument("--parameters", type=Path, help="pyradiomics parameter file (YAML)")
+    working(extract)
+
+    train = command("train", "train a model bundle from a cohort or a feature table")
+    train.add_argument("--cohort", type=Path, help="folder, cohort.csv or .xlsx with images")
+    train.add_argument("--features", type=Path, help="CSV with patient_id and a column a feature")
+    train.add_argument("--labels", type=Path, help="CSV with patient_id and label, for --features")
+    train.add_argument("--out", type=Path, required=True, help="folder of the bundle")
+    train.add_argument("--preset", default="peng2021", help="recipe: peng2021 or recommended")
+    train.add_argument("--folds", type=int, help="folds of the honest evaluation")
+    train.add_argument("--repeats", type=int, help="how often the folds are drawn anew")
+    train.add_argument("--seed", type=int, help="seed of everything that is drawn")
+    train.add_argument("--epochs", type=int, help="longest training of the CNN")
+    train.add_argument("--no-cnn", action="store_true", help="classical models alone")
+    working(train)
+
+    evaluate = command("evaluate", "evaluate a bundle on a cohort that it was not trained on")
+    evaluate.add_argument("--bundle", type=Path, required=True)
+    evaluate.add_argument("--cohort", type=Path, required=True)
+    evaluate.add_argument("--out", type=Path, required=True)
+    evaluate.add_argument(
+        "--allow-training-patients", action="store_true", help="evaluate on fitted patients and mark it"
+    )
+    working(evaluate)
+
+    predict = command("predict", "predict one patient, or every patient of a cohort")
+    predict.add_argument("--bundle", type=Path, help="model bundle; the demonstration model without it")
+    predict.add_argument("--image", type=Path, help="CT: volume file or DICOM folder")
+    predict.add_argument("--mask", type=Path, help="tumour: labelmap, .seg.nrrd or DICOM SEG")
+    predict.add_argument("--label", help="value of the tumour in the mask, or all")
+    predict.add_argument("--segment", help="name of the tumour's segment, or all")
+    predict.add_argument("--series", help="description or UID, where the folder holds several series")
+    predict.add_argument("--patient", default="", help="how to call the patient in the answer")
+    predict.add_argument("--cohort", type=Path, help="instead of image and mask: many patients")
+    predict.add_argument("--out", type=Path, required=True, help="folder for the answer")
+    working(predict)
+
+    phantom = command("phantom", "write a synthetic cohort with a known answer")
+    phantom.add_argument("--patients", type=int, required=True)
+    phantom.add_argument("--out", type=Path, required=True)
+    phantom.add_argument("--seed", type=int, default=1)
+    phantom.add_argument("--size", choices=("small", "full"), default="small")
+    phantom.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,289 @@
+"""What each command of the command line does: read, call the library, show, write.
+
+Every function takes the parsed options and a progress callable and returns the exit code; named
+errors pass through to `__main__`. Imports stand inside the commands, so that `--help` and `check`
+do not wait for scikit-learn.
+"""
+
+import csv
+import re
+import shutil
+import sys
+from argparse import Namespace
+from pathlib import Path
+
+from .errors import InputError, Problem, TACEResponseError
+from .progress import JsonProgress, TerminalProgress
+
+DONE, SOME_FAILED = 0, 1
+Reporting = JsonProgress | TerminalProgress
+
+
+def demo(options: Namespace, progress: Reporting) -> int:
+    """Make the phantom patient, predict it with the demonstration bundle, show and write the answer."""
+    from .bundle import demonstration_bundle, load_bundle
+    from .cases import make_case
+    from .phantom import make_patient
+
+    progress("synthetic patient", 0, 1)
+    patient = make_patient(0, options.seed, "full")
+    progress("synthetic patient", 1, 1)
+    case = make_case(patient.patient_id, patient.image, patient.mask)
+    model = load_bundle(demonstration_bundle())
+    return _answer(model.predict(case, progress=progress), case, options, progress)
+
+
+def predict(options: Namespace, progress: Reporting) -> int:
+    """Predict one patient or a cohort; nothing is written for a patient that cannot be predicted."""
+    from .bundle import demonstration_bundle, load_bundle
+    from .readers import read_case
+
+    if options.cohort is None and (options.image is None or options.mask is None):
+        raise InputError("nothing to predict", expected="--image and --mask, or --cohort")
+    model = load_bundle(options.bundle or demonstration_bundle())
+    if options.cohort is not None:
+        return _predict_cohort(model, options, progress)
+    label = options.label
+    case = read_case(
+        options.patient or options.image.resolve().name.partition(".")[0],
+        options.image,
+        options.mask,
+        label=int(label) if label and label.isdigit() else label,
+        segment=options.segment,
+        series=options.series,
+    )
+    prediction = model.predict(case, engine=options.engine, progress=progress)
+    return _answer(prediction, case, options, progress)
+
+
+def _answer(prediction, case, options: Namespace, progress: Reporting) -> int:
+    from .patient_report import summary, write_patient_report
+
+    page = write_patient_report(prediction, case, options.out)
+    _done(progress, f"{summary(prediction)}\n\nPage: {page}", prediction=prediction.to_json(), page=str(page))
+    return DONE
+
+
+def _predict_cohort(model, options: Namespace, progress: Reporting) -> int:
+    """A folder a patient and one table; a bad patient is reported and the rest go on."""
+    from .cohort import read_cohort
+    from .patient_report import write_patient_report
+
+    patients = read_cohort(options.cohort).patients
+    rows, problems = [], []
+    for done, patient in enumerate(patients):
+        progress("predicting", done, len(patients))
+        try:
+            case = patient.read_case()
+            prediction = model.predict(case, engine=options.engine)
+        except TACEResponseError as error:
+            problems.append(error.about(patient_id=patient.patient_id).problem)
+            rows.append({"patient_id": patient.patient_id, "error": str(problems[-1])})
+            continue
+        write_patient_report(prediction, case, options.out / _folder_name(patient.patient_id))
+        rows.append(_prediction_row(prediction))
+    progress("predicting", len(patients), len(patients))
+    options.out.mkdir(parents=True, exist_ok=True)
+    table = options.out / "predictions.csv"
+    _write_rows(table, rows)
+    answered = len(patients) - len(problems)
+    text = [*map(str, problems), f"{answered} of {len(patients)} patients predicted: {table}"]
+    statement = next((row["statement"] for row in rows if "statement" in row), "")
+    _done(progress, "\n".join([statement, *text]), table=str(table), failed=len(problems))
+    return SOME_FAILED if problems else DONE
+
+
+def _prediction_row(prediction) -> dict:
+    """One patient of `predictions.csv`."""
+    content = prediction.to_json()
+    return {
+        "patient_id": prediction.patient_id,
+        "fused": content["fused"],
+        "threshold": content["threshold"],
+        "responder": int(content["responder"]),
+        **{f"probability_{name}": value for name, value in content["probabilities"].items()},
+        **content["lesions"],
+        "warnings": " ".join(content["warnings"]),
+        "statement": content["statement"],
+    }
+
+
+def check(options: Namespace, progress: Reporting) -> int:
+    """Read every patient of a cohort and list every problem; compute nothing."""
+    from .cohort import read_cohort
+
+    patients = read_cohort(options.cohort).patients
+    verdicts = {"ok": 0, "warning": 0, "error": 0}
+    lines = []
+    for done, patient in enumerate(patients):
+        progress("checking", done, len(patients))
+        problems = _problems_of(patient)
+        verdict = max((p.severity for p in problems), key=list(verdicts).index, default="ok")
+        verdicts[verdict] += 1
+        if isinstance(progress, JsonProgress):
+            progress.line(_verdict_json(patient.patient_id, verdict, problems))
+        lines += [f"{verdict:<8}{problem}" for problem in problems] or [
+            f"ok      Patient {patient.patient_id}"
+        ]
+    progress("checking", len(patients), len(patients))
+    counts = ", ".join(f"{count} {verdict}" for verdict, count in verdicts.items())
+    _done(progress, "\n".join([*lines, f"{len(patients)} patients: {counts}"]), **verdicts)
+    return SOME_FAILED if verdicts["error"] else DONE
+
+
+def _problems_of(patient) -> list[Problem]:
+    problems = []
+    for reader in (1, 2) if patient.mask_reader2 is not None else (1,):
+        try:
+            problems += patient.read_case(reader).warnings
+        except TACEResponseError as error:
+            problems.append(error.about(patient_id=patient.patient_id).problem)
+    return problems
+
+
+def _verdict_json(patient_id: str, verdict: str, problems: list[Problem]) -> dict:
+    keys = ("kind", "field", "expected", "received", "remedy", "message")
+    return {
+        "patient_id": patient_id,
+        "verdict": verdict,
+        "problems": [{key: getattr(problem, key) for key in keys} for problem in problems],
+    }
+
+
+def extract(options: Namespace, progress: Reporting) -> int:
+    """Write the features of a cohort as CSV, a row a patient; a failing patient is a row of errors."""
+    from .cohort import read_cohort
+    from .extraction import extract_cohort
+
+    failed = extract_cohort(read_cohort(options.cohort), options, progress)
+    return SOME_FAILED if failed else DONE
+
+
+def train(options: Namespace, progress: Reporting) -> int:
+    """Train a bundle and write its report beside the model, in `BUNDLE-report`."""
+    from .bundle import require_free_folder
+    from .cohort import read_cohort
+    from .report import evaluation_rows, write_report
+    from .training import save_trained, train_on_cohort, train_on_features
+
+    settings = _training_settings(options)
+    require_free_folder(options.out)  # said before the work, not after it
+    store = options.out.with_name(f"{options.out.name}-work")
+    if options.cohort is not None:
+        trained = train_on_cohort(
+            read_cohort(options.cohort),
+            settings,
+            engine=options.engine or "fast",
+            jobs=options.jobs,
+            store=store,
+            demonstration=_is_synthetic(options.cohort),
+            progress=progress,
+        )
+    elif options.features is not None and options.labels is not None:
+        trained = train_on_features(
+            options.features, options.labels, settings, jobs=options.jobs, progress=progress
+        )
+    else:
+        raise InputError("nothing to train on", expected="--cohort, or --features and --labels")
+    bundle = save_trained(trained, options.out)
+    rows = evaluation_rows(trained)
+    report = write_report(rows, options.out.with_name(f"{options.out.name}-report"))
+    shutil.rmtree(store, ignore_errors=True)
+    text = [
+        *map(str, trained.left_out.values()),
+        _performance_text(rows),
+        f"Bundle: {bundle}",
+        f"Report: {report}",
+    ]
+    _done(progress, "\n".join(text), bundle=str(bundle), report=str(report), left_out=len(trained.left_out))
+    return SOME_FAILED if any(p.severity == "error" for p in trained.left_out.values()) else DONE
+
+
+def evaluate(options: Namespace, progress: Reporting) -> int:
+    """External validation: every model of a bundle on a cohort that it has not seen."""
+    from .bundle import load_bundle
+    from .cohort import read_cohort
+    from .report import external_rows, write_report
+    from .training import external_inputs
+
+    model = load_bundle(options.bundle)
+    external, left_out = external_inputs(
+        model,
+        read_cohort(options.cohort),
+        allow_training_patients=options.allow_training_patients,
+        engine=options.engine,
+        jobs=options.jobs,
+        progress=progress,
+    )
+    rows = external_rows(model, external)
+    report = write_report(rows, options.out)
+    text = [*map(str, left_out.values()), _performance_text(rows), f"Report: {report}"]
+    _done(progress, "\n".join(text), report=str(report), left_out=len(left_out))
+    return SOME_FAILED if left_out else DONE
+
+
+def phantom(options: Namespace, progress: Reporting) -> int:
+    """Write the synthetic cohort."""
+    from .phantom import write_cohort
+
+    folder = write_cohort(
+        options.out, options.patients, options.seed, options.size, progress=progress, jobs=options.jobs
+    )
+    _done(progress, f"{options.patients} synthetic patients: {folder}", folder=str(folder))
+    return DONE
+
+
+def _training_settings(options: Namespace):
+    from .settings import preset
+
+    changes = {
+        name: getattr(options, name)
+        for name in ("folds", "repeats", "seed")
+        if getattr(options, name) is not None
+    }
+    if options.no_cnn:
+        changes["network"] = None
+    elif options.epochs is not None:
+        changes["network"] = {"epochs": options.epochs}
+    return preset(options.preset, **changes)
+
+
+def _is_synthetic(cohort: Path) -> bool:
+    """Whether the cohort was written by `phantom`; its models are marked for ever."""
+    folder = cohort if cohort.is_dir() else cohort.parent
+    return (folder / "truth.json").is_file()
+
+
+def _performance_text(rows: list[dict]) -> str:
+    from .response_model import title
+
+    lines = [f"{'model':<36}{'estimate':<16}{'patients':>8}  AUC (95 % CI)"]
+    for row in rows:
+        place = f"{row['estimate'].replace('_', ' ')} {row['center']}".strip()
+        lines.append(
+            f"{title(row['model']):<36}{place:<16}{row['n']:>8}  "
+            f"{row['auc']:.3f} ({row['ci_low']:.3f} to {row['ci_high']:.3f})"
+        )
+    return "\n".join(lines)
+
+
+def _folder_name(patient_id: str) -> str:
+    """The ID as a folder name: characters that no file system allows become underscores."""
+    return re.sub(r'[<>:"/\\|?*\x00-\x1f]', "_", patient_id).strip(" .") or "_"
+
+
+def _write_rows(path: Path, rows: list[dict]) -> None:
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    with path.open("w", encoding="utf-8", newline="") as stream:
+        table = csv.DictWriter(stream, columns, lineterminator="\n")
+        table.writeheader()
+        table.writerows(rows)
+
+
+def _done(progress: Reporting, text: str, **content) -> None:
+    """The last event for a program, or the text for a person."""
+    if isinstance(progress, JsonProgress):
+        progress.event("done", **content)
+    else:
+        progress.close()
+        print(text, file=sys.stdout)
