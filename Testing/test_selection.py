@@ -193,7 +193,6 @@ def test_the_split_taken_is_the_best_of_all_splits_one_by_one(seed, patients, fe
     members = np.flatnonzero((weights > 0) & in_node)
     data = ForestData(columns)
     home = np.where(np.isin(np.arange(patients), members), 7, -1)
-    total = np.bincount(labels[members], weights=weights[members], minlength=2)
     best, cut = _best_split(
         data.columns,
         data.order,
@@ -203,7 +202,8 @@ def test_the_split_taken_is_the_best_of_all_splits_one_by_one(seed, patients, fe
         members,
         home,
         7,
-        total,
+        weights[members].sum(),
+        (weights * labels)[members].sum(),
         np.arange(features),
         features,
         np.array([seed], np.uint64),

@@ -191,14 +191,15 @@ def _grow(columns, order, ranks, labels, weights, pool, mtry, state):
     stop[0], nodes, node = len(members), 1, 0
     scratch = np.empty(len(weights), np.int64)
     while node < nodes:
-        total = np.zeros(2)
-        for i in members[start[node] : stop[node]]:
-            total[labels[i]] += weights[i]
-        leaf_vote[node] = total[1] > total[0] or (total[1] == total[0] and _random(state) < 0.5)
-        if total[0] > 0 and total[1] > 0:
+        total = ones = 0
+        for position in range(start[node], stop[node]):
+            total += weights[members[position]]
+            ones += weights[members[position]] * labels[members[position]]
+        leaf_vote[node] = 2 * ones > total or (2 * ones == total and _random(state) < 0.5)
+        if 0 < ones < total:
             best, cut = _best_split(
                 columns, order, ranks, labels, weights, members[start[node] : stop[node]],
-                home, node, total, pool, mtry, state, scratch,
+                home, node, total, ones, pool, mtry, state, scratch,
             )  # fmt: skip
             if best >= 0:
                 feature[node], threshold[node], child[node] = best, cut, nodes
@@ -226,33 +227,42 @@ def _partition(members, start, stop, column, cut):
 
 @njit(nogil=True, cache=True)
 def _best_split(
-    columns, order, ranks, labels, weights, members, home, node, total, pool, mtry, state, scratch
+    columns, order, ranks, labels, weights, members, home, node, total, ones, pool, mtry, state, scratch
 ):
     """Feature and threshold with the smallest Gini impurity among `mtry` drawn; -1 if none splits.
 
-    Equal splits are chosen among at random, as in R.
+    total, ones: weight of the node's members and of those in class 1. Equal splits are chosen among
+    at random, as in R.
     """
-    best, cut, best_gain, ties = -1, 0.0, -1.0, 0
+    best, cut, best_purity, ties = -1, 0.0, -1.0, 0
     for draw in range(mtry):
         other = draw + int(_random(state) * (len(pool) - draw))
         pool[draw], pool[other] = pool[other], pool[draw]
         f = pool[draw]
         _sorted_members(order[f], ranks[f], members, home, node, scratch)
-        left = np.zeros(2)
+        left = left_ones = 0
         for position in range(len(members) - 1):
             i, following = scratch[position], scratch[position + 1]
-            left[labels[i]] += weights[i]
+            left += weights[i]
+            left_ones += weights[i] * labels[i]
             if ranks[f, i] == ranks[f, following]:
                 continue
-            right0, right1 = total[0] - left[0], total[1] - left[1]
-            gain = (left[0] ** 2 + left[1] ** 2) / (left[0] + left[1])
-            gain += (right0**2 + right1**2) / (right0 + right1)
-            ties = 1 if gain > best_gain else ties + (gain == best_gain)
-            if gain > best_gain or (gain == best_gain and _random(state) * ties < 1):
+            purity = _purity(left, left_ones) + _purity(total - left, ones - left_ones)
+            if purity < best_purity:
+                continue
+            ties = 1 if purity > best_purity else ties + 1
+            if ties == 1 or _random(state) * ties < 1:
                 low, high = columns[f, i], columns[f, following]
                 middle = low + (high - low) / 2
-                best, best_gain, cut = f, gain, middle if middle < high else low
+                best, best_purity, cut = f, purity, middle if middle < high else low
     return best, cut
+
+
+@njit(nogil=True, cache=True)
+def _purity(total, ones):
+    """Sum of squared class weights over their sum; the larger over both sides, the lower the Gini."""
+    zeros = total - ones
+    return (zeros * zeros + ones * ones) / total
 
 
 @njit(nogil=True, cache=True)
