@@ -30,7 +30,6 @@ from TACEResponseSlicer.model_section import ModelSection, remember
 from TACEResponseSlicer.patient_section import PatientSection
 from TACEResponseSlicer.work import Work
 
-REQUIREMENTS = "TACEResponseRequirements.txt"
 #: What the packages of a prediction weigh as wheels, about.
 DOWNLOAD_MB = 110
 
@@ -307,7 +306,7 @@ class TACEResponseWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             return
         with self._errorsShown(_("No prediction was made.")):
             dependencies.ensure(
-                self.resourcePath(REQUIREMENTS),
+                [dependencies.PREDICTION],
                 requester=_("TACE Response"),
                 purpose=_("measure and classify the tumour"),
                 megabytes=DOWNLOAD_MB,
@@ -375,7 +374,7 @@ class TACEResponseLogic(ScriptedLoadableModuleLogic):
         bundle: folder of a trained model, None for the demonstration. Raises BundleError,
         FeatureError, DependencyError, or Cancelled when `progress` does.
         """
-        dependencies.require(requirementsPath())
+        dependencies.require([dependencies.PREDICTION])
         from TACEResponseLib.bundle import demonstration_bundle, load_bundle
 
         model = load_bundle(Path(bundle) if bundle else demonstration_bundle())
@@ -398,11 +397,6 @@ class TACEResponseLogic(ScriptedLoadableModuleLogic):
         if publish:
             self.publish(prediction)
         return prediction
-
-
-def requirementsPath():
-    """The list of packages that a prediction needs."""
-    return Path(__file__).parent / "Resources" / REQUIREMENTS
 
 
 class TACEResponseTest(ScriptedLoadableModuleTest):
@@ -468,7 +462,7 @@ class TACEResponseTest(ScriptedLoadableModuleTest):
     def test_the_sample_patient_is_predicted(self):
         """The panel's answer is the logic's answer."""
         try:
-            dependencies.require(requirementsPath())
+            dependencies.require([dependencies.PREDICTION])
         except TACEResponseError as error:
             self.delayDisplay(f"The prediction was not tested. {error}")
             return

@@ -8,6 +8,7 @@ import contextlib
 import importlib.util
 import subprocess
 import tempfile
+from collections.abc import Collection, Sequence
 from importlib import metadata
 from pathlib import Path
 
@@ -15,22 +16,23 @@ import slicer
 from slicer.i18n import tr as _
 from TACEResponseLib.errors import DependencyError
 
+#: What a prediction needs; beside this package in a checkout and in an installed extension.
+PREDICTION = Path(__file__).resolve().parent.parent / "Resources" / "TACEResponseRequirements.txt"
 #: Packages of Slicer whose version must not change under it.
 BUNDLED = ("numpy", "scipy", "SimpleITK", "pydicom", "requests", "pillow", "packaging", "vtk")
 #: Import names that differ from the distribution's.
 IMPORT_NAMES = {"pywavelets": "pywt", "scikit-learn": "sklearn"}
 
 
-def ensure(requirements: Path, requester: str, purpose: str, megabytes: int) -> None:
-    """Have every package of a requirements file, after asking; otherwise DependencyError.
+def ensure(
+    requirements: Sequence[Path], requester: str, purpose: str, megabytes: int, without: Collection[str] = ()
+) -> None:
+    """Have every package of the requirements files, after asking; otherwise DependencyError.
 
     purpose: what the packages are for, ends the sentence "... needs them to". megabytes: how much
-    is downloaded, about. In Slicer's testing mode nothing is installed.
+    is downloaded, about. without: names left out this time. In testing mode nothing is installed.
     """
-    import slicer.packaging
-
-    wanted = slicer.packaging.load_requirements(requirements)
-    absent = [str(r) for r in wanted if not slicer.packaging.pip_check(r)]
+    absent = [str(r) for r in _wanted(requirements, without) if not slicer.packaging.pip_check(r)]
     if absent and not slicer.app.testingEnabled():
         question = _(
             "{requester} needs {count} Python packages to {purpose}. About {megabytes} MB are downloaded"
@@ -44,7 +46,7 @@ def ensure(requirements: Path, requester: str, purpose: str, megabytes: int) -> 
                 remedy="press the button again and accept, or install them with pip in this Slicer",
             )
         _install(absent, requester)
-    require(requirements)
+    require(requirements, without)
 
 
 def _install(absent: list[str], requester: str) -> None:
@@ -63,13 +65,11 @@ def _install(absent: list[str], requester: str) -> None:
             ) from error
 
 
-def require(requirements: Path) -> None:
-    """Raise DependencyError naming the packages of a requirements file that cannot be imported."""
-    import slicer.packaging
-
+def require(requirements: Sequence[Path], without: Collection[str] = ()) -> None:
+    """Raise DependencyError naming the packages of the files that cannot be imported."""
     importlib.invalidate_caches()
     missing = []
-    for requirement in slicer.packaging.load_requirements(requirements):
+    for requirement in _wanted(requirements, without):
         applies = requirement.marker is None or requirement.marker.evaluate()
         name = IMPORT_NAMES.get(requirement.name.lower(), requirement.name.lower())
         if applies and importlib.util.find_spec(name) is None:
@@ -81,6 +81,13 @@ def require(requirements: Path) -> None:
             received="not installed in this Slicer",
             remedy="press the button in the panel to install them (not in testing mode)",
         )
+
+
+def _wanted(requirements: Sequence[Path], without: Collection[str]) -> list:
+    import slicer.packaging
+
+    every = [r for path in requirements for r in slicer.packaging.load_requirements(path)]
+    return [requirement for requirement in every if requirement.name.lower() not in without]
 
 
 @contextlib.contextmanager

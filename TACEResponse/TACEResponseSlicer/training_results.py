@@ -1,0 +1,98 @@
+"""What a training run left behind -> table and plot nodes: AUC by model, ROC, calibration, decisions.
+
+Curves are drawn from the bundle's out-of-fold scores only; resubstitution appears in the table,
+labelled, and nowhere else.
+"""
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+from slicer.i18n import tr as _
+
+from . import publish
+
+ESTIMATES = {
+    "out_of_fold": "out of fold",
+    "external": "external",
+    "resubstitution": "resubstitution (optimistic)",
+}
+
+
+def read_evaluation(report: Path) -> list[dict]:
+    """The rows of `evaluation.json`, honest estimates first."""
+    rows = json.loads((Path(report) / "evaluation.json").read_text(encoding="utf-8"))
+    order = list(ESTIMATES)
+    return sorted(rows, key=lambda row: order.index(row["estimate"]))
+
+
+def auc_rows(rows: list[dict]) -> list[tuple[str, str, str, str]]:
+    """Rows of text: model, estimate, AUC with its 95 % interval, patients."""
+    return [
+        (
+            _model_title(row["model"]),
+            " ".join(part for part in (ESTIMATES[row["estimate"]], row["center"]) if part),
+            f"{row['auc']:.2f} ({row['ci_low']:.2f} to {row['ci_high']:.2f})",
+            f"{row['n']} ({row['responders']} {_('responders')})",
+        )
+        for row in rows
+    ]
+
+
+def auc_table(rows: list[dict], name: str):
+    """vtkMRMLTableNode of the whole evaluation, numbers as numbers."""
+    columns = {key: [row[key] for row in rows] for key in ("model", "estimate", "cohort", "center")}
+    for key in ("n", "responders", "auc", "ci_low", "ci_high", "sensitivity", "specificity", "brier"):
+        columns[key] = np.array([np.nan if row[key] is None else row[key] for row in rows], float)
+    return publish.table(name, columns)
+
+
+def read_scores(bundle: Path) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Labels (n,) and model -> out-of-fold probabilities (n,) of the training patients."""
+    with (Path(bundle) / "scores.csv").open(encoding="utf-8", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    models = [name for name in rows[0] if name not in ("patient_id", "label")]
+    labels = np.array([int(row["label"]) for row in rows])
+    return labels, {name: np.array([float(row[name]) for row in rows]) for name in models}
+
+
+def chart_nodes(bundle: Path, models: list[str] | None = None) -> dict:
+    """ROC, calibration and decision curve as vtkMRMLPlotChartNodes, out of fold."""
+    from TACEResponseLib.calibration import calibration, decision_curve
+    from TACEResponseLib.evaluation import roc_curve
+
+    labels, scores = read_scores(bundle)
+    roc, calibrated, decisions = {}, {}, {}
+    for name in models or list(scores):
+        curve = roc_curve(labels, scores[name])
+        roc[_model_title(name)] = (1 - curve.specificity, curve.sensitivity)
+        bins = calibration(labels, scores[name], bins=5)
+        calibrated[_model_title(name)] = (bins.bin_probability, bins.bin_observed)
+        benefit = decision_curve(labels, scores[name], np.linspace(0.05, 0.8, 76))
+        decisions[_model_title(name)] = (benefit.thresholds, benefit.model)
+        decisions[_("treat everybody")] = (benefit.thresholds, benefit.treat_all)
+    return {
+        "roc": publish.curve_chart(
+            _("TACE training ROC, out of fold"), roc, _("1 - specificity"), _("sensitivity"), diagonal=True
+        ),
+        "calibration": publish.curve_chart(
+            _("TACE training calibration, out of fold"),
+            calibrated,
+            _("predicted probability"),
+            _("share of responders"),
+            diagonal=True,
+        ),
+        "decision": publish.curve_chart(
+            _("TACE training decision curve, out of fold"),
+            decisions,
+            _("threshold probability"),
+            _("net benefit"),
+        ),
+    }
+
+
+def _model_title(name: str) -> str:
+    from TACEResponseLib.response_model import title
+
+    return title(name)
