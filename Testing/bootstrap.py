@@ -17,7 +17,7 @@ PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 EXTRAS = {"demo": ((), ()), "test": (("test",), ("train", "reference"))}
 WITHOUT = {
     "train": "TensorFlow has no package for this Python; tests that train the network will be skipped",
-    "reference": "pyradiomics could not be built (it needs a C compiler); tests that compare with it will be skipped",
+    "reference": "pyradiomics could not be built (no C compiler?); tests against it will be skipped",
 }
 
 
