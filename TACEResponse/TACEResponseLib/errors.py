@@ -33,8 +33,9 @@ class Problem:
         about = ", ".join(
             part for part in (f"patient {self.patient_id}" if self.patient_id else "", self.file) if part
         )
-        sentence = f"{about}: {self.message}" if about else self.message
-        sentence = sentence[0].upper() + sentence[1:] + "."
+        sentence = f"{about}: {self.message}." if about else f"{self.message}."
+        if self.patient_id or not self.file:  # a file's name keeps its letters
+            sentence = sentence[0].upper() + sentence[1:]
         found = "; ".join(
             f"{word} {text}"
             for word, text in (("expected", self.expected), ("received", self.received))
