@@ -18,13 +18,14 @@ def firstorder_features(
     centred = values - mean
     squares = centred * centred
     variance = squares.mean()
-    p10, p25, median, p75, p90 = np.percentile(values, (10, 25, 50, 75, 90))
-    middle = values[(values >= p10) & (values <= p90)]
+    ranked = np.sort(values)
+    p10, p25, median, p75, p90 = (_quantile(ranked, share) for share in (0.1, 0.25, 0.5, 0.75, 0.9))
+    middle = ranked[np.searchsorted(ranked, p10, "left") : np.searchsorted(ranked, p90, "right")]
     shifted = values + settings.voxel_array_shift
     energy = (shifted * shifted).sum()
     p = counts / counts.sum()
     scale = variance if variance else 1.0
-    low, high = values.min(), values.max()
+    low, high = ranked[0], ranked[-1]
     return {
         "10Percentile": p10,
         "90Percentile": p90,
@@ -46,3 +47,12 @@ def firstorder_features(
         "Uniformity": (p * p).sum(),
         "Variance": np.sqrt(variance) ** 2,
     }
+
+
+def _quantile(ranked: np.ndarray, share: float) -> float:
+    """Linear interpolation between order statistics, rounding as numpy.quantile does."""
+    place = share * (len(ranked) - 1)
+    below = int(place)
+    low, high = ranked[below], ranked[min(below + 1, len(ranked) - 1)]
+    t = place - below
+    return high - (high - low) * (1 - t) if t >= 0.5 else low + (high - low) * t

@@ -1,8 +1,9 @@
 """The loops over voxels, compiled: grey-level bins, neighbours, runs, zones, mesh and diameters.
 
-A grid of grey levels is a flat int16 array: a box (k, j, i) with a margin of zeros, 1 to n inside
+A grid of grey levels is a flat uint16 array: a box (k, j, i) with a margin of zeros, 1 to n inside
 the tumour, 0 elsewhere, so that no neighbour needs a border check. `roi` lists the flat indices of
-tumour voxels in raster order, `steps` flat distances to neighbours.
+tumour voxels in raster order, `steps` flat distances to neighbours. All are unsigned: numba checks
+signed indices for being negative, which doubles the time of these loops.
 """
 
 import numpy as np
@@ -39,19 +40,30 @@ def neighbours(grid, roi, steps, levels, alpha):
     differences = np.zeros((levels + 1, 2))
     for v in roi:
         level = grid[v]
-        dependent, number, total = 0, 0, 0
+        number, total, dependent = np.uint64(0), np.uint64(0), np.uint64(0)
         for a in range(count):
             ahead, behind = grid[v + steps[a]], grid[v - steps[a]]
             pairs[a, level, ahead] += 1
-            number += (ahead > 0) + (behind > 0)
+            number += np.uint64(ahead > 0) + np.uint64(behind > 0)
             total += ahead + behind
-            dependent += (abs(ahead - level) <= alpha) & (ahead > 0)
-            dependent += (abs(behind - level) <= alpha) & (behind > 0)
+            dependent += np.uint64(ahead == level) + np.uint64(behind == level)
+        if alpha > 0:
+            dependent = _dependent(grid, v, steps, alpha)
         dependences[level, dependent] += 1
         differences[level, 0] += 1
         if number > 0:
-            differences[level, 1] += abs(level - total / number)
+            differences[level, 1] += abs(np.float64(level) - np.float64(total) / np.float64(number))
     return pairs, dependences, differences
+
+
+@compiled
+def _dependent(grid, v, steps, alpha):
+    """How many neighbours of voxel v differ from it by at most alpha levels."""
+    number = np.uint64(0)
+    for step in steps:
+        for w in (v + step, v - step):
+            number += np.uint64(grid[w] > 0 and abs(np.int64(grid[w]) - np.int64(grid[v])) <= alpha)
+    return number
 
 
 @compiled
@@ -61,13 +73,14 @@ def runs(grid, roi, steps, levels, longest):
     The number of runs of length n is the number of voxels at place n less that at place n + 1.
     """
     places = np.zeros((len(steps), levels + 1, longest + 2), np.int32)
-    place = np.zeros(len(grid), np.int16)
+    place = np.zeros(len(grid), np.uint16)
     for a in range(len(steps)):
-        step = steps[a]
+        step, table = steps[a], places[a]
         for v in roi:
             level = grid[v]
-            place[v] = place[v - step] + 1 if grid[v - step] == level else 1
-            places[a, level, place[v]] += 1
+            here = place[v - step] * np.uint16(grid[v - step] == level) + np.uint16(1)
+            place[v] = here
+            table[level, here] += 1
     return places
 
 
@@ -86,20 +99,20 @@ def zones(grid, roi, steps):
     steps: to the neighbours behind in raster order; the first one of them touches all others, so a
     voxel that continues there has no other zone to join.
     """
-    parents = np.empty(len(grid), np.int32)
+    parents = np.empty(len(grid), np.uint32)
     for v in roi:
         level = grid[v]
-        parents[v] = v
         if grid[v - steps[0]] == level:
-            parents[v] = _root(parents, v - steps[0])
+            parents[v] = parents[v - steps[0]]
             continue
-        for step in steps[1:]:
-            if grid[v - step] == level:
-                here, there = _root(parents, v), _root(parents, v - step)
-                if here < there:
-                    parents[there] = here
+        parents[v] = here = v
+        for a in range(1, len(steps)):
+            if grid[v - steps[a]] == level:
+                there = _root(parents, v - steps[a])
+                if there < here:
+                    parents[here] = here = there
                 else:
-                    parents[here] = there
+                    parents[there] = here
     sizes = np.zeros(len(grid), np.int32)
     number = 0
     for v in roi:

@@ -72,10 +72,10 @@ def levels_of(values: np.ndarray, mask: np.ndarray, width: float, count: int | N
     shape = tuple(n + 2 * margin for n in mask.shape)
     inside = np.zeros(shape, np.bool_)
     inside[tuple(slice(margin, margin + n) for n in mask.shape)] = mask
-    roi = np.flatnonzero(inside).astype(np.int32)
-    numbers = np.empty(len(values), np.int16)
+    roi = np.flatnonzero(inside).astype(np.uint32)
+    numbers = np.empty(len(values), np.uint16)
     kernels.bin_numbers(values.astype(np.float64), bin_edges(values, width, count), numbers)
-    grid = np.zeros(inside.size, np.int16)
+    grid = np.zeros(inside.size, np.uint16)
     grid[roi] = numbers
     counts = np.bincount(numbers)
     present = np.flatnonzero(counts)
@@ -107,7 +107,7 @@ def texture_features(
     offsets = directions(extent, settings.distances_voxels, flat_axis)
     near = directions(extent, (1,), flat_axis)
     strides = np.array([levels.shape[1] * levels.shape[2], levels.shape[2], 1])
-    steps, near_steps = (offsets @ strides).astype(np.int32), (near @ strides).astype(np.int32)
+    steps, near_steps = (offsets @ strides).astype(np.uint32), (near @ strides).astype(np.uint32)
     features: dict[str, dict[str, float]] = {}
     if classes & {"glcm", "gldm", "ngtdm"}:
         pairs, dependences, differences = kernels.neighbours(
@@ -135,16 +135,20 @@ def _run_lengths(levels: Levels, offsets: np.ndarray, steps: np.ndarray, longest
     places = kernels.runs(levels.grid, levels.roi, steps, levels.highest, longest)
     places = places[:, levels.present, 1:].astype(np.float64)
     lengths = places[:, :, :-1] - places[:, :, 1:]
-    tumour = np.column_stack(np.unravel_index(levels.roi, levels.shape))
-    inside = levels.grid > 0
-    for a, offset in enumerate(offsets):
-        if inside[levels.roi + steps[a]].any():
-            continue
-        axis = np.flatnonzero(offset)[0]  # slide every voxel along the line to the same plane
-        feet = tumour - (tumour[:, [axis]] * offset[axis]) * offset
-        if len(np.unique(feet, axis=0)) == len(feet):
+    for a in np.flatnonzero(~lengths[:, :, 1:].any(axis=(1, 2))):
+        if not _holds_two(levels, offsets[a], steps[a]):
             lengths[a] = 0
     return np.moveaxis(lengths, 0, 2)
+
+
+def _holds_two(levels: Levels, offset: np.ndarray, step: np.uint32) -> bool:
+    """Whether any line along the direction holds two tumour voxels, side by side or apart."""
+    if levels.grid[levels.roi + step].any():
+        return True
+    tumour = np.column_stack(np.unravel_index(levels.roi, levels.shape))
+    axis = np.flatnonzero(offset)[0]  # slide every voxel along its line to one plane
+    feet = tumour - tumour[:, [axis]] * offset[axis] * offset
+    return len(np.unique(feet, axis=0)) < len(feet)
 
 
 def _zone_sizes(levels: Levels, offsets: np.ndarray, steps: np.ndarray):
