@@ -13,7 +13,9 @@ from TACEResponseLib.classifiers import fit_classifier, score
 from TACEResponseLib.errors import Cancelled, TrainingError
 from TACEResponseLib.evaluation import auc_delong
 from TACEResponseLib.forest import ForestData, _best_split, grow_and_vote
+from TACEResponseLib.progress import silent
 from TACEResponseLib.selection import (
+    _run_folds,
     accuracy_curve,
     best_size,
     bootstrap_frequency,
@@ -167,6 +169,25 @@ def test_out_of_bag_and_validation_auc_are_r_s_within_seed_noise(cohort):
     held_out = [auc_delong(valid.response.to_numpy(), f.held_out).auc for f in forests]
     assert models["rf_oob_train"]["auc"] == pytest.approx(np.mean(out_of_bag), abs=3 * np.std(out_of_bag))
     assert models["roc_valid"]["rf"]["auc"] == pytest.approx(np.mean(held_out), abs=3 * np.std(held_out))
+
+
+def test_on_r_s_own_folds_rankings_and_curve_are_r_s_within_seed_noise(training, r_importances):
+    features, _, labels = training
+    folds = np.empty(139, dtype=int)
+    for fold, name in enumerate(FOLDS):
+        folds[np.setdiff1d(np.arange(139), R["train_index0"][name])] = fold
+    sizes = subset_sizes(tuple(R["sizes"]), 40)
+    runs = [_run_folds(features, labels, folds, sizes, 500, seed, 2, silent) for seed in range(4)]
+    importances, accuracies = (np.array(part) for part in zip(*runs, strict=True))
+    theirs = np.array([row["Accuracy"] for row in R["results"]])
+    ours = accuracies.mean(axis=1)  # (runs, sizes)
+    spread = ours.std(axis=0, ddof=1).mean()
+    # R's single run lies about as far from our mean as our own runs do.
+    assert np.abs(theirs - ours.mean(axis=0)).mean() < 2 * spread
+    for fold in range(5):
+        among_us = np.corrcoef(importances[:, fold])[np.triu_indices(4, 1)].mean()
+        with_r = np.corrcoef(r_importances[fold], importances[:, fold])[0, 1:].mean()
+        assert with_r > among_us - 0.1
 
 
 def test_on_its_own_patients_the_forest_is_right_every_time_even_on_noise():

@@ -12,7 +12,8 @@ per tree is larger than the work at this number of patients.
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
+
+from .radiomics.compiled import compiled
 
 #: Below this, a standard error counts as zero and the importance is left unscaled, as in R.
 ZERO_ERROR = np.finfo(float).eps
@@ -88,7 +89,7 @@ def _scaled(sums: np.ndarray, squares: np.ndarray, trees: int) -> np.ndarray:
     return mean / np.where(error < ZERO_ERROR, 1, error)
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _random(state):
     """The next number in [0, 1) of a splitmix64 stream, held in state[0]."""
     state[0] += np.uint64(0x9E3779B97F4A7C15)
@@ -99,7 +100,7 @@ def _random(state):
     return np.float64(z >> np.uint64(11)) * (1.0 / 9007199254740992.0)
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _forest(columns, order, ranks, labels, held_out, trees, mtry, seed, with_importance):
     """All trees, one after the other; only votes and importances outlive a tree."""
     features, patients = columns.shape
@@ -128,7 +129,7 @@ def _forest(columns, order, ranks, labels, held_out, trees, mtry, seed, with_imp
     return votes, seen, sums, squares
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _vote_row(tree, row):
     feature, threshold, child, leaf_vote = tree
     node = 0
@@ -137,7 +138,7 @@ def _vote_row(tree, row):
     return leaf_vote[node]
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _vote(tree, columns, patient, permuted, donor):
     """The tree's class for a patient whose feature `permuted` has the donor's value (-1: none)."""
     feature, threshold, child, leaf_vote = tree
@@ -149,7 +150,7 @@ def _vote(tree, columns, patient, permuted, donor):
     return leaf_vote[node]
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _permute(tree, columns, labels, outside, right, state, sums, squares):
     """Add this tree's loss of accuracy per class for every feature that it uses."""
     used = np.unique(tree[0])
@@ -174,7 +175,7 @@ def _permute(tree, columns, labels, outside, right, state, sums, squares):
                 squares[f, c] += loss * loss
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _grow(columns, order, ranks, labels, weights, pool, mtry, state):
     """One tree as arrays over its nodes: feature (-1 in a leaf), threshold, left child, vote.
 
@@ -213,7 +214,7 @@ def _grow(columns, order, ranks, labels, weights, pool, mtry, state):
     return feature[:nodes], threshold[:nodes], child[:nodes], leaf_vote[:nodes]
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _partition(members, start, stop, column, cut):
     """Bring the members at most `cut` to the front of start..stop; where the others begin."""
     middle = start
@@ -225,7 +226,7 @@ def _partition(members, start, stop, column, cut):
     return middle
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _best_split(
     columns, order, ranks, labels, weights, members, home, node, total, ones, pool, mtry, state, scratch
 ):
@@ -258,14 +259,14 @@ def _best_split(
     return best, cut
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _purity(total, ones):
     """Sum of squared class weights over their sum; the larger over both sides, the lower the Gini."""
     zeros = total - ones
     return (zeros * zeros + ones * ones) / total
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _sorted_members(order, ranks, members, home, node, scratch):
     """Write the node's members in ascending order of the feature into `scratch`.
 
