@@ -438,11 +438,12 @@ class TACEResponseTest(ScriptedLoadableModuleTest):
         """What is chosen is read back by another wrapper of the same node."""
         volume, segmentation = patient_section.load_sample_patient()
         node = TACEResponseLogic().getParameterNode()
-        node.ctVolume, node.segmentation, node.segmentIds = volume, segmentation, ["a", "b"]
+        segmentIds = list(scene.segment_names(segmentation))
+        node.ctVolume, node.segmentation, node.segmentIds = volume, segmentation, segmentIds
         again = TACEResponseLogic().getParameterNode()
         self.assertEqual(again.ctVolume.GetID(), volume.GetID())
         self.assertEqual(again.segmentation.GetID(), segmentation.GetID())
-        self.assertEqual(list(again.segmentIds), ["a", "b"])
+        self.assertEqual(list(again.segmentIds), segmentIds)
 
     def test_the_panel_says_why_predict_is_disabled(self):
         """Step by step from an empty scene to an enabled button, or to the missing model."""

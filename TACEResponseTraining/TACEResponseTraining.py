@@ -271,7 +271,7 @@ class TACEResponseTrainingWidget(ScriptedLoadableModuleWidget, VTKObservationMix
                 total=total, counts=counts
             )
             rows = [(v["patient_id"], v["verdict"], _problems(v)) for v in self._verdicts]
-            fill_table(self.ui.cohortTable, (_("patient"), _("verdict"), _("what to know")), rows)
+            fill_table(self.ui.cohortTable, (_("patient"), _("verdict"), _("what to know")), rows, 2)
             self.ui.cohortTable.visible = self.ui.cohortSummaryLabel.visible = True
 
     def _onTrained(self, done, error):

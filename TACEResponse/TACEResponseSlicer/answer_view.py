@@ -72,8 +72,8 @@ def bar_pixmap(label, probability: float, threshold: float):
     return pixmap
 
 
-def fill_table(table, headers, rows) -> None:
-    """Show rows of text in a QTableWidget; the first column takes the room that is left."""
+def fill_table(table, headers, rows, wide: int = 0) -> None:
+    """Show rows of text in a QTableWidget; the column `wide` takes the room that is left."""
     table.clear()
     table.setColumnCount(len(headers))
     table.setRowCount(len(rows))
@@ -84,5 +84,5 @@ def fill_table(table, headers, rows) -> None:
     table.verticalHeader().setVisible(False)
     header = table.horizontalHeader()
     for c in range(len(headers)):
-        mode = qt.QHeaderView.Stretch if c == 0 else qt.QHeaderView.ResizeToContents
+        mode = qt.QHeaderView.Stretch if c == wide else qt.QHeaderView.ResizeToContents
         header.setSectionResizeMode(c, mode)

@@ -228,6 +228,7 @@ def _environment(temporary_folder: str) -> dict[str, str]:
         **os.environ,
         "PYTHONPATH": os.pathsep.join([library, inherited] if inherited else [library]),
         "PYTHONUTF8": "1",
+        "PYTHONIOENCODING": "utf-8",  # where it is set to something else it would win
         "PYTHONUNBUFFERED": "1",
         "PYTHONDONTWRITEBYTECODE": "1",  # the extension's folder may be read-only
         **dict.fromkeys(("TMPDIR", "TEMP", "TMP"), temporary_folder),

@@ -45,11 +45,13 @@ class Work:
         return not self._finished
 
     def cancel(self) -> None:
-        """Ask the computation to stop between two steps; `on_finished` reports when it did."""
-        self._stop.set()
+        """Report Cancelled now; the thread stops at its next step and what it made is dropped."""
+        if self.running:
+            self.abandon()
+            self._on_finished(None, Cancelled())
 
     def abandon(self) -> None:
-        """Stop listening and let the computation end on its own: for a panel that goes away."""
+        """Stop listening and report nothing: for a panel that goes away."""
         self._stop.set()
         self._timer.stop()
         self._finished = True
