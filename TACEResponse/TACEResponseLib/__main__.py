@@ -7,6 +7,8 @@ standard output is one JSON event, the last one `done` or `error`.
 import argparse
 import os
 import sys
+import tempfile
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,6 +22,8 @@ DONE, SOME_FAILED, BAD_INPUT, CANCELLED = 0, 1, 2, 130
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; errors become one sentence and an exit code, never a traceback."""
     options = _parser().parse_args(arguments)
+    if hasattr(sys.stdout, "reconfigure"):  # a terminal without umlauts shows an escape, not a crash
+        sys.stdout.reconfigure(errors="backslashreplace")
     progress = JsonProgress() if options.json else TerminalProgress()
     try:
         from . import commands
@@ -34,6 +38,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (MemoryError, OSError) as error:
         reason = str(error) or "the memory of this computer is used up"
         _fail(progress, "system", f"The computer refused: {reason}.")
+        return BAD_INPUT
+    except Exception as error:  # a fault of ours: a sentence for the user, the traceback for us
+        log = Path(tempfile.gettempdir()) / "tace-response-fault.txt"
+        log.write_text(traceback.format_exc(), encoding="utf-8")
+        _fail(progress, "fault", f"A fault of TACEResponse ({type(error).__name__}). Please report {log}.")
         return BAD_INPUT
     finally:
         if isinstance(progress, TerminalProgress):

@@ -8,6 +8,7 @@ import csv
 import json
 import platform
 import zipfile
+from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 
@@ -15,7 +16,7 @@ import numpy as np
 import skops.io
 
 from . import __version__
-from .bundle import BundleManifest, damaged
+from .bundle import MANIFEST, BundleManifest, damaged
 from .classifiers import TRUSTED_TYPES
 from .errors import BundleError
 from .fusion import Fusion
@@ -127,22 +128,27 @@ def _selftest_inputs(model: ResponseModel):
 
 
 def read_model(folder: Path, manifest: BundleManifest) -> ResponseModel:
-    """The model from files that were verified; BundleError when it does not reproduce itself."""
-    features = json.loads((folder / "features.json").read_text(encoding="utf-8"))
-    fusion = json.loads((folder / "fusion.json").read_text(encoding="utf-8"))
-    network = folder / "network.keras"
+    """The model from files that were verified; BundleError when one cannot be read or does not fit."""
+    with _reading(folder / MANIFEST):
+        model = _assemble(folder, manifest)
+    _replay_selftest(folder, manifest, model)
+    return model
+
+
+def _assemble(folder: Path, manifest: BundleManifest) -> ResponseModel:
+    features, fusion = (_read_json(folder / name) for name in ("features.json", "fusion.json"))
     with (folder / "scores.csv").open(encoding="utf-8", newline="") as stream:
         training_ids = tuple(row["patient_id"] for row in csv.DictReader(stream))
-    model = ResponseModel(
-        settings=TrainingSettings.from_json(
-            json.loads((folder / "settings.json").read_text(encoding="utf-8"))
-        ),
-        members=Members(
-            selected=tuple(features["selected"]),
-            classifiers={p.stem: _load_skops(p) for p in sorted(folder.glob("classifiers/*.skops"))},
-            size=None if fusion["size"] is None else Fusion.from_json(fusion["size"]),
-            network=NumpyNetwork.from_bytes(network.read_bytes()) if network.exists() else None,
-        ),
+    network = folder / "network.keras"
+    members = Members(
+        selected=tuple(features["selected"]),
+        classifiers={p.stem: _load_skops(p) for p in sorted(folder.glob("classifiers/*.skops"))},
+        size=None if fusion["size"] is None else Fusion.from_json(fusion["size"]),
+        network=NumpyNetwork.from_bytes(network.read_bytes()) if network.exists() else None,
+    )
+    return ResponseModel(
+        settings=TrainingSettings.from_json(_read_json(folder / "settings.json")),
+        members=members,
         combinations={name: Combination.from_json(c) for name, c in fusion["combinations"].items()},
         thresholds={name: float(value) for name, value in fusion["thresholds"].items()},
         headline=fusion["headline"],
@@ -152,26 +158,39 @@ def read_model(folder: Path, manifest: BundleManifest) -> ResponseModel:
         demonstration=manifest.demonstration,
         identity=manifest.id,
     )
-    _replay_selftest(folder, manifest, model)
-    return model
+
+
+@contextlib.contextmanager
+def _reading(path: Path) -> Iterator[Path]:
+    """Whatever a parser says of a foreign file becomes the one error of a damaged bundle."""
+    try:
+        yield path
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, zipfile.BadZipFile) as error:
+        raise damaged(path, f"{type(error).__name__} while reading it") from None
+
+
+def _read_json(path: Path) -> dict:
+    with _reading(path):
+        return json.loads(path.read_text(encoding="utf-8"))
 
 
 def _load_skops(path: Path):
     """One classifier; a type outside our fixed list is refused before anything is built."""
-    foreign = sorted(set(skops.io.get_untrusted_types(file=path)) - set(TRUSTED_TYPES))
-    if foreign:
-        raise BundleError(
-            "the bundle holds a type that is not ours",
-            file=path.name,
-            expected="scikit-learn models of this software",
-            received=", ".join(foreign[:3]),
-            remedy="do not use this bundle",
-        )
-    return skops.io.load(path, trusted=list(TRUSTED_TYPES))
+    with _reading(path):
+        foreign = sorted(set(skops.io.get_untrusted_types(file=path)) - set(TRUSTED_TYPES))
+        if not foreign:
+            return skops.io.load(path, trusted=list(TRUSTED_TYPES))
+    raise BundleError(
+        "the bundle holds a type that is not ours",
+        file=path.name,
+        expected="scikit-learn models of this software",
+        received=", ".join(foreign[:3]),
+        remedy="do not use this bundle",
+    )
 
 
 def _replay_selftest(folder: Path, manifest: BundleManifest, model: ResponseModel) -> None:
-    with np.load(folder / "selftest.npz", allow_pickle=False) as stored:
+    with _reading(folder / "selftest.npz") as path, np.load(path, allow_pickle=False) as stored:
         content = {name: stored[name] for name in stored.files}
     pixels = content.get("pixels")
     inputs = ModelInputs(

@@ -46,8 +46,11 @@ class JsonProgress:
         self.line({"event": event, **content})
 
     def line(self, content: dict) -> None:
-        """Write one line that is no event, for example a verdict of `check`."""
-        self._stream.write(json.dumps(content, ensure_ascii=False) + "\n")
+        """Write one line that is no event, for example a verdict of `check`.
+
+        Escaped to ASCII, so that no code page of a pipe or terminal can break it.
+        """
+        self._stream.write(json.dumps(content) + "\n")
         self._stream.flush()
 
 

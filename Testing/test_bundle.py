@@ -1,0 +1,166 @@
+"""A bundle is whole or refused: checksums, a fixed list of types, and a self-test that is replayed."""
+
+import hashlib
+import json
+import pickle
+import shutil
+import zipfile
+
+import numpy as np
+import pytest
+from TACEResponseLib import bundle as bundles
+from TACEResponseLib.bundle import demonstration_bundle, load_bundle, read_card, read_manifest, zip_bundle
+from TACEResponseLib.errors import BundleError, InputError
+
+STATEMENT = "This model was trained on synthetic images and is not for patients."
+
+
+@pytest.fixture
+def copy(tmp_path):
+    """The demonstration bundle in a folder with a space and letters beyond ASCII, free to damage."""
+    return shutil.copytree(demonstration_bundle(), tmp_path / "Mödel 肝")
+
+
+def rehash(folder, name):
+    """Make the manifest agree with a changed file, as somebody who means harm would."""
+    manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    content = (folder / name).read_bytes()
+    manifest["files"][name] = {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
+    (folder / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+
+
+def test_the_demonstration_bundle_says_first_that_it_is_synthetic_and_stays_below_5_mb():
+    folder = demonstration_bundle()
+    assert read_card(folder).splitlines()[0] == STATEMENT
+    manifest = read_manifest(folder)
+    assert manifest.demonstration is True
+    assert sum(p.stat().st_size for p in folder.rglob("*") if p.is_file()) < 5_000_000
+    assert {"settings.json", "features.json", "fusion.json", "network.keras", "scores.csv"} <= set(
+        manifest.files
+    )
+
+
+def test_a_whole_bundle_loads_and_knows_its_name(copy):
+    model = load_bundle(copy)
+    assert model.identity == read_manifest(copy).id
+    assert model.demonstration
+    assert len(model.members.selected) == 14
+    assert set(model.members.classifiers) == {"linear", "logistic", "svm", "gbm", "random_forest"}
+
+
+@pytest.mark.parametrize("name", sorted(read_manifest(demonstration_bundle()).files))
+@pytest.mark.parametrize("damage", ["one byte changed", "cut off", "missing"])
+def test_any_damage_to_any_file_is_refused_by_name(copy, name, damage):
+    path = copy / name
+    content = bytearray(path.read_bytes())
+    if damage == "one byte changed":
+        content[len(content) // 2] ^= 1
+        path.write_bytes(content)
+    elif damage == "cut off":
+        path.write_bytes(content[:-1])
+    else:
+        path.unlink()
+    with pytest.raises(BundleError) as caught:
+        load_bundle(copy)
+    assert caught.value.problem.message == "the bundle is damaged"
+    assert caught.value.problem.file == path.name
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"format_version": 1}', b"\xff\xfe"])
+def test_a_damaged_manifest_is_a_sentence(copy, content):
+    (copy / "manifest.json").write_bytes(content)
+    with pytest.raises(BundleError, match="the bundle is damaged"):
+        load_bundle(copy)
+
+
+def test_another_format_version_says_so(copy):
+    manifest = json.loads((copy / "manifest.json").read_text(encoding="utf-8"))
+    manifest["format_version"] = 99
+    (copy / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+    with pytest.raises(BundleError, match="another format version. Expected 1; received 99"):
+        load_bundle(copy)
+
+
+class Bomb:
+    """Writes a file when it is unpickled."""
+
+    def __init__(self, path):
+        self.path = str(path)
+
+    def __reduce__(self):
+        return (open, (self.path, "w"))
+
+
+def test_a_pickle_placed_inside_is_never_opened(copy, tmp_path):
+    proof = tmp_path / "executed"
+    for name in ("extra.pkl", "classifiers/extra.skops"):
+        (copy / name).write_bytes(pickle.dumps(Bomb(proof)))
+        with pytest.raises(BundleError, match="a file that its manifest does not list"):
+            load_bundle(copy)
+        (copy / name).unlink()
+    name = "classifiers/svm.skops"
+    (copy / name).write_bytes(pickle.dumps(Bomb(proof)))
+    rehash(copy, name)
+    with pytest.raises(BundleError):
+        load_bundle(copy)
+    np.savez(copy / "selftest.npz", features=np.array([Bomb(proof)], dtype=object))
+    rehash(copy, "selftest.npz")
+    with pytest.raises(BundleError):
+        load_bundle(copy)
+    assert not proof.exists()
+
+
+def test_a_type_that_is_not_ours_is_refused_before_it_is_built(copy):
+    import skops.io
+
+    name = "classifiers/svm.skops"
+    skops.io.dump(np.polynomial.Polynomial([1, 2]), copy / name)
+    rehash(copy, name)
+    with pytest.raises(BundleError, match="a type that is not ours"):
+        load_bundle(copy)
+
+
+def test_a_model_that_no_longer_gives_its_own_answers_names_both_sets_of_versions(copy):
+    fusion = json.loads((copy / "fusion.json").read_text(encoding="utf-8"))
+    fusion["combinations"]["svm"]["intercepts"][0] += 0.01
+    (copy / "fusion.json").write_text(json.dumps(fusion), encoding="utf-8")
+    rehash(copy, "fusion.json")
+    with pytest.raises(BundleError, match="does not reproduce its self-test") as caught:
+        load_bundle(copy)
+    assert "numpy" in caught.value.problem.expected
+    assert "numpy" in caught.value.problem.received
+
+
+def test_a_zip_loads_like_its_folder_and_a_zip_that_climbs_out_is_refused(copy, tmp_path):
+    archive = zip_bundle(copy, tmp_path / "model.zip")
+    assert load_bundle(archive).identity == load_bundle(copy).identity
+    with zipfile.ZipFile(archive, "a") as packed:
+        packed.writestr("../outside.txt", "x")
+    with pytest.raises(BundleError, match="the bundle is damaged"):
+        load_bundle(archive)
+    assert not (tmp_path / "outside.txt").exists()
+
+
+def test_a_zip_bomb_is_refused_before_it_is_unpacked(tmp_path, monkeypatch):
+    monkeypatch.setattr(bundles, "LARGEST_BUNDLE_BYTES", 1000)
+    with zipfile.ZipFile(tmp_path / "bomb.zip", "w", zipfile.ZIP_DEFLATED) as packed:
+        packed.writestr("manifest.json", "0" * 2000)
+    with pytest.raises(BundleError, match="the bundle is damaged"):
+        load_bundle(tmp_path / "bomb.zip")
+
+
+def test_a_folder_that_is_no_bundle_says_what_one_is(tmp_path):
+    with pytest.raises(BundleError, match="not a model bundle. Expected a folder with manifest.json"):
+        load_bundle(tmp_path)
+
+
+def test_a_bundle_never_overwrites_a_folder_of_something_else(tmp_path):
+    (tmp_path / "thesis.docx").touch()
+    with pytest.raises(InputError, match="not empty and not a bundle"):
+        bundles.require_free_folder(tmp_path)
+    bundles.require_free_folder(tmp_path / "new")
+
+
+def test_litter_of_the_operating_system_is_no_fault(copy):
+    (copy / ".DS_Store").write_bytes(b"x")
+    load_bundle(copy)
