@@ -1,0 +1,125 @@
+"""Everything that needs a framework, once, in a process of its own: `backend_trial.py BACKEND FOLDER`.
+
+Trains a small network, trains it again, reads the committed network, and leaves in FOLDER what
+`test_network` and `test_explanation` compare: `trial.json`, `arrays.npz` and `trained.keras`.
+Keras runs on one backend a process, so each backend is a child of the tests. Nothing is printed.
+"""
+
+import json
+import sys
+import warnings
+from pathlib import Path
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT / "TACEResponse"), str(ROOT / "Testing")]
+
+from planted_cue import planted_patches  # noqa: E402
+from TACEResponseLib import network_framework  # noqa: E402
+from TACEResponseLib.errors import Cancelled  # noqa: E402
+from TACEResponseLib.network import build_network, train_network  # noqa: E402
+from TACEResponseLib.settings import NetworkSettings  # noqa: E402
+
+warnings.simplefilter("error")  # as in the tests: the library may not pass a framework's warnings on
+COMMITTED = ROOT / "Testing" / "data" / "planted_cue.keras"
+COMMITTED_LOGITS = ROOT / "Testing" / "data" / "planted_cue_logits.json"
+SEED = 5
+
+
+def run(backend: str, folder: Path) -> None:
+    """Do all of it on one backend."""
+    settings = NetworkSettings(backend=backend, device="cpu", epochs=7)
+    keras = network_framework.start_framework(settings).keras
+    pixels, labels, _ = planted_patches(40, seed=1)
+    events = []
+    trained = train_network(pixels, labels, settings, seed=SEED, progress=lambda *e: events.append(e))
+    (folder / "trained.keras").write_bytes(trained.keras_file)
+    short = NetworkSettings(backend=backend, device="cpu", epochs=2, patience=0)
+    twice = [train_network(pixels[:12], labels[:12], short, seed=SEED) for _ in range(2)]
+    other = train_network(pixels[:12], labels[:12], short, seed=SEED + 1)
+    try:
+        train_network(pixels[:12], labels[:12], short, seed=SEED, progress=stop_after_one_epoch)
+        stopped = "no"
+    except Cancelled as error:
+        stopped = str(error)
+    fresh = build_network(settings, 224, seed=SEED)
+    loaded = keras.saving.load_model(folder / "trained.keras", safe_mode=True)
+    committed = keras.saving.load_model(COMMITTED, safe_mode=True)
+    unseen = undecided_patches()
+    content = {
+        "keras": keras.__version__,
+        "runs_on": trained.runs_on,
+        "history": trained.history,
+        "short_history": twice[0].history,
+        "best_epoch": trained.best_epoch,
+        "inner_patients": trained.inner_patients,
+        "events": events,
+        "stopped": stopped,
+        "shapes": {layer.name: list(layer.output.shape) for layer in fresh.layers},
+        "parameters": fresh.count_params(),
+        "momenta": [layer.momentum for layer in fresh.layers if hasattr(layer, "momentum")],
+        "same_bytes": twice[0].keras_file == twice[1].keras_file,
+        "same_history": twice[0].history == twice[1].history,
+        "other_seed_same_bytes": other.keras_file == twice[0].keras_file,
+    }
+    (folder / "trial.json").write_text(json.dumps(content), encoding="utf-8")
+    arrays = {
+        "start": np.concatenate([w.ravel() for w in fresh.get_weights()]),
+        "trained_logits": _logits(keras, loaded, unseen),
+        "committed_logits": _logits(keras, committed, unseen),
+        "fit_logits": _logits(keras, loaded, pixels),
+    }
+    if backend == "tensorflow":
+        arrays["committed_gradient"] = _tensorflow_gradient(committed, unseen[:2])
+    np.savez(folder / "arrays.npz", **arrays)
+
+
+def undecided_patches() -> np.ndarray:
+    """16 patches between non-responder and responder: most answers lie far from 0 and 1."""
+    pixels, labels, _ = planted_patches(32, seed=2)
+    share = np.linspace(0.2, 0.6, 16, dtype=np.float32)[:, None, None, None]
+    return (1 - share) * pixels[labels == 0] + share * pixels[labels == 1]
+
+
+def _logits(keras, network, pixels: np.ndarray) -> np.ndarray:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return keras.ops.convert_to_numpy(network(pixels, training=False))
+
+
+def _tensorflow_gradient(network, pixels: np.ndarray) -> np.ndarray:
+    import tensorflow as tf
+
+    inputs = tf.constant(pixels)
+    with tf.GradientTape() as tape:
+        tape.watch(inputs)
+        logits = network(inputs, training=False)
+        log_odds = logits[:, 1] - logits[:, 0]
+    return tape.gradient(log_odds, inputs).numpy()
+
+
+def commit_network() -> None:
+    """Train the network that the tests read without a framework, and put it where they find it."""
+    pixels, labels, _ = planted_patches(60, seed=4)
+    settings = NetworkSettings(epochs=8, l2=0.5)  # keeps the logits small, so that no softmax hides an error
+    trained = train_network(pixels, labels, settings, seed=1)
+    COMMITTED.write_bytes(trained.keras_file)
+    keras = network_framework.start_framework(settings).keras
+    logits = _logits(keras, keras.saving.load_model(COMMITTED), undecided_patches())
+    content = {"by": f"Keras {keras.__version__}, {trained.runs_on}", "logits": logits.round(7).tolist()}
+    COMMITTED_LOGITS.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    print(trained.runs_on, trained.history, logits[:, 1] - logits[:, 0])
+
+
+def stop_after_one_epoch(stage: str, done: int, total: int) -> None:
+    """A user who loses patience."""
+    if done == 1:
+        raise Cancelled()
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "commit":
+        commit_network()
+    else:
+        run(sys.argv[1], Path(sys.argv[2]))
