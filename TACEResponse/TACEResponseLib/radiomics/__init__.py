@@ -5,6 +5,7 @@ reference, where that package is installed. Neither ever leaves out a column or 
 NaN: a feature that cannot be computed is a FeatureError that says which, on what, and why.
 """
 
+import importlib.metadata
 import importlib.util
 from collections.abc import Collection
 
@@ -14,7 +15,17 @@ from TACEResponseLib.settings import RadiomicsSettings
 
 from .columns import column_names, diagnostic_names, feature_names, restrict
 
-__all__ = ["ENGINES", "available_engines", "column_names", "extract_row", "feature_names"]
+__all__ = [
+    "ENGINES",
+    "available_engines",
+    "column_names",
+    "engine_version",
+    "extract_row",
+    "feature_names",
+]
+
+#: Raised when the fast engine gives other values than before, so that stored rows are not reused.
+FAST_ENGINE_VERSION = 1
 
 #: Engine -> packages that it needs beside SimpleITK, and how to get them.
 ENGINES = {
@@ -57,6 +68,19 @@ def extract_row(
         raise error.about(patient_id=case.patient_id) from None
     expected = (*diagnostic_names(settings), *names) if with_diagnostics else names
     return {name: row[name] for name in expected}
+
+
+def engine_version(engine: str) -> str:
+    """Name and version of an engine; rows of the same version are the same."""
+    _require(engine)
+    if engine == "fast":
+        return f"fast {FAST_ENGINE_VERSION}"
+    for package in ("pyradiomics-bhklab", "pyradiomics"):
+        try:
+            return f"pyradiomics {importlib.metadata.version(package)}"
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return "pyradiomics"
 
 
 def _missing(engine: str) -> list[str]:
