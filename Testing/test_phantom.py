@@ -15,7 +15,7 @@ from TACEResponseLib.clinical import measure_lesions
 from TACEResponseLib.cohort import read_cohort
 from TACEResponseLib.errors import Cancelled, InputError
 from TACEResponseLib.phantom import make_patient, write_cohort
-from TACEResponseLib.phantom_response import (
+from TACEResponseLib.phantom.response import (
     RESPONDERS,
     auc_interval,
     best_auc,

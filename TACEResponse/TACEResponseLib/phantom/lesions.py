@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from .phantom_anatomy import Body
-from .phantom_canvas import EDGE_MM, ORGANS, Canvas, Grid
+from .anatomy import Body
+from .canvas import EDGE_MM, ORGANS, Canvas, Grid
 
 #: Spread in mm of the second reader's outline around the expert's, and how fast it varies.
 READER_SD_MM = 1.2

@@ -1,6 +1,6 @@
 """The frame of the phantom: a person's build, wall, lungs, spine, ribs, and the table below.
 
-Every organ is a distance function of the position (see `phantom_canvas`), so that any field of
+Every organ is a distance function of the position (see `canvas`), so that any field of
 view shows the same person. Sizes in mm, intensities in HU of a late arterial phase.
 """
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .phantom_canvas import EDGE_MM, Canvas, common, ellipsoid, outside, point, smooth_union, texture
+from .canvas import EDGE_MM, Canvas, common, ellipsoid, outside, point, smooth_union, texture
 
 #: Distance in mm between vertebrae, and between ribs.
 VERTEBRA_STEP_MM, RIB_STEP_MM = 33.0, 29.0

@@ -1,15 +1,15 @@
 """The abdominal organs and vessels of the phantom, in a late arterial phase.
 
 Aorta bright, portal vein mild, hepatic veins still dark, spleen mottled, renal cortex bright:
-what a radiologist checks first to know the phase. Positions in mm as in `phantom_anatomy`.
+what a radiologist checks first to know the phase. Positions in mm as in `anatomy`.
 """
 
 from itertools import pairwise
 
 import numpy as np
 
-from .phantom_anatomy import FAR_MM, Body, segment
-from .phantom_canvas import Canvas, common, ellipsoid, inset, point, smooth_union, texture
+from .anatomy import FAR_MM, Body, segment
+from .canvas import Canvas, common, ellipsoid, inset, point, smooth_union, texture
 
 
 def paint_organs(canvas: Canvas, body: Body, rng: np.random.Generator) -> None:

@@ -1,9 +1,9 @@
 """The phantom: a seeded cohort of synthetic patients with a known answer. No patient is in it.
 
 Every image is computed from random numbers: an arterial-phase abdominal CT in HU with one to four
-liver tumours (`phantom_anatomy`, `phantom_lesions`). Response is drawn from a latent score in
+liver tumours (`anatomy`, `lesions`). Response is drawn from a latent score in
 which the size, the heterogeneity and the necrosis of the tumours act with known weights, so the
-best AUC that any model can reach is known (`phantom_response`). Models trained on it know nothing
+best AUC that any model can reach is known (`response`). Models trained on it know nothing
 about patients; it is for demonstrations, tests and benchmarks.
 
 Patient `index` of `seed` is the same whatever the cohort's size, and its small image is a crop of
@@ -22,12 +22,13 @@ from typing import Literal
 import numpy as np
 import SimpleITK as sitk
 
-from .errors import InputError
-from .phantom_anatomy import Body, paint_frame
-from .phantom_canvas import ORGANS, SCAN_MM, Canvas, Grid, as_scanned
-from .phantom_lesions import Lesion, Look, paint_lesion
-from .phantom_organs import paint_organs
-from .phantom_response import (
+from ..errors import InputError
+from ..progress import Progress, silent
+from .anatomy import Body, paint_frame
+from .canvas import ORGANS, SCAN_MM, Canvas, Grid, as_scanned
+from .lesions import Lesion, Look, paint_lesion
+from .organs import paint_organs
+from .response import (
     STRENGTH,
     WEIGHTS,
     Response,
@@ -37,7 +38,6 @@ from .phantom_response import (
     draw_response,
     random_streams,
 )
-from .progress import Progress, silent
 
 #: Raised when the same seed gives other patients than before.
 PHANTOM_VERSION = 1
