@@ -22,8 +22,9 @@ from typing import Literal
 import numpy as np
 import SimpleITK as sitk
 
-from ..errors import InputError
-from ..progress import Progress, silent
+from TACEResponseLib.errors import InputError
+from TACEResponseLib.progress import Progress, silent
+
 from .anatomy import Body, paint_frame
 from .canvas import ORGANS, SCAN_MM, Canvas, Grid, as_scanned
 from .lesions import Lesion, Look, paint_lesion

@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 from scipy import optimize, special
 
-from ..errors import InputError
+from TACEResponseLib.errors import InputError
 
 #: What acts on response, per standard deviation: large, mottled and necrotic tumours respond less.
 WEIGHTS = {"size": -0.55, "heterogeneity": -0.60, "necrosis": -0.58}
