@@ -6,35 +6,44 @@ there is one road. The external validation cohort is looked at once, at the end.
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from .bundle import save_bundle
-from .cohort import Cohort, Patient, read_table, responder_label
+from .cohort import COLUMNS, Cohort, Patient, read_table, responder_label
 from .cohort_measurements import measure_patients
 from .errors import Problem, TableError, TrainingError
 from .measurements import Measurements, ModelInputs, stack
 from .model_card import model_card
 from .out_of_fold import TrainingRecord
-from .progress import Progress, silent
+from .progress import Progress, silent, within
 from .radiomics import feature_names
 from .reliability import ReliabilityTable, reliable_features
 from .response_model import ResponseModel
+from .selection import Selection, bootstrap_frequency
 from .settings import TrainingSettings
 
 #: Feature that stands for the tumour's size when there are no images to measure.
 SIZE_FEATURE = "original_shape_Maximum2DDiameterSlice"
+#: How columns begin that say how features were extracted; they are no features.
+DIAGNOSTICS = "diagnostics_"
 
 
 @dataclass(frozen=True)
 class LabelledInputs:
-    """Measured patients with their outcome: labels (n,) 1 responder, 0 not; centers (n,) names."""
+    """Measured patients with their outcome: labels (n,) 1 responder, 0 not; centers (n,) names.
+
+    clinical, diagnostics: for the report, n dictionaries each - what the cohort's table says of a
+    patient beside the outcome, and the extraction's versions, settings and hashes; () without any.
+    """
 
     inputs: ModelInputs
     labels: np.ndarray
     centers: tuple[str, ...]
+    clinical: tuple[Mapping[str, str], ...] = ()
+    diagnostics: tuple[Mapping[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -42,6 +51,7 @@ class Trained:
     """Everything a training run ends with.
 
     external: the validation cohort, None without one. left_out: patient -> why it was not used.
+    stability: feature -> share of bootstrap resamples that choose it.
     """
 
     model: ResponseModel
@@ -50,6 +60,7 @@ class Trained:
     training: LabelledInputs
     external: LabelledInputs | None
     left_out: Mapping[str, Problem]
+    stability: Mapping[str, float] = field(default_factory=dict)
 
 
 def train_on_cohort(
@@ -112,7 +123,7 @@ def train_on_features(
         for number, row in enumerate(read_table(labels, required=("patient_id", "label")), start=2)
     }
     names = tuple(
-        name for name in next(iter(rows.values())) if name != "patient_id" and "diagnostics_" not in name
+        name for name in next(iter(rows.values())) if name != "patient_id" and DIAGNOSTICS not in name
     )
     left_out, kept, values = {}, [], []
     for number, (patient_id, row) in enumerate(rows.items(), start=2):
@@ -133,6 +144,8 @@ def train_on_features(
             inputs.rows(index),
             np.array([outcomes[kept[i]][1] for i in index]),
             tuple(outcomes[kept[i]][0].get("center", "") for i in index),
+            tuple(_beside(outcomes[kept[i]][0], COLUMNS) for i in index),
+            tuple(_diagnostics(rows[kept[i]]) for i in index),
         )
         for index in (np.flatnonzero(is_training), np.flatnonzero(~is_training))
     ]
@@ -183,6 +196,9 @@ def _fit(
     reliability: ReliabilityTable | None,
     left_out: Mapping[str, Problem],
     settings: TrainingSettings,
+    *,
+    jobs: int,
+    progress: Progress,
     **how,
 ) -> Trained:
     reliable = None if reliability is None else reliability.kept_features
@@ -193,8 +209,43 @@ def _fit(
             received=f"{len(reliability.features)} features below",
             remedy="check that both masks show the same tumours",
         )
-    model, record = ResponseModel.fit(training.inputs, training.labels, settings, reliable=reliable, **how)
-    return Trained(model, record, reliability, training, external, left_out)
+    model, record = ResponseModel.fit(
+        training.inputs,
+        training.labels,
+        settings,
+        reliable=reliable,
+        jobs=jobs,
+        progress=progress,
+        **how,
+    )
+    stability = _stability(
+        training, record.selection, settings, reliable, jobs, within("stability", progress)
+    )
+    return Trained(model, record, reliability, training, external, left_out, stability)
+
+
+def _stability(
+    training: LabelledInputs,
+    selection: Selection | None,
+    settings: TrainingSettings,
+    reliable: tuple[str, ...] | None,
+    jobs: int,
+    progress: Progress,
+) -> dict[str, float]:
+    """How often resamples of the training patients choose a feature; nothing is chosen by it."""
+    if selection is None or not settings.selection.bootstraps:
+        return {}
+    names = reliable if reliable is not None else training.inputs.feature_names
+    return bootstrap_frequency(
+        training.inputs.columns(names),
+        names,
+        training.labels,
+        settings.selection,
+        size=selection.size,
+        seed=settings.seed,
+        jobs=jobs,
+        progress=progress,
+    )
 
 
 def _labelled(
@@ -204,7 +255,23 @@ def _labelled(
         stack([measured[p.patient_id] for p in patients], names),
         np.array([p.label for p in patients]),
         tuple(p.center for p in patients),
+        tuple(_clinical(p, measured[p.patient_id]) for p in patients),
+        tuple(_diagnostics(measured[p.patient_id].row) for p in patients),
     )
+
+
+def _clinical(patient: Patient, measured: Measurements) -> dict[str, str]:
+    lesions = measured.lesions.to_json()
+    return {**patient.clinical, "response": patient.response, "lesions": str(lesions["number"])}
+
+
+def _beside(row: Mapping[str, str], columns: Sequence[str]) -> dict[str, str]:
+    """The cells of a table's row under other names than `columns`."""
+    return {name: text for name, text in row.items() if name and name not in columns}
+
+
+def _diagnostics(row: Mapping) -> dict[str, str]:
+    return {name: str(value) for name, value in row.items() if name.startswith(DIAGNOSTICS)}
 
 
 def _reliability(
