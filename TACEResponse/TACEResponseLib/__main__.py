@@ -86,6 +86,8 @@ def _parser() -> argparse.ArgumentParser:
     extract.add_argument("--out", type=Path, required=True, help="CSV file to write")
     extract.add_argument("--reader", type=int, choices=(1, 2), default=1, help="whose masks")
     extract.add_argument("--parameters", type=Path, help="pyradiomics parameter file (YAML)")
+    extract.add_argument("--backend", choices=("loky", "dask"), default="loky", help="where the work runs")
+    extract.add_argument("--scheduler", help="address of the dask scheduler, for --backend dask")
     working(extract)
 
     train = command("train", "train a model bundle from a cohort or a feature table")

@@ -1,18 +1,32 @@
-"""Many patients measured: the work of `measurements` for a list of patients, one bad one at most lost."""
+"""Many patients measured: the work of `measurements` on a list of patients, resumable.
 
-from collections.abc import Sequence
+One pass over a patient's files gathers features, patch and lesions. The runner (`extraction`)
+keeps what is finished, so a stopped run goes on, and names a patient who cannot be measured.
+"""
+
+import contextlib
+import dataclasses
+import tempfile
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from .cases import Case
+from .clinical import Lesions
 from .cohort import Patient
-from .errors import Problem, TACEResponseError
+from .errors import Problem
+from .extraction import CaseJob, CaseResult, StoredResult, affordable_jobs, run_cases
+from .feature_table import extract_features
 from .measurements import Measurements, measure
+from .patches import Patch
 from .progress import Progress, silent
-from .settings import TrainingSettings
+from .radiomics import engine_version
+from .settings import PatchSettings, RadiomicsSettings
 
 
 def measure_patients(
     patients: Sequence[Patient],
-    settings: TrainingSettings,
+    radiomics: RadiomicsSettings,
+    patch: PatchSettings | None,
     *,
     reader: int = 1,
     engine: str = "fast",
@@ -20,15 +34,106 @@ def measure_patients(
     store: Path | None = None,
     progress: Progress = silent,
 ) -> tuple[dict[str, Measurements], dict[str, Problem]]:
-    """Patient -> measurements, and patient -> why there are none."""
+    """Patient -> measurements, and patient -> why there are none.
+
+    patch: None measures no patch. reader: whose mask. jobs: patients at a time, fewer when the
+    memory would not hold them. store: folder that keeps finished patients; temporary when None.
+    Raises what `extraction.run_cases` raises.
+    """
+    recipe = {
+        "radiomics": radiomics.to_json(),
+        "patch": None if patch is None else patch.to_json(),
+        "engine": engine_version(engine),
+    }
+    work = [_job(p, reader, (p, reader, radiomics, patch, engine)) for p in patients]
     measured, failed = {}, {}
-    patch = settings.patch if settings.network is not None and reader == 1 else None
-    for done, patient in enumerate(patients):
-        progress(f"measuring, reader {reader}", done, len(patients))
-        try:
-            case = patient.read_case(reader)
-            measured[patient.patient_id] = measure(case, settings.radiomics, patch, engine=engine)
-        except TACEResponseError as error:
-            failed[patient.patient_id] = error.about(patient_id=patient.patient_id).problem
-    progress(f"measuring, reader {reader}", len(patients), len(patients))
+    with _folder(store) as folder:
+        outcomes = run_cases(
+            work,
+            _measure,
+            store=folder,
+            recipe=recipe,
+            jobs_in_parallel=affordable_jobs(jobs),
+            progress=progress,
+            stage=f"measure, reader {reader}",
+        )
+        for patient, outcome in zip(patients, outcomes, strict=True):
+            if isinstance(outcome, Problem):
+                failed[patient.patient_id] = outcome
+            else:
+                measured[patient.patient_id] = _restored(outcome)
     return measured, failed
+
+
+def extract_patients(
+    patients: Sequence[Patient],
+    radiomics: RadiomicsSettings,
+    *,
+    reader: int = 1,
+    engine: str = "fast",
+    jobs: int = 1,
+    backend: str = "loky",
+    scheduler: str | None = None,
+    store: Path,
+    progress: Progress = silent,
+) -> tuple[dict[str, dict], dict[str, Problem]]:
+    """Patient -> row of radiomics columns, and patient -> why there is none; see `extract_features`.
+
+    With the second reader only the patients whom that reader outlined.
+    """
+    patients = [p for p in patients if reader == 1 or p.mask_reader2 is not None]
+    outcomes = extract_features(
+        [_job(patient, reader, (patient, reader)) for patient in patients],
+        _read,
+        radiomics,
+        store=store,
+        engine=engine,
+        jobs_in_parallel=affordable_jobs(jobs),
+        backend=backend,
+        scheduler=scheduler,
+        progress=progress,
+    )
+    by_patient = {p.patient_id: outcome for p, outcome in zip(patients, outcomes, strict=True)}
+    failed = {name: outcome for name, outcome in by_patient.items() if isinstance(outcome, Problem)}
+    return {n: dict(o.values) for n, o in by_patient.items() if n not in failed}, failed
+
+
+def _read(job: CaseJob) -> Case:
+    patient, reader = job.content
+    return patient.read_case(reader)
+
+
+def _job(patient: Patient, reader: int, content: tuple) -> CaseJob:
+    mask = patient.mask if reader == 1 else patient.mask_reader2
+    choice = f"{patient.mask_label} {patient.segment} {patient.series}"
+    return CaseJob(patient.patient_id, (patient.image, mask), content, key=choice)
+
+
+def _measure(job: CaseJob) -> CaseResult:
+    """The work on one patient, in whatever process; plain data, so that it can be stored."""
+    patient, reader, radiomics, patch, engine = job.content
+    found = measure(patient.read_case(reader), radiomics, patch, engine=engine)
+    values = {"row": found.row, "lesions": dataclasses.asdict(found.lesions), "patch": None}
+    if found.patch is None:
+        return CaseResult(values)
+    place = {f.name: getattr(found.patch, f.name) for f in dataclasses.fields(Patch) if f.name != "pixels"}
+    return CaseResult({**values, "patch": place}, {"pixels": found.patch.pixels})
+
+
+def _restored(stored: StoredResult) -> Measurements:
+    values, place = stored.values, stored.values["patch"]
+    lesions = {n: tuple(v) if isinstance(v, list) else v for n, v in values["lesions"].items()}
+    patch = None
+    if place is not None:
+        place = {**place, "centre_mm": tuple(place["centre_mm"])}
+        patch = Patch(pixels=stored.arrays["pixels"], **place)
+    return Measurements(stored.patient_id, values["row"], Lesions(**lesions), patch)
+
+
+@contextlib.contextmanager
+def _folder(store: Path | None) -> Iterator[Path]:
+    if store is not None:
+        yield store
+        return
+    with tempfile.TemporaryDirectory(prefix="tace-measure-") as folder:
+        yield Path(folder)

@@ -151,11 +151,37 @@ def _verdict_json(patient_id: str, verdict: str, problems: list[Problem]) -> dic
 
 
 def extract(options: Namespace, progress: Reporting) -> int:
-    """Write the features of a cohort as CSV, a row a patient; a failing patient is a row of errors."""
+    """Write the features of a cohort as CSV, a row a patient; the failing ones into a second CSV."""
     from .cohort import read_cohort
-    from .extraction import extract_cohort
+    from .cohort_measurements import extract_patients
+    from .feature_table import write_feature_csv, write_problem_csv
+    from .settings import RadiomicsSettings
 
-    failed = extract_cohort(read_cohort(options.cohort), options, progress)
+    settings = RadiomicsSettings()
+    if options.parameters is not None:
+        settings = RadiomicsSettings.from_pyradiomics_file(options.parameters)
+    store = options.out.with_name(f"{options.out.stem}-work")
+    rows, failed = extract_patients(
+        read_cohort(options.cohort).patients,
+        settings,
+        reader=options.reader,
+        engine=options.engine or "fast",
+        jobs=options.jobs,
+        backend=options.backend,
+        scheduler=options.scheduler,
+        store=store,
+        progress=progress,
+    )
+    problems = options.out.with_name(f"{options.out.stem}-problems.csv")
+    problems.unlink(missing_ok=True)
+    if rows:
+        write_feature_csv(options.out, rows)
+    if failed:
+        write_problem_csv(problems, list(failed.values()))
+    shutil.rmtree(store, ignore_errors=True)
+    text = [*map(str, failed.values()), f"{len(rows)} patients: {options.out}"]
+    text += [f"{len(failed)} patients failed: {problems}"] if failed else []
+    _done(progress, "\n".join(text), table=str(options.out), failed=len(failed))
     return SOME_FAILED if failed else DONE
 
 
