@@ -29,7 +29,7 @@ def filtered(
     image: what the filters see. box: the tumour's box in its array.
     """
     if image_type == "Original":
-        return [lambda: {"original": np.array(sitk.GetArrayViewFromImage(image)[box])}]
+        return [lambda: {"original": _copy(image, box)}]
     if image_type == "LoG":
         return [
             lambda sigma=sigma: {log_name(sigma): laplacian_of_gaussian(image, box, sigma, threads)}
@@ -62,6 +62,11 @@ def _window(image: sitk.Image, box: Box, margins: tuple[int, int, int]) -> tuple
     return image, inner
 
 
+def _copy(image: sitk.Image, box: Box) -> np.ndarray:
+    """The image's values on the box; a view would not keep the image in memory."""
+    return np.array(sitk.GetArrayViewFromImage(image)[box])
+
+
 def laplacian_of_gaussian(image: sitk.Image, box: Box, sigma_mm: float, threads: int) -> np.ndarray:
     """ITK's recursive Laplacian of Gaussian, normalised across scale."""
     margins = [int(np.ceil(GAUSSIAN_REACH_SIGMAS * sigma_mm / s)) + 8 for s in image.GetSpacing()[::-1]]
@@ -70,7 +75,7 @@ def laplacian_of_gaussian(image: sitk.Image, box: Box, sigma_mm: float, threads:
     laplacian.SetNumberOfThreads(threads)
     laplacian.SetNormalizeAcrossScale(True)
     laplacian.SetSigma(sigma_mm)
-    return np.array(sitk.GetArrayViewFromImage(laplacian.Execute(image))[inner])
+    return _copy(laplacian.Execute(image), inner)
 
 
 def gradient(image: sitk.Image, box: Box, per_mm: bool, threads: int) -> np.ndarray:
@@ -79,7 +84,7 @@ def gradient(image: sitk.Image, box: Box, per_mm: bool, threads: int) -> np.ndar
     magnitude = sitk.GradientMagnitudeImageFilter()
     magnitude.SetNumberOfThreads(threads)
     magnitude.SetUseImageSpacing(per_mm)
-    return np.array(sitk.GetArrayViewFromImage(magnitude.Execute(image))[inner])
+    return _copy(magnitude.Execute(image), inner)
 
 
 def wavelets(image: np.ndarray, box: Box, settings: RadiomicsSettings) -> dict[str, np.ndarray]:

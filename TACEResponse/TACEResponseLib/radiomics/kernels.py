@@ -246,3 +246,22 @@ def farthest(points, spacing, half_steps):
                         gain = max(gain, both + (spacing[d] ** 2 + spacing[e] ** 2) / 4)
             largest = max(largest, distance + gain)
     return largest
+
+
+@compiled
+def farthest_in_planes(planes, spacing):
+    """Largest squared distance between mesh vertices of one plane, and the planes' hull corners.
+
+    planes: boolean (n, row, column), empty at both ends. Vertices lie in a plane of voxels, half a step
+    from a voxel, and between two planes where they differ. The corners are 1 in an int8 (n, row, column).
+    """
+    largest = 0.0
+    corners = np.zeros(planes.shape, np.int8)
+    for n in range(1, len(planes)):
+        hull = plane_corners(planes[n])
+        for place in hull:
+            corners[n, place[0], place[1]] = 1
+        if len(hull):
+            largest = max(largest, farthest(hull, spacing, True))
+        largest = max(largest, farthest(plane_corners(planes[n] ^ planes[n - 1]), spacing, False))
+    return largest, corners

@@ -81,7 +81,10 @@ def _triangles(cube: int) -> np.ndarray:
     return triangles if complement else triangles[:, ::-1]
 
 
-_TRIANGLES = [_triangles(cube) for cube in range(256)]
+_BY_CUBE = [_triangles(cube) for cube in range(256)]
+#: All triangles (n, 3, 3), and the cube of each.
+_TRIANGLES = np.concatenate(_BY_CUBE)
+_CUBE = np.repeat(np.arange(256), [len(triangles) for triangles in _BY_CUBE])
 
 
 def surface_and_volume(mask: np.ndarray, spacing_mm: np.ndarray) -> tuple[float, float]:
@@ -89,16 +92,15 @@ def surface_and_volume(mask: np.ndarray, spacing_mm: np.ndarray) -> tuple[float,
 
     mask: with an empty margin of one voxel. spacing_mm: along (k, j, i).
     """
-    area = volume = 0.0
-    counts = kernels.cube_counts(mask)
-    for cube in np.flatnonzero(counts[:, 0]):
-        number, place = counts[cube, 0], counts[cube, 1:] * spacing_mm
-        a, b, c = np.moveaxis(_TRIANGLES[cube] * spacing_mm, 1, 0)
-        area += number * np.linalg.norm(np.cross(a - c, b - c), axis=1).sum() / 2
-        # det(p + a, p + b, p + c) = det(a, b, c) + p . (a x b + b x c + c x a), summed over places p
-        normal = (np.cross(a, b) + np.cross(b, c) + np.cross(c, a)).sum(axis=0)
-        volume += (number * (np.cross(a, b) * c).sum() + place @ normal) / 6
-    return area, volume
+    counts = kernels.cube_counts(mask)[_CUBE]
+    number, place = counts[:, 0], counts[:, 1:] * spacing_mm
+    a, b, c = np.moveaxis(_TRIANGLES * spacing_mm, 1, 0)
+    area = number @ np.linalg.norm(np.cross(a - c, b - c), axis=1) / 2
+    # det(p + a, p + b, p + c) = det(a, b, c) + p . (a x b + b x c + c x a), summed over places p
+    ab = np.cross(a, b)
+    normal = ab + np.cross(b, c) + np.cross(c, a)
+    volume = (number @ (ab * c).sum(axis=1) + (place * normal).sum()) / 6
+    return float(area), float(volume)
 
 
 def diameters(mask: np.ndarray, spacing_mm: np.ndarray) -> dict[str, float]:
@@ -111,17 +113,10 @@ def diameters(mask: np.ndarray, spacing_mm: np.ndarray) -> dict[str, float]:
     """
     found, corner = {}, np.zeros(mask.shape, np.int8)
     for axis, name in enumerate(("Slice", "Column", "Row")):
-        planes, corners = np.moveaxis(mask, axis, 0), np.moveaxis(corner, axis, 0)
-        in_plane = np.delete(spacing_mm, axis)
-        largest = 0.0
-        for n, plane in enumerate(planes):
-            hull = kernels.plane_corners(np.ascontiguousarray(plane))
-            corners[n][tuple(hull.T)] += 1
-            largest = max(largest, kernels.farthest(hull, in_plane, True) if len(hull) else 0.0)
-        for one, other in pairwise(planes):
-            hull = kernels.plane_corners(np.ascontiguousarray(one ^ other))
-            largest = max(largest, kernels.farthest(hull, in_plane, False))
+        planes = np.ascontiguousarray(np.moveaxis(mask, axis, 0))
+        largest, corners = kernels.farthest_in_planes(planes, np.delete(spacing_mm, axis))
         found[f"Maximum2DDiameter{name}"] = np.sqrt(largest)
+        corner += np.moveaxis(corners, 0, axis)
     found["Maximum3DDiameter"] = np.sqrt(kernels.farthest(np.argwhere(corner == 3), spacing_mm, True))
     return found
 
