@@ -66,13 +66,18 @@ def slow_icc(ratings: np.ndarray, form: str) -> tuple[float, float, float]:
             (high - 1) / (high + k - 1),
         )
     rho = (between - error) / (between + (k - 1) * error + k * (judges - error) / n)
+    with np.errstate(all="ignore"):
+        return (rho, *slow_agreement_interval(rho, between, judges, error, n, k))
+
+
+def slow_agreement_interval(rho, between, judges, error, n, k) -> tuple[float, float]:
+    quantile = lambda a, b: stats.f.ppf(0.975, a, b)  # noqa: E731
     fj = judges / error
     top = (k - 1) * (n - 1) * (k * rho * fj + n * (1 + (k - 1) * rho) - k * rho) ** 2
     v = top / ((n - 1) * k**2 * rho**2 * fj**2 + (n * (1 + (k - 1) * rho) - k * rho) ** 2)
     f1, f2 = quantile(n - 1, v), quantile(v, n - 1)
     common = k * judges + (k * n - k - n) * error
     return (
-        rho,
         n * (between - f1 * error) / (f1 * common + n * between),
         n * (f2 * between - error) / (common + n * f2 * between),
     )
@@ -96,8 +101,20 @@ def test_many_features_at_once_equal_the_printed_sums(seed, subjects, readers, n
     for feature in range(3):
         expected = slow_icc(ratings[feature], form)
         got = (ours.estimate[feature], ours.ci_low[feature], ours.ci_high[feature])
-        assert got == pytest.approx(expected, rel=1e-6, abs=1e-6)
-    assert (ours.status == "ok").all()
+        if ours.status[feature] == "ok":
+            assert got == pytest.approx(expected, rel=1e-6, abs=1e-6)
+        else:
+            assert ours.status[feature] == "no interval" and expected[0] < 0
+            assert got[0] == pytest.approx(expected[0], rel=1e-6) and np.isnan(got[1:]).all()
+
+
+def test_where_the_interval_s_formula_breaks_the_estimate_stays_and_the_status_says_so():
+    random = np.random.default_rng(4096)
+    ratings = random.normal(size=(3, 3, 1)) + 2 * random.normal(size=(3, 3, 3))
+    answer = icc(ratings, "ICC(2,1)")
+    broken = answer.status == "no interval"
+    assert broken.any() and (answer.estimate[broken] < 0).all()
+    assert np.isnan(answer.ci_low[broken]).all() and np.isfinite(answer.ci_low[~broken]).all()
 
 
 def test_icc_1k_of_four_lidc_observers_equals_the_authors_to_three_decimals(real_data):

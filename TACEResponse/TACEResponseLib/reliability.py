@@ -27,10 +27,15 @@ ROUNDING = 1e-12
 class Icc:
     """Agreement of readers on each feature.
 
-    estimate, ci_low, ci_high: (features,), 1 is perfect; NaN only where `status` says why. status:
-    (features,) text: `ok`; `identical` (all readers give the same values: 1 exactly); `constant`
-    (nothing varies, no coefficient exists); `not finite` (a value is NaN or infinite). form: one
-    of FORMS. subjects, readers: counts. level: of the confidence interval.
+    estimate, ci_low, ci_high: (features,), 1 is perfect; NaN only where `status` says why. form: one
+    of FORMS. subjects, readers: counts. level: of the confidence interval. status: (features,) text:
+
+    - `ok`;
+    - `identical`: all readers give the same values, 1 exactly;
+    - `constant`: nothing varies, no coefficient exists;
+    - `not finite`: a value is NaN or infinite;
+    - `no interval`: the estimate holds, but the formula of its interval does not, which happens to
+      negative estimates of two-way agreement in a handful of subjects.
     """
 
     estimate: np.ndarray
@@ -70,6 +75,10 @@ def icc(ratings: np.ndarray, form: str = "ICC(2,1)", level: float = 0.95) -> Icc
     if usable.any():
         numbers[:, usable] = _coefficients(ratings[usable], form, level)
     numbers[:, status == "identical"] = 1.0
+    estimate, low, high = numbers
+    lost = (status == "ok") & ~((low <= estimate + 1e-9) & (estimate <= high + 1e-9))
+    status[lost] = "no interval"
+    numbers[1:, lost] = np.nan
     return Icc(*numbers, status, form, subjects, readers, level)
 
 
@@ -79,7 +88,7 @@ def _status(ratings: np.ndarray) -> np.ndarray:
         rounding = ROUNDING * np.abs(ratings).max(axis=(1, 2))
         constant = np.ptp(ratings, axis=(1, 2)) <= rounding
         identical = np.ptp(ratings, axis=2).max(axis=1) <= rounding
-    status = np.full(len(ratings), "ok", dtype="<U10")
+    status = np.full(len(ratings), "ok", dtype="<U11")
     status[identical] = "identical"
     status[constant] = "constant"
     status[~np.isfinite(ratings).all(axis=(1, 2))] = "not finite"
@@ -96,7 +105,7 @@ def _coefficients(ratings: np.ndarray, form: str, level: float) -> np.ndarray:
     reader = n * (of_readers**2).sum(axis=1) / (k - 1)
     error = (residual**2).sum(axis=(1, 2)) / ((n - 1) * (k - 1))
     within = ((centred - of_subjects[:, :, None]) ** 2).sum(axis=(1, 2)) / (n * (k - 1))
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         if form.startswith("ICC(1"):
             single = _one_way(between, within, n, k, n * (k - 1), level)
         elif form.startswith("ICC(3"):
@@ -216,7 +225,7 @@ def reliable_features(
             remedy="leave the second reader out when there was none",
         )
     kept = np.zeros(len(agreement.estimate), dtype=bool)
-    usable = np.isin(agreement.status, ("ok", "identical"))
+    usable = np.isin(agreement.status, ("ok", "identical", "no interval"))
     kept[usable] = getattr(agreement, settings.compare)[usable] > settings.threshold
     return ReliabilityTable(
         features=tuple(map(str, reader1.columns)),
@@ -237,6 +246,8 @@ def _reason(status: str, kept: bool, settings: ReliabilitySettings) -> str:
         return "constant: no agreement can be measured"
     if status == "not finite":
         return "a value is not a finite number"
+    if status == "no interval" and settings.compare == "ci_low":
+        return "no confidence interval"
     measured = "ICC" if settings.compare == "estimate" else "lower confidence bound"
     relation = "above" if kept else "not above"
     readers = ", readers identical" if status == "identical" else ""
