@@ -8,7 +8,7 @@ from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
 from TACEResponseLib.errors import BundleError, SettingsError, TrainingError
 from TACEResponseLib.evaluation import auc_delong
-from TACEResponseLib.fusion import FUSIONS, RIDGE, Fusion, fit_fusion, fusions_of, platt
+from TACEResponseLib.fusion import FUSIONS, LEAST_SLOPE, RIDGE, Fusion, fit_fusion, fusions_of, platt
 from TACEResponseLib.logistic import fit_logistic
 
 
@@ -145,3 +145,23 @@ def test_without_a_penalty_separation_is_named_and_collinear_columns_are_refused
     assert not fit_logistic(design, [0, 0, 1, 0, 1, 1]).separated
     with pytest.raises(TrainingError, match="not independent"):
         fit_logistic(np.ones((6, 2)), [0, 1, 0, 1, 0, 1])
+
+
+def test_noise_never_turns_a_model_around_and_keeps_its_order_of_patients():
+    rng = np.random.default_rng(2)
+    labels = np.arange(60) % 2
+    contrary = rng.normal(size=60) - 0.8 * labels
+    fusion = fit_fusion(contrary, labels)
+    assert fusion.slopes == (LEAST_SLOPE,)
+    assert (np.argsort(fusion.probability(contrary)) == np.argsort(contrary)).all()
+    assert fit_fusion(contrary, labels, any_direction=True).slopes[0] < -0.2
+
+
+def test_a_contrary_member_gets_no_weight_and_the_rest_is_fitted_as_if_alone():
+    rng = np.random.default_rng(3)
+    labels = np.arange(200) % 2
+    useful, contrary = rng.normal(size=200) + labels, rng.normal(size=200) - labels
+    both = fit_fusion(np.column_stack([useful, contrary]), labels)
+    alone = fit_fusion(useful, labels)
+    assert both.slopes[1] == LEAST_SLOPE
+    assert both.slopes[0] == pytest.approx(alone.slopes[0], rel=2e-3)

@@ -19,6 +19,9 @@ from .logistic import fit_logistic
 #: Penalty lambda / 2 * slope**2 on standardised scores: as much evidence as a few patients, enough
 #: for finite slopes when the scores separate the classes, and for shared slopes when they agree.
 RIDGE = 1.0
+#: Least slope on a standardised score. A higher score means response, whatever a sample says: where
+#: scores are noise a free slope may turn them around, and with them the model that is shipped.
+LEAST_SLOPE = 1e-3
 CLASSICAL = ("linear", "logistic", "svm", "gbm", "random_forest")
 
 #: The fusions of the paper and their members; `all` takes every member that there is.
@@ -88,12 +91,16 @@ class Fusion:
         return fusion
 
 
-def fit_fusion(scores: np.ndarray, labels: np.ndarray, method: str = "stacking") -> Fusion:
+def fit_fusion(
+    scores: np.ndarray, labels: np.ndarray, method: str = "stacking", *, any_direction: bool = False
+) -> Fusion:
     """Fit a fusion on out-of-fold scores (n, m) of m models and labels (n,), 1 for a responder.
 
     stacking: one logistic model of all standardised scores, slopes shrunk by RIDGE, so that a
-    perfect separation gives large and finite slopes. mean: each score is calibrated by `platt`,
-    the probabilities are averaged; this also serves scores that are no probabilities.
+    perfect separation gives large and finite slopes, and none below LEAST_SLOPE (non-negative
+    stacking: Breiman, Machine Learning 1996;24:49) unless `any_direction`. mean: each score is
+    calibrated by `platt`, the probabilities are averaged; this also serves scores that are no
+    probabilities.
 
     Raises TrainingError for one class, a score that is not a finite number or does not vary.
     """
@@ -102,9 +109,9 @@ def fit_fusion(scores: np.ndarray, labels: np.ndarray, method: str = "stacking")
     _check(scores, labels, scales)
     standard = (scores - means) / scales
     if method == "stacking":
-        intercepts, slopes = _ridge(standard, labels)
+        intercepts, slopes = _ridge(standard, labels, any_direction)
     elif method == "mean":
-        single = [_ridge(column[:, None], labels) for column in standard.T]
+        single = [_ridge(column[:, None], labels, any_direction) for column in standard.T]
         intercepts = [value for first, _ in single for value in first]
         slopes = [value for _, rest in single for value in rest]
     else:
@@ -120,11 +127,24 @@ def platt(scores: np.ndarray, labels: np.ndarray) -> Fusion:
     return fit_fusion(scores, labels, "stacking")
 
 
-def _ridge(standard: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Intercept (1,) and slopes (m,) of the penalised logistic model; the intercept is free."""
-    design = np.column_stack([np.ones(len(standard)), standard])
-    fit = fit_logistic(design, labels, ridge=np.r_[0.0, np.full(standard.shape[1], RIDGE)])
-    return fit.coefficients[:1], fit.coefficients[1:]
+def _ridge(standard: np.ndarray, labels: np.ndarray, any_direction: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Intercept (1,) and slopes (m,) of the penalised logistic model; the intercept is free.
+
+    Slopes that come out below the least one are set to it, the lowest first, and the rest is fitted
+    again beside them.
+    """
+    slopes = np.full(standard.shape[1], LEAST_SLOPE)
+    free = np.ones(standard.shape[1], dtype=bool)
+    while True:
+        design = np.column_stack([np.ones(len(standard)), standard[:, free]])
+        held = standard[:, ~free] @ slopes[~free]
+        ridge = np.r_[0.0, np.full(free.sum(), RIDGE)]
+        fit = fit_logistic(design, labels, offset=held, ridge=ridge)
+        slopes[free] = fit.coefficients[1:]
+        lowest = int(np.argmin(np.where(free, slopes, np.inf)))
+        if any_direction or not free.any() or slopes[lowest] >= LEAST_SLOPE:
+            return fit.coefficients[:1], slopes
+        free[lowest], slopes[lowest] = False, LEAST_SLOPE
 
 
 def _matrix(scores: np.ndarray) -> np.ndarray:

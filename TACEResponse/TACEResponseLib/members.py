@@ -64,7 +64,7 @@ def fit_members(
             for name in CLASSIFIERS
         }
     if inputs.diameters_mm is not None:
-        size = fit_fusion(inputs.diameters_mm[:, None], labels, "stacking")
+        size = fit_fusion(inputs.diameters_mm[:, None], labels, any_direction=True)
     if settings.network is not None and inputs.pixels is not None:
         from .network import train_network
 

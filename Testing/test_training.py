@@ -1,0 +1,188 @@
+"""The honest protocol as a whole: planted effects are found, noise is not, nothing sees its own label."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+from TACEResponseLib.__main__ import main
+from TACEResponseLib.bundle import load_bundle, read_card
+from TACEResponseLib.errors import TableError, TrainingError
+from TACEResponseLib.evaluation import auc_delong
+from TACEResponseLib.measurements import ModelInputs
+from TACEResponseLib.members import fit_members
+from TACEResponseLib.out_of_fold import combine, fit_combinations
+from TACEResponseLib.progress import silent
+from TACEResponseLib.response_model import ResponseModel
+from TACEResponseLib.settings import preset
+from TACEResponseLib.training import external_inputs, train_on_features
+
+QUICK = {
+    "network": None,
+    "folds": 3,
+    "selection": {"sizes": [4, 8], "trees": 60, "folds": 3, "number": 4},
+}
+
+
+def a_table(patients: int, features: int, effect: float, seed: int) -> tuple[ModelInputs, np.ndarray]:
+    """Standard normal features; the first three shift the log-odds of response by `effect` each."""
+    rng = np.random.default_rng(seed)
+    values = rng.normal(size=(patients, features))
+    log_odds = effect * values[:, :3].sum(axis=1)
+    labels = (rng.random(patients) < 1 / (1 + np.exp(-log_odds))).astype(int)
+    names = tuple(f"original_test_{n:03d}" for n in range(features))
+    ids = tuple(f"{n:04d}" for n in range(patients))
+    return ModelInputs(ids, names, values), labels
+
+
+def latent_auc(inputs: ModelInputs, labels: np.ndarray):
+    """What the best possible model reaches on these very patients."""
+    return auc_delong(labels, inputs.features[:, :3].sum(axis=1))
+
+
+def write_tables(folder, inputs, labels, blank=()):
+    with (folder / "features.csv").open("w", encoding="utf-8", newline="") as stream:
+        table = csv.writer(stream)
+        table.writerow(["patient_id", "diagnostics_Image-original_Hash", *inputs.feature_names])
+        for n, (patient_id, row) in enumerate(zip(inputs.patient_ids, inputs.features, strict=True)):
+            table.writerow([patient_id, "abc", *([""] * len(row) if n in blank else row)])
+    with (folder / "labels.csv").open("w", encoding="utf-8", newline="") as stream:
+        table = csv.writer(stream)
+        table.writerow(["patient_id", "label", "cohort", "center"])
+        for n, (patient_id, label) in enumerate(zip(inputs.patient_ids, labels, strict=True)):
+            table.writerow([patient_id, label, "validation" if n % 3 == 2 else "training", "AB"[n % 2]])
+    return folder / "features.csv", folder / "labels.csv"
+
+
+def test_a_planted_effect_is_found_and_its_auc_lies_in_the_interval_of_the_best_possible():
+    inputs, labels = a_table(240, 12, 1.5, seed=3)
+    selection = {"sizes": [3], "trees": 200, "folds": 3, "number": 3}
+    model, record = ResponseModel.fit(inputs, labels, preset("peng2021", **QUICK | {"selection": selection}))
+    assert set(inputs.feature_names[:3]) <= set(model.members.selected)
+    best = latent_auc(inputs, labels)
+    for name in ("linear", "logistic", "svm", "all"):
+        out_of_fold = auc_delong(labels, record.out_of_fold.probabilities[name]).auc
+        assert best.ci_low < out_of_fold <= best.ci_high, name
+
+
+def test_noise_gives_one_half_out_of_fold_while_resubstitution_gives_almost_one():
+    aucs, optimism = [], []
+    for seed in range(4):
+        inputs, labels = a_table(80, 200, 0.0, seed)
+        _, record = ResponseModel.fit(inputs, labels, preset("peng2021", **QUICK))
+        aucs.append(auc_delong(labels, record.out_of_fold.probabilities["random_forest"]).auc)
+        optimism.append(auc_delong(labels, record.resubstitution["random_forest"]).auc)
+    # Four cohorts of 80: the standard error of their mean AUC is about 0.033.
+    assert abs(np.mean(aucs) - 0.5) < 2 * 0.033
+    assert np.mean(optimism) > 0.98
+
+
+def test_every_patient_is_held_out_once_a_repeat_and_scores_are_complete():
+    inputs, labels = a_table(60, 12, 1.0, seed=5)
+    settings = preset("peng2021", **QUICK, repeats=2)
+    _, record = ResponseModel.fit(inputs, labels, settings)
+    out_of_fold = record.out_of_fold
+    assert out_of_fold.folds.shape == (2, 60)
+    for fold_of in out_of_fold.folds:
+        assert sorted(np.bincount(fold_of)) == [20, 20, 20]
+        responders = [labels[fold_of == f].sum() for f in range(3)]
+        assert max(responders) - min(responders) <= 1
+    assert all(np.isfinite(v).all() and v.shape == (2, 60) for v in out_of_fold.scores.values())
+    assert len(record.fold_selected) == 6
+
+
+def test_out_of_fold_scores_equal_those_of_models_fitted_without_the_held_out_patients():
+    # The slow obvious twin: take the held-out patients away altogether, fit, then score them.
+    inputs, labels = a_table(60, 12, 1.0, seed=6)
+    settings = preset("peng2021", **QUICK)
+    _, record = ResponseModel.fit(inputs, labels, settings)
+    held_out = np.flatnonzero(record.out_of_fold.folds[0] == 1)
+    rest = np.flatnonzero(record.out_of_fold.folds[0] != 1)
+    members, _, _ = fit_members(
+        inputs.rows(rest), labels[rest], inputs.feature_names, settings, settings.seed + 1, 1, silent
+    )
+    for name, values in members.scores(inputs.rows(held_out)).items():
+        np.testing.assert_array_equal(record.out_of_fold.scores[name][0, held_out], values, err_msg=name)
+    # And the combination of a fold is fitted on the other folds' scores alone.
+    others = {name: values[0, rest] for name, values in record.out_of_fold.scores.items()}
+    combined = combine(
+        fit_combinations(others, labels[rest], settings),
+        {name: values[0, held_out] for name, values in record.out_of_fold.scores.items()},
+    )
+    for name, values in combined.items():
+        np.testing.assert_allclose(record.out_of_fold.probabilities[name][held_out], values, rtol=1e-12)
+
+
+def test_the_same_seed_gives_the_same_numbers_and_another_seed_others():
+    inputs, labels = a_table(60, 12, 1.0, seed=7)
+    runs = [
+        ResponseModel.fit(inputs, labels, preset("peng2021", **QUICK, seed=seed), jobs=jobs)[1]
+        for seed, jobs in ((1, 1), (1, 2), (2, 1))
+    ]
+    for name, values in runs[0].out_of_fold.probabilities.items():
+        np.testing.assert_array_equal(values, runs[1].out_of_fold.probabilities[name], err_msg=name)
+    assert not np.array_equal(*(r.out_of_fold.probabilities["all"] for r in (runs[0], runs[2])))
+
+
+def test_too_few_of_one_class_is_said_before_anything_is_fitted():
+    inputs, labels = a_table(60, 12, 1.0, seed=8)
+    labels[:] = 0
+    labels[:3] = 1
+    with pytest.raises(TrainingError, match="received 3 responders, 57 non-responders"):
+        ResponseModel.fit(inputs, labels, preset("peng2021", **QUICK))
+
+
+def test_a_feature_table_trains_a_bundle_that_loads_and_keeps_estimates_apart(tmp_path, capsys):
+    inputs, labels = a_table(120, 20, 1.2, seed=9)
+    features, label_table = write_tables(tmp_path, inputs, labels, blank=(0, 30))
+    out = tmp_path / "Modell ä"
+    code = main(
+        [
+            *("train", "--features", str(features), "--labels", str(label_table)),
+            *("--out", str(out), "--folds", "3"),
+        ]
+    )
+    printed = capsys.readouterr().out
+    assert code == 0
+    assert "Patient 0030: 20 of 20 features are empty. The patient was left out." in printed
+    model = load_bundle(out)
+    assert not model.demonstration
+    assert len(model.training_ids) == 78
+    assert read_card(out).startswith("For research use only; not a medical device.")
+    rows = json.loads((tmp_path / "Modell ä-report" / "evaluation.json").read_text(encoding="utf-8"))
+    keys = (
+        "model estimate cohort center n responders auc ci_low ci_high threshold sensitivity specificity brier"
+    )
+    assert all(set(row) == set(keys.split()) for row in rows)
+    seen = {(r["estimate"], r["cohort"], r["center"], r["n"]) for r in rows if r["model"] == "random_forest"}
+    assert {s[:3] for s in seen} == {
+        ("resubstitution", "training", ""),
+        ("out_of_fold", "training", ""),
+        ("external", "validation", ""),
+        ("external", "validation", "A"),
+        ("external", "validation", "B"),
+    }
+    thresholds = {r["threshold"] for r in rows if r["model"] == "random_forest"}
+    assert len(thresholds) == 1  # fixed on training, carried over
+
+
+def test_a_cell_that_is_no_number_names_row_and_column(tmp_path):
+    inputs, labels = a_table(40, 5, 1.0, seed=1)
+    features, label_table = write_tables(tmp_path, inputs, labels)
+    text = features.read_text(encoding="utf-8").splitlines()
+    cells = text[4].split(",")
+    cells[3] = "12,100".replace(",", ";")
+    text[4] = ",".join(cells)
+    features.write_text("\n".join(text), encoding="utf-8")
+    with pytest.raises(TableError, match="row 5, column original_test_001 is not a number"):
+        train_on_features(features, label_table, preset("peng2021", **QUICK))
+
+
+def test_evaluating_on_training_patients_is_refused_unless_asked_for(tmp_path):
+    from TACEResponseLib.cohort import Cohort, Patient
+
+    inputs, labels = a_table(60, 12, 1.0, seed=2)
+    model, _ = ResponseModel.fit(inputs, labels, preset("peng2021", **QUICK))
+    patient = Patient("0003", tmp_path / "i", tmp_path / "m", label=1)
+    with pytest.raises(TrainingError, match="1 patients of the cohort were used to train this model"):
+        external_inputs(model, Cohort(tmp_path, (patient,)))
