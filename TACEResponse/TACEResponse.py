@@ -152,10 +152,7 @@ class TACEResponseWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def exit(self):
         """Called each time another module is opened; a running prediction goes on."""
         self.patient.editor.leave()
-        if self._parameterNode:
-            self._parameterNode.disconnectGui(self._parameterNodeGuiTag)
-            self._parameterNodeGuiTag = None
-            self.removeObserver(self._parameterNode, vtk.vtkCommand.ModifiedEvent, self._onParameters)
+        self.setParameterNode(None)
 
     def onSceneStartClose(self, caller, event):
         """The scene's nodes are about to go, and with them what was asked about them."""
@@ -336,9 +333,8 @@ class TACEResponseWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             if error is not None:
                 raise error
             self.answer.show(*outcome)
-            if self._parameterNode:
-                table = self.logic.publish(outcome[1], self._parameterNode.resultTable)
-                self._parameterNode.resultTable = table
+            node = self.logic.getParameterNode()  # also while another module is open
+            node.resultTable = self.logic.publish(outcome[1], node.resultTable)
 
     @contextlib.contextmanager
     def _errorsShown(self, title, waitCursor=False):

@@ -131,10 +131,7 @@ class TACEResponseTrainingWidget(ScriptedLoadableModuleWidget, VTKObservationMix
 
     def exit(self):
         """Called each time another module is opened; a running training goes on."""
-        if self._parameterNode:
-            self._parameterNode.disconnectGui(self._parameterNodeGuiTag)
-            self._parameterNodeGuiTag = None
-            self.removeObserver(self._parameterNode, vtk.vtkCommand.ModifiedEvent, self._onParameters)
+        self.setParameterNode(None)
 
     def onSceneStartClose(self, caller, event):
         """The parameter node is about to go; a running training does not depend on the scene."""
@@ -276,8 +273,8 @@ class TACEResponseTrainingWidget(ScriptedLoadableModuleWidget, VTKObservationMix
 
     def _onTrained(self, done, error):
         with self._finishing(error, _("No model was trained.")):
-            if self._parameterNode:
-                self._parameterNode.trained, self._parameterNode.report = done["bundle"], done["report"]
+            node = self.logic.getParameterNode()  # also while another module is open
+            node.trained, node.report = done["bundle"], done["report"]
             self.logic.publish(done["bundle"], done["report"])
             self._showResult()
 

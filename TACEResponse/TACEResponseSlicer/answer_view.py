@@ -6,6 +6,7 @@ import qt
 from slicer.i18n import tr as _
 
 BAR_HEIGHT = 40
+SIGN = "\u26a0"
 #: Red that can be read on a light and on a dark background; a sign and words always stand beside it.
 RED_ON_LIGHT, RED_ON_DARK = "#b3261e", "#ff8a80"
 
@@ -13,12 +14,12 @@ RED_ON_LIGHT, RED_ON_DARK = "#b3261e", "#ff8a80"
 def warning_html(text: str, dark: bool) -> str:
     """`text` in red with a warning sign, for what must not be missed."""
     colour = RED_ON_DARK if dark else RED_ON_LIGHT
-    return f'<span style="color:{colour}; font-weight:600">&#9888; {escape(text)}</span>'
+    return f'<span style="color:{colour}; font-weight:600">{SIGN} {escape(text)}</span>'
 
 
 def lines_html(texts) -> str:
     """One line a text, each with a warning sign."""
-    return "<br>".join(f"&#9888; {escape(text)}" for text in texts)
+    return "<br>".join(f"<span>{SIGN} {escape(text)}</span>" for text in texts)
 
 
 def is_dark(widget) -> bool:

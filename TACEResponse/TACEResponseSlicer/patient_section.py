@@ -136,6 +136,8 @@ class PatientSection:
     def _on_edited(self, caller, event) -> None:
         self._fill()
         self._settle.start()
+        if self._node and set(self._node.segmentIds) - set(self._ids):
+            self._on_chosen([identifier for identifier in self._node.segmentIds if identifier in self._ids])
 
     def _fill(self) -> None:
         """List the segments, ticked as the parameter node says; nothing when nothing changed."""

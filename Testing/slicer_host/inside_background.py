@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
+
 from slicer_host import application
 
 application.start()
@@ -71,7 +72,7 @@ def test_events_and_log_arrive_in_order_and_the_last_event_is_the_result(listene
 
 
 def test_some_failed_patients_are_a_result_and_no_error(listener):
-    listener.start("print('{\"event\": \"done\", \"failed\": 1}'); raise SystemExit(1)")
+    listener.start('print(\'{"event": "done", "failed": 1}\'); raise SystemExit(1)')
     assert listener.ended() == ({"event": "done", "failed": 1}, None)
 
 

@@ -5,6 +5,7 @@ class that is used gets Python properties for its meta-properties, so that code 
 runs; code that would call `label.text()`, which Slicer refuses, fails here too.
 """
 
+import ctypes
 import sys
 import types
 from typing import ClassVar
@@ -33,6 +34,7 @@ def module() -> types.ModuleType:
     """The module `qt`, also entered in `sys.modules`."""
     if "qt" in sys.modules:
         return sys.modules["qt"]
+    _spare_none()
     qt = types.ModuleType("qt")
     for source in (QtCore, QtGui, QtWidgets):
         for name in dir(source):
@@ -49,6 +51,15 @@ def module() -> types.ModuleType:
     qt.QUiLoader = UiLoader
     sys.modules["qt"] = qt
     return qt
+
+
+def _spare_none() -> None:
+    """Keep Python 3.11 alive: calls of PySide6 6.12 that return nothing take a reference from None.
+
+    From 3.12 on None is immortal and nothing is counted.
+    """
+    if sys.version_info < (3, 12):
+        ctypes.c_ssize_t.from_address(id(None)).value += 1 << 40
 
 
 def give_properties(class_) -> None:

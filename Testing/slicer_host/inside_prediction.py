@@ -1,0 +1,506 @@
+"""The TACE Response panel: choose, predict, cancel, read, close the scene, reload."""
+
+import functools
+import json
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+import slicer
+
+from slicer_host import application
+
+application.start()
+
+from TACEResponseLib import bundle as bundles
+from TACEResponseLib import phantom
+from TACEResponseLib.clinical import Lesions
+from TACEResponseLib.errors import BundleError, Cancelled, FeatureError
+
+NAME = "TACEResponse"
+SENTENCE = "This model was trained on synthetic images and is not for patients."
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the panel reads of a Prediction."""
+
+    patient_id: str = "P1"
+    bundle_id: str = "test-1"
+    demonstration: bool = True
+    probabilities: dict = field(default_factory=lambda: {"random_forest": 0.74, "cnn": 0.61, "all": 0.72})
+    headline: str = "all"
+    fused: float = 0.72
+    threshold: float = 0.55
+    responder: bool = True
+    lesions: Lesions = field(default_factory=lambda: Lesions((47.2,), (61.3,), 0))
+    warnings: tuple = ("The tumour is larger than in 96 % of the training cases",)
+
+    def statement(self):
+        return SENTENCE
+
+
+@pytest.fixture(autouse=True)
+def one_sample_patient(monkeypatch):
+    """The sample patient is computed once for all tests."""
+    monkeypatch.setattr("TACEResponseLib.phantom.make_patient", make_patient_once)
+
+
+make_patient_once = functools.cache(phantom.make_patient)
+
+
+@pytest.fixture
+def a_bundle(tmp_path, monkeypatch):
+    """The manifest of a demonstration bundle, which is all that the list of models reads."""
+    folder = a_manifest(tmp_path / "Demonstration", demonstration=True)
+    monkeypatch.setattr("TACEResponseSlicer.model_section.demonstration_bundle", lambda: folder)
+    monkeypatch.setattr(bundles, "demonstration_bundle", lambda: folder)
+    return folder
+
+
+def a_manifest(folder: Path, demonstration=False) -> Path:
+    folder.mkdir(parents=True)
+    content = {
+        "format_version": 1,
+        "id": "peng2021-0123",
+        "demonstration": demonstration,
+        "positive_class": "responder",
+        "headline": "all",
+        "thresholds": {},
+        "versions": {},
+        "files": {},
+    }
+    (folder / "manifest.json").write_text(json.dumps(content), encoding="utf-8")
+    (folder / "model_card.md").write_text("# Trained on synthetic images.\n\nDetails.", encoding="utf-8")
+    return folder
+
+
+@pytest.fixture
+def panel(a_bundle):
+    slicer.mrmlScene.Clear(True)
+    slicer.app.settings.clear()
+    panel = application.open_panel(NAME)
+    yield panel
+    slicer.mrmlScene.Clear(True)
+    application.close_panel(NAME)
+
+
+@pytest.fixture
+def with_sample(panel):
+    panel.ui.samplePatientButton.click()
+    return panel
+
+
+def answering(panel, compute=None):
+    """Let the logic answer without packages; `compute(progress)` may take its time."""
+
+    def run(case, bundle=None, progress=lambda *stage: None):
+        progress("measuring", 0, 2)
+        if compute is not None:
+            compute(progress)
+        return Answer(patient_id=case.patient_id)
+
+    panel.logic.run = run
+    return panel
+
+
+def settle(panel, milliseconds=600):
+    """Let the panel's timers run."""
+    end = time.monotonic() + milliseconds / 1000
+    while time.monotonic() < end:
+        slicer.app.processEvents()
+
+
+def tooltip(panel) -> str:
+    return panel.ui.predictButton.toolTip
+
+
+def test_an_empty_scene_offers_the_sample_patient_and_says_what_is_missing(panel):
+    assert panel.ui.sampleFrame.visible
+    assert not panel.ui.predictButton.enabled
+    assert tooltip(panel) == "Choose a CT volume"
+    assert not panel.ui.resultSection.visible
+
+
+def test_one_click_loads_the_sample_patient_chosen_and_measured(with_sample):
+    panel = with_sample
+    assert not panel.ui.sampleFrame.visible
+    assert panel.ui.ctVolumeSelector.currentNode().GetName() == "TACE sample patient"
+    assert panel.ui.predictButton.enabled, tooltip(panel)
+    assert "mm axial" in panel.ui.foundLabel.text
+    assert "mL" in panel.ui.foundLabel.text
+    assert panel.ui.segmentsList.count == len(panel._parameterNode.segmentIds) > 0
+
+
+def test_predict_is_disabled_step_by_step_with_the_reason(with_sample):
+    panel, node = with_sample, with_sample._parameterNode
+    segmentation = node.segmentation
+    node.segmentIds = []
+    assert tooltip(panel) == "Tick the segments that are tumour"
+    node.segmentation = None
+    assert tooltip(panel) == "Choose the tumour segmentation, or draw one"
+    assert panel.ui.segmentsList.count == 0
+    node.segmentation = segmentation
+    empty = segmentation.GetSegmentation().AddEmptySegment("", "Later")
+    node.segmentIds = [empty]
+    settle(panel)
+    assert not panel.ui.predictButton.enabled
+    assert "Segment Later is empty" in tooltip(panel)
+    assert "Segment Later is empty" in panel.ui.noticeLabel.text
+
+
+def test_ticking_a_segment_chooses_it_and_an_edit_measures_again(with_sample):
+    import qt
+
+    panel = with_sample
+    chosen = list(panel._parameterNode.segmentIds)
+    panel.ui.segmentsList.item(0).setCheckState(qt.Qt.Unchecked)
+    assert list(panel._parameterNode.segmentIds) == chosen[1:]
+    panel.ui.segmentsList.item(0).setCheckState(qt.Qt.Checked)
+    assert list(panel._parameterNode.segmentIds) == chosen
+    segmentation = panel._parameterNode.segmentation.GetSegmentation()
+    segmentation.GetSegment(chosen[0]).SetName("Renamed")
+    settle(panel)
+    assert panel.ui.segmentsList.item(0).text() == "Renamed"
+    segmentation.RemoveSegment(chosen[0])
+    settle(panel)
+    assert chosen[0] not in list(panel._parameterNode.segmentIds)
+
+
+def test_the_demonstration_model_is_marked_before_anything_is_predicted(panel):
+    assert "synthetic images" in panel.ui.demonstrationLabel.text
+    assert "\u26a0" in panel.ui.demonstrationLabel.text  # a sign beside the colour
+    assert panel.ui.demonstrationLabel.visible
+    assert "Demonstration" in panel.ui.bundleComboBox.currentText
+
+
+def test_a_model_of_ones_own_is_offered_remembered_and_not_marked(panel, tmp_path):
+    folder = a_manifest(tmp_path / "Modell ü")
+    panel.openBundle(folder)
+    assert panel._parameterNode.bundle == str(folder)
+    assert panel.ui.bundleComboBox.currentText == "Modell ü (peng2021-0123)"
+    assert not panel.ui.demonstrationLabel.visible
+    panel.ui.bundleComboBox.setCurrentIndex(0)
+    assert panel._parameterNode.bundle == ""
+    assert panel.ui.demonstrationLabel.visible
+    application.close_panel(NAME)
+    again = application.open_panel(NAME)
+    assert again.ui.bundleComboBox.count == 2
+
+
+def test_a_folder_that_is_no_model_is_refused_and_a_lost_one_disables_predict(with_sample, tmp_path):
+    panel = with_sample
+    with pytest.raises(BundleError, match="not a model bundle"):
+        panel.openBundle(tmp_path)
+    panel._parameterNode.bundle = str(tmp_path / "of another computer")
+    assert not panel.ui.predictButton.enabled
+    assert "not a model bundle" in tooltip(panel)
+    panel._parameterNode.bundle = ""
+    assert panel.ui.predictButton.enabled
+
+
+def test_predict_shows_the_answer_its_threshold_and_where_the_model_comes_from(with_sample):
+    panel = answering(with_sample)
+    panel.ui.predictButton.click()
+    assert panel.work.waitForCompletion(20)
+    assert panel.ui.resultSection.visible
+    assert "72 %" in panel.ui.answerLabel.text
+    assert "likely" in panel.ui.answerLabel.text
+    assert "threshold 55 %" in panel.ui.answerLabel.text
+    assert SENTENCE in panel.ui.statementLabel.text
+    assert "larger than in 96 %" in panel.ui.warningsLabel.text
+    table = panel.ui.modelsTable
+    shown = {table.item(r, 0).text(): table.item(r, 1).text() for r in range(table.rowCount)}
+    assert shown == {"random forest": "74 %", "CNN": "61 %", "all models": "72 %"}
+    assert panel.ui.barLabel.pixmap.width() >= 200
+    node = panel._parameterNode.resultTable
+    assert node.GetTable().GetNumberOfRows() == 4
+    assert node.GetDescription() == SENTENCE
+
+
+def test_the_bar_is_filled_up_to_the_probability_and_marked_at_the_threshold(with_sample):
+    panel = answering(with_sample)
+    panel.ui.predictButton.click()
+    assert panel.work.waitForCompletion(20)
+    image = panel.ui.barLabel.pixmap.toImage()
+    row = [image.pixelColor(x, 20).rgb() for x in range(8, image.width() - 8)]
+    inside, outside = row[len(row) // 4], row[-10]
+    assert inside != outside
+    edge = next(x for x in range(len(row) - 1, 0, -1) if row[x] == inside)
+    assert edge / len(row) == pytest.approx(0.72, abs=0.02)
+    line = image.pixelColor(round(8 + 0.55 * (image.width() - 16)), 12).rgb()
+    assert line not in (inside, outside)
+
+
+def test_the_panel_stays_alive_and_shows_progress_while_it_predicts(with_sample):
+    seen, gaps = [], []
+
+    def slow(progress):
+        for done in range(40):
+            progress("measuring", done, 40)
+            time.sleep(0.05)
+
+    panel = answering(with_sample, slow)
+    panel.ui.predictButton.click()
+    assert panel.ui.predictButton.text == "Cancel"
+    assert panel.ui.predictButton.enabled
+    last = time.monotonic()
+    while panel.work.running:
+        slicer.app.processEvents()
+        now = time.monotonic()
+        gaps.append(now - last)
+        last = now
+        seen.append((panel.ui.stageLabel.text, panel.ui.predictProgress.value))
+    assert any(stage == "measuring" and 0 < done < 39 for stage, done in seen)
+    assert sorted(gaps)[len(gaps) // 2] < 0.2  # the usual turn; a busy test machine may skip one
+    assert panel.ui.predictButton.text == "Predict"
+    assert not panel.ui.runRow.visible
+
+
+def test_cancel_ends_at_once_and_leaves_no_answer(with_sample):
+    stopped = []
+
+    def endless(progress):
+        try:
+            while True:
+                progress("measuring", 1, 10)
+                time.sleep(0.02)
+        except Cancelled:
+            stopped.append(True)
+            raise
+
+    panel = answering(with_sample, endless)
+    panel.ui.predictButton.click()
+    settle(panel, 150)
+    panel.ui.predictButton.click()
+    assert not panel.work.running
+    assert panel.ui.predictButton.text == "Predict"
+    settle(panel, 200)
+    assert stopped == [True]
+    assert panel.answer.prediction is None
+    assert not panel.ui.resultSection.visible
+    assert panel._parameterNode.resultTable is None
+
+
+def test_an_error_of_the_science_is_one_sentence_and_no_answer(with_sample):
+    def failing(progress):
+        raise FeatureError("no texture", expected="2 voxels", received="1", remedy="draw more")
+
+    panel = answering(with_sample, failing)
+    panel.ui.predictButton.click()
+    assert panel.work.waitForCompletion(20)
+    assert panel.lastError == "No texture. Expected 2 voxels; received 1. Draw more."
+    assert not panel.ui.resultSection.visible
+    assert panel.ui.predictButton.enabled
+
+
+def test_closing_the_scene_while_predicting_leaves_a_working_panel(with_sample):
+    panel = answering(with_sample, lambda progress: time.sleep(0.2))
+    panel.ui.predictButton.click()
+    slicer.mrmlScene.Clear(False)
+    assert not panel.work.running
+    assert tooltip(panel) == "Choose a CT volume"
+    assert panel.ui.sampleFrame.visible
+    settle(panel, 400)
+    assert not panel.ui.resultSection.visible
+    panel.ui.samplePatientButton.click()
+    assert panel.ui.predictButton.enabled
+
+
+def test_choices_survive_saving_and_loading_the_scene(with_sample, tmp_path):
+    panel, node = with_sample, with_sample._parameterNode
+    ids, bundle = list(node.segmentIds)[:1], str(a_manifest(tmp_path / "mine"))
+    node.segmentIds, node.bundle = ids, bundle
+    for saved, file in ((node.ctVolume, "ct.nrrd"), (node.segmentation, "tumour.seg.nrrd")):
+        save_node(saved, tmp_path / file)
+    slicer.mrmlScene.SetURL(str(tmp_path / "scene.mrml"))
+    assert slicer.mrmlScene.Commit()
+    slicer.mrmlScene.Clear(False)
+    assert not panel.ui.predictButton.enabled
+    slicer.mrmlScene.SetURL(str(tmp_path / "scene.mrml"))
+    assert slicer.mrmlScene.Import()
+    panel.enter()
+    assert list(panel._parameterNode.segmentIds) == ids
+    assert panel._parameterNode.bundle == bundle
+    assert panel.ui.ctVolumeSelector.currentNode().GetName() == "TACE sample patient"
+    settle(panel)
+    assert panel.ui.predictButton.enabled, tooltip(panel)
+    assert "mm axial" in panel.ui.foundLabel.text
+
+
+def save_node(node, file: Path) -> None:
+    if node.GetStorageNode() is None:
+        node.AddDefaultStorageNode()
+    node.GetStorageNode().SetFileName(str(file))
+    assert node.GetStorageNode().WriteData(node)
+
+
+def test_leaving_and_coming_back_keeps_the_choice_and_follows_again(with_sample):
+    panel = with_sample
+    volume = panel._parameterNode.ctVolume
+    application.leave_panel(NAME)
+    panel.logic.getParameterNode().segmentIds = []
+    application.open_panel(NAME)
+    assert panel.ui.ctVolumeSelector.currentNode() is volume
+    assert tooltip(panel) == "Tick the segments that are tumour"
+
+
+def test_a_removed_volume_is_noticed(with_sample):
+    panel = with_sample
+    slicer.mrmlScene.RemoveNode(panel._parameterNode.ctVolume)
+    panel._parameterNode.parameterNode.Modified()
+    assert tooltip(panel) == "Choose a CT volume"
+    assert panel.ui.sampleFrame.visible
+
+
+def test_reload_brings_a_new_panel_with_the_same_choices_and_a_new_library(with_sample):
+    import sys
+
+    library = sys.modules["TACEResponseLib.cases"]
+    ids = list(with_sample._parameterNode.segmentIds)
+    with_sample.onReload()
+    panel = application.open_panel(NAME)
+    assert panel is not with_sample
+    assert sys.modules["TACEResponseLib.cases"] is not library
+    assert list(panel._parameterNode.segmentIds) == ids
+    assert panel.ui.segmentsList.count == len(ids)
+
+
+def test_draw_makes_a_segmentation_and_opens_the_editor_on_it(with_sample):
+    panel, node = with_sample, with_sample._parameterNode
+    node.segmentation = None
+    panel.ui.drawButton.click()
+    assert node.segmentation.GetName() == "Tumour outline"
+    assert len(node.segmentIds) == 1
+    assert not panel.ui.editorSection.collapsed
+    editor = panel.ui.editorSection.findChild(slicer.qMRMLSegmentEditorWidget)
+    assert editor.segmentationNode() is node.segmentation
+    assert editor.sourceVolumeNode() is node.ctVolume
+    settle(panel)
+    assert "is empty" in tooltip(panel)
+
+
+def test_the_largest_layer_is_found_in_the_patients_coordinates(with_sample):
+    import numpy as np
+    import SimpleITK as sitk
+    from TACEResponseSlicer.answer_section import largest_layer_centre_mm
+
+    node = with_sample._parameterNode
+    case = with_sample.logic.prepare(node.ctVolume, node.segmentation, "all")
+    index = case.mask.TransformPhysicalPointToIndex(largest_layer_centre_mm(case))
+    areas = sitk.GetArrayFromImage(case.mask).sum(axis=(1, 2))
+    assert areas[index[2]] == areas.max()
+    slice_node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSliceNode")
+    answering(with_sample)
+    with_sample.ui.predictButton.click()
+    assert with_sample.work.waitForCompletion(20)
+    with_sample.ui.largestLayerButton.click()
+    centre = [slice_node.GetSliceToRAS().GetElement(row, 3) for row in range(3)]
+    left, posterior, superior = largest_layer_centre_mm(case)
+    np.testing.assert_allclose(centre, [-left, -posterior, superior], atol=1e-6)
+
+
+def test_every_control_has_a_tooltip_and_can_be_reached_with_the_keyboard(panel):
+    import qt
+    from PySide6 import QtWidgets
+
+    kinds = (QtWidgets.QPushButton, QtWidgets.QComboBox, QtWidgets.QListWidget, QtWidgets.QTableWidget)
+    controls = [w for kind in kinds for w in panel.parent.findChildren(kind) if w.name]
+    assert len(controls) >= 10
+    assert [w.name for w in controls if not w.toolTip and not w.name.startswith("qt_")] == []
+    assert [w.name for w in controls if w.focusPolicy == qt.Qt.NoFocus] == []
+
+
+@pytest.mark.parametrize(("width", "dark"), [(360, False), (520, False), (420, True)])
+def test_nothing_is_clipped_at_common_widths_and_in_a_dark_palette(with_sample, width, dark, request):
+    from PySide6 import QtGui, QtWidgets
+
+    panel = answering(with_sample)
+    application_ = QtWidgets.QApplication.instance()
+    light = application_.palette()
+    try:
+        if dark:
+            application_.setPalette(dark_palette(QtGui))
+        panel.parent.resize(width, 1000)
+        panel.model.fill("")
+        panel.ui.predictButton.click()
+        assert panel.work.waitForCompletion(20)
+        settle(panel, 100)
+        shot = panel.parent.grab()
+        save(request, shot, f"prediction-{width}{'-dark' if dark else ''}.png")
+        for kind in (QtWidgets.QPushButton, QtWidgets.QLabel):
+            for widget in panel.parent.findChildren(kind):
+                if (
+                    widget.isVisible()
+                    and not getattr(widget, "wordWrap", False)
+                    and widget.name != "barLabel"
+                ):
+                    assert widget.width >= widget.minimumSizeHint().width(), f"{widget.name} is clipped"
+    finally:
+        application_.setPalette(light)
+
+
+def dark_palette(gui):
+    palette = gui.QPalette(gui.QColor(53, 53, 53))
+    for role in (gui.QPalette.WindowText, gui.QPalette.Text, gui.QPalette.ButtonText):
+        palette.setColor(role, gui.QColor(230, 230, 230))
+    palette.setColor(gui.QPalette.Base, gui.QColor(35, 35, 35))
+    palette.setColor(gui.QPalette.AlternateBase, gui.QColor(45, 45, 45))
+    return palette
+
+
+def save(request, shot, name: str) -> None:
+    """Keep a screenshot where TACE_SCREENSHOTS names a folder."""
+    import os
+
+    folder = os.environ.get("TACE_SCREENSHOTS")
+    if folder:
+        assert shot.save(str(Path(folder) / name))
+
+
+def test_the_modules_own_test_passes(panel, monkeypatch):
+    import sys
+
+    monkeypatch.undo()
+    panel.model.fill("")
+    if panel.model.chosen.problem:
+        pytest.skip(panel.model.chosen.problem)
+    sys.modules[NAME].TACEResponseTest().runTest()
+
+
+def test_the_panel_answers_what_the_command_line_answers(panel, monkeypatch, tmp_path):
+    import subprocess
+    import sys
+
+    monkeypatch.undo()
+    try:
+        bundles.demonstration_bundle()
+    except BundleError as error:
+        pytest.skip(str(error))
+    panel.model.fill("")
+    panel.ui.samplePatientButton.click()
+    panel.ui.predictButton.click()
+    assert panel.work.waitForCompletion(120)
+    assert panel.lastError == ""
+    prediction = panel.answer.prediction
+    assert prediction.demonstration
+    page = panel.answer.write_report(tmp_path / "Bericht")
+    written = json.loads((page.parent / "prediction.json").read_text(encoding="utf-8"))
+    node = panel._parameterNode
+    files = [str(tmp_path / name) for name in ("ct.nrrd", "tumour.seg.nrrd")]
+    for saved, file in zip((node.ctVolume, node.segmentation), files, strict=True):
+        save_node(saved, Path(file))
+    environment_path = str(Path(bundles.__file__).resolve().parents[1])
+    subprocess.run(
+        [sys.executable, "-m", "TACEResponseLib", "predict", "--image", files[0], "--mask", files[1],
+         "--segment", "all", "--out", str(tmp_path / "cli")],
+        cwd=environment_path,
+        check=True,
+        capture_output=True,
+    )  # fmt: skip
+    by_command_line = json.loads((tmp_path / "cli" / "prediction.json").read_text(encoding="utf-8"))
+    assert written["probabilities"] == pytest.approx(by_command_line["probabilities"], abs=1e-6)
+    assert written["lesions"] == by_command_line["lesions"]
+    panel.ui.copyButton.click()
+    assert prediction.statement() in slicer.app.clipboard().text()
