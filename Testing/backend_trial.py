@@ -30,7 +30,8 @@ SEED = 5
 def run(backend: str, folder: Path) -> None:
     """Do all of it on one backend."""
     settings = NetworkSettings(backend=backend, device="cpu", epochs=7)
-    keras = network_framework.start_framework(settings).keras
+    framework = network_framework.start_framework(settings)
+    keras = framework.keras
     pixels, labels, _ = planted_patches(40, seed=1)
     events = []
     trained = train_network(pixels, labels, settings, seed=SEED, progress=lambda *e: events.append(e))
@@ -43,9 +44,11 @@ def run(backend: str, folder: Path) -> None:
         stopped = "no"
     except Cancelled as error:
         stopped = str(error)
-    fresh = build_network(settings, 224, seed=SEED)
-    loaded = keras.saving.load_model(folder / "trained.keras", safe_mode=True)
-    committed = keras.saving.load_model(COMMITTED, safe_mode=True)
+    fresh = build_network(framework, settings, 224, seed=SEED)
+    with framework.scope():
+        loaded = keras.saving.load_model(folder / "trained.keras", safe_mode=True)
+        committed = keras.saving.load_model(COMMITTED, safe_mode=True)
+        start = np.concatenate([weights.ravel() for weights in fresh.get_weights()])
     unseen = undecided_patches()
     content = {
         "keras": keras.__version__,
@@ -65,7 +68,7 @@ def run(backend: str, folder: Path) -> None:
     }
     (folder / "trial.json").write_text(json.dumps(content), encoding="utf-8")
     arrays = {
-        "start": np.concatenate([w.ravel() for w in fresh.get_weights()]),
+        "start": start,
         "trained_logits": _logits(keras, loaded, unseen),
         "committed_logits": _logits(keras, committed, unseen),
         "fit_logits": _logits(keras, loaded, pixels),

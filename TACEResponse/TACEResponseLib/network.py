@@ -59,35 +59,32 @@ class TrainedNetwork:
     warnings: tuple[Problem, ...] = ()
 
 
-def build_network(settings: NetworkSettings, size_px: int = 224, seed: int = 0):
+def build_network(framework: Framework, settings: NetworkSettings, size_px: int = 224, seed: int = 0):
     """The paper's network as an uncompiled `keras.Sequential`, Glorot-uniform start from `seed`."""
-    keras = start_framework(settings).keras
-    layers, common = keras.layers, {"dtype": "float32"}
+    keras, layers = framework.keras, framework.keras.layers
+    common = {"dtype": "float32"}
     images = {"data_format": "channels_last", **common}
-    network = keras.Sequential(name="peng2021", layers=[layers.Input((size_px, size_px, 3), name="patch")])
-    for number, maps, dilation in ((1, 4, 8), (3, 24, 4)):
-        network.add(
-            layers.Conv2D(
-                maps,
-                5,
-                dilation_rate=dilation,
-                kernel_regularizer=keras.regularizers.L2(settings.l2),
-                name=f"C{number}",
-                **images,
+
+    def l2():  # one a layer: Keras would number a shared one by its address in memory
+        return keras.regularizers.L2(settings.l2)
+
+    with framework.scope():
+        network = keras.Sequential([layers.Input((size_px, size_px, 3), name="patch")], name="peng2021")
+        for number, maps, dilation in ((1, 4, 8), (3, 24, 4)):
+            name, momentum = f"C{number}", settings.batch_norm_momentum
+            network.add(
+                layers.Conv2D(maps, 5, dilation_rate=dilation, kernel_regularizer=l2(), name=name, **images)
             )
-        )
-        momentum = settings.batch_norm_momentum
-        network.add(layers.BatchNormalization(momentum=momentum, name=f"C{number}_norm", **common))
-        network.add(layers.LeakyReLU(negative_slope=0.1, name=f"C{number}_relu", **common))
-        network.add(layers.MaxPooling2D(2, strides=3, name=f"S{number + 1}", **images))
-    network.add(layers.Flatten(name="flatten", **images))
-    l2 = keras.regularizers.L2(settings.l2)
-    network.add(layers.Dense(2, kernel_regularizer=l2, name="F5", **common))
-    rng = np.random.default_rng(seed)
-    for layer in network.layers:
-        if hasattr(layer, "kernel"):
-            kernel, bias = layer.get_weights()
-            layer.set_weights([_glorot_uniform(kernel.shape, rng), bias])
+            network.add(layers.BatchNormalization(momentum=momentum, name=f"{name}_norm", **common))
+            network.add(layers.LeakyReLU(negative_slope=0.1, name=f"{name}_relu", **common))
+            network.add(layers.MaxPooling2D(2, strides=3, name=f"S{number + 1}", **images))
+        network.add(layers.Flatten(name="flatten", **images))
+        network.add(layers.Dense(2, kernel_regularizer=l2(), name="F5", **common))
+        rng = np.random.default_rng(seed)
+        for layer in network.layers:
+            if hasattr(layer, "kernel"):
+                kernel, bias = layer.get_weights()
+                layer.set_weights([_glorot_uniform(kernel.shape, rng), bias])
     return network
 
 
@@ -186,7 +183,7 @@ def _train(
     fitted = np.setdiff1d(np.arange(len(labels)), inner)
     epochs = BalancedEpochs(pixels[fitted], labels[fitted], settings.batch_size, seed)
     with framework.scope():
-        network = build_network(settings, pixels.shape[1], seed)
+        network = build_network(framework, settings, pixels.shape[1], seed)
         network.compile(
             optimizer=keras.optimizers.Adam(settings.learning_rate),
             loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
@@ -211,7 +208,7 @@ def _train(
             shuffle=False,
             verbose=0,
         )
-        keras_file = _keras_file(network, settings, pixels.shape[1])
+        keras_file = _keras_file(network, framework, settings, pixels.shape[1])
     keras.utils.clear_session()  # the graphs of earlier folds would pile up
     progress("network", settings.epochs, settings.epochs)
     history = {
@@ -262,9 +259,9 @@ def _epoch_callback(keras, epochs: int, progress: Progress):
     return Epochs()
 
 
-def _keras_file(network, settings: NetworkSettings, size_px: int) -> bytes:
+def _keras_file(network, framework: Framework, settings: NetworkSettings, size_px: int) -> bytes:
     """The network without optimizer as the bytes of a `.keras` file, the same bytes every time."""
-    plain = build_network(settings, size_px)
+    plain = build_network(framework, settings, size_px)
     plain.set_weights(network.get_weights())
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "network.keras"

@@ -45,7 +45,9 @@ class Framework:
     @contextlib.contextmanager
     def scope(self) -> Iterator[None]:
         """Block in which Keras puts everything on the device and keeps its own deprecations to itself."""
-        with warnings.catch_warnings(), self.keras.device(f"{self.device}:0"):
+        # Keras on torch makes copies that do not learn when a CPU is numbered.
+        name = self.device if self.backend == "torch" else f"{self.device}:0"
+        with warnings.catch_warnings(), self.keras.device(name):
             warnings.simplefilter("ignore")
             yield
 
