@@ -212,8 +212,8 @@ def bootstrap_frequency(
 
     counts, resamples = np.zeros(len(names)), range(settings.bootstraps)
     for top in _each(top_of, resamples, jobs, progress, 0, len(resamples)):
-        counts[kept[top]] += 1 / settings.bootstraps
-    return dict(zip(names, counts.tolist(), strict=True))
+        counts[kept[top]] += 1
+    return dict(zip(names, (counts / max(1, settings.bootstraps)).tolist(), strict=True))
 
 
 def _run_folds(
