@@ -404,6 +404,8 @@ def test_a_table_without_two_groups_and_columns_without_values_are_named():
         table_one({"age": [1, 2]}, ["a", "a"])
     (empty,) = table_one({"age": [None, None, None, None]}, ["a", "a", "b", "b"])
     assert empty.p is None and empty.missing == (2, 2)
+    (nullable,) = table_one({"afp": pd.array([1, None, 0, 1], dtype="Int64")}, ["a", "a", "b", "b"])
+    assert nullable.missing == (1, 0) and nullable.levels == ("0", "1")
 
 
 def test_univariable_association_equals_glm_and_does_not_depend_on_the_unit():

@@ -109,7 +109,9 @@ def table_one(
 
 
 def _compare(name: str, column: np.ndarray, groups: np.ndarray, names: tuple, kind: str | None) -> Comparison:
-    present = np.array([not (value is None or value != value) for value in column])
+    import pandas as pd
+
+    present = ~pd.isna(column)
     missing = tuple(int((~present & (groups == g)).sum()) for g in names)
     numeric = all(isinstance(v, int | float | np.number | np.bool_) for v in column[present])
     values = set(column[present].tolist())
