@@ -84,7 +84,14 @@ def engine_version(engine: str) -> str:
 
 
 def _missing(engine: str) -> list[str]:
-    return [package for package in ENGINES[engine][0] if importlib.util.find_spec(package) is None]
+    return [package for package in ENGINES[engine][0] if not _is_installed(package)]
+
+
+def _is_installed(package: str) -> bool:
+    try:
+        return importlib.util.find_spec(package) is not None
+    except ImportError:
+        return False
 
 
 def _require(engine: str) -> None:

@@ -52,7 +52,7 @@ def _extractor(settings: RadiomicsSettings, names: tuple[str, ...], diagnostics:
 
     extractor = RadiomicsFeatureExtractor()
     content, image_types = to_parameters(settings)
-    extractor.settings.update(content, additionalInfo=diagnostics)
+    extractor.settings = {**content, "additionalInfo": diagnostics}
     seen = {name.split("_")[0] for name in names}
     extractor.enabledImagetypes = {
         image_type: own
