@@ -18,6 +18,8 @@ from TACEResponseLib.errors import DependencyError
 
 #: What a prediction needs; beside this package in a checkout and in an installed extension.
 PREDICTION = Path(__file__).resolve().parent.parent / "Resources" / "TACEResponseRequirements.txt"
+#: Packages that only training a network needs.
+FRAMEWORK = ("keras", "tensorflow")
 #: Packages of Slicer whose version must not change under it.
 BUNDLED = ("numpy", "scipy", "SimpleITK", "pydicom", "requests", "pillow", "packaging", "vtk")
 #: Import names that differ from the distribution's.

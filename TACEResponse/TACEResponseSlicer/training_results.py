@@ -9,15 +9,45 @@ import json
 from pathlib import Path
 
 import numpy as np
+import qt
 from slicer.i18n import tr as _
 
 from . import publish
+from .answer_view import fill_table
 
 ESTIMATES = {
     "out_of_fold": "out of fold",
     "external": "external",
     "resubstitution": "resubstitution (optimistic)",
 }
+
+
+class TrainingResultSection:
+    """The result part of the training panel."""
+
+    def __init__(self, ui):
+        self._ui = ui
+        self.show("")
+
+    def show(self, report: str) -> None:
+        """Show the evaluation in a report folder, or nothing where there is none."""
+        there = bool(report) and (Path(report) / "evaluation.json").is_file()
+        self._ui.trainingResultSection.visible = there
+        if not there:
+            return
+        headers = (_("model"), _("estimate"), _("AUC (95 % CI)"), _("patients"))
+        fill_table(self._ui.aucTable, headers, auc_rows(read_evaluation(Path(report))))
+        self._ui.trainingStatementLabel.text = _(
+            "Out-of-fold and external figures are honest; resubstitution is what the model says of the"
+            " patients it was fitted on, and is always too good."
+        )
+        self._ui.trainingResultSection.collapsed = False
+
+    def open(self, report: str) -> None:
+        """Open the report's page, or its folder, with the system's program."""
+        page = Path(report) / "report.html"
+        place = page if page.is_file() else Path(report)
+        qt.QDesktopServices.openUrl(qt.QUrl(place.resolve().as_uri()))
 
 
 def read_evaluation(report: Path) -> list[dict]:
@@ -38,6 +68,12 @@ def auc_rows(rows: list[dict]) -> list[tuple[str, str, str, str]]:
         )
         for row in rows
     ]
+
+
+def best_models(rows: list[dict], most: int = 4) -> list[str]:
+    """The models with the best out-of-fold AUC, few enough for a chart that can be read."""
+    honest = [row for row in rows if row["estimate"] == "out_of_fold"]
+    return [row["model"] for row in sorted(honest, key=lambda row: -row["auc"])[:most]]
 
 
 def auc_table(rows: list[dict], name: str):

@@ -34,7 +34,7 @@ def module() -> types.ModuleType:
     """The module `qt`, also entered in `sys.modules`."""
     if "qt" in sys.modules:
         return sys.modules["qt"]
-    _spare_none()
+    _spare_singletons()
     qt = types.ModuleType("qt")
     for source in (QtCore, QtGui, QtWidgets):
         for name in dir(source):
@@ -53,13 +53,14 @@ def module() -> types.ModuleType:
     return qt
 
 
-def _spare_none() -> None:
-    """Keep Python 3.11 alive: calls of PySide6 6.12 that return nothing take a reference from None.
+def _spare_singletons() -> None:
+    """Keep Python 3.11 alive: PySide6 6.12 does not count its references to None, True and False.
 
-    From 3.12 on None is immortal and nothing is counted.
+    From 3.12 on they are immortal and nothing is counted.
     """
     if sys.version_info < (3, 12):
-        ctypes.c_ssize_t.from_address(id(None)).value += 1 << 40
+        for singleton in (None, True, False):
+            ctypes.c_ssize_t.from_address(id(singleton)).value += 1 << 40
 
 
 def give_properties(class_) -> None:

@@ -1,0 +1,279 @@
+"""The TACE Response panel: patient, model and answer are sections of their own; here they meet."""
+
+import contextlib
+import sys
+
+import qt
+import slicer
+import vtk
+from slicer.i18n import tr as _
+from slicer.ScriptedLoadableModule import ScriptedLoadableModuleWidget
+from slicer.util import VTKObservationMixin
+from TACEResponseLib.errors import Cancelled, TACEResponseError
+
+from . import dependencies, patient_section, scene
+from .answer_section import AnswerSection
+from .model_section import ModelSection, remember
+from .patient_section import PatientSection
+from .work import Work
+
+#: What the packages of a prediction weigh as wheels, about.
+DOWNLOAD_MB = 110
+
+
+class PredictionPanel(ScriptedLoadableModuleWidget, VTKObservationMixin):
+    """Base of the module's widget, which says what `makeLogic` is."""
+
+    def __init__(self, parent=None):
+        ScriptedLoadableModuleWidget.__init__(self, parent)
+        VTKObservationMixin.__init__(self)
+        self.logic = None
+        self.work = None
+        self.lastError = ""
+        self._parameterNode = None
+        self._parameterNodeGuiTag = None
+
+    # Setup, and the comings and goings of module and scene
+
+    def setup(self):
+        """Build the panel; called once, when the module is first opened."""
+        ScriptedLoadableModuleWidget.setup(self)
+        uiWidget = slicer.util.loadUI(self.resourcePath("UI/TACEResponse.ui"))
+        self.layout.addWidget(uiWidget)
+        self.ui = slicer.util.childWidgetVariables(uiWidget)
+        uiWidget.setMRMLScene(slicer.mrmlScene)
+        self.logic = self.makeLogic()
+        self.answer = AnswerSection(self.ui)
+        self.model = ModelSection(self.ui, self._onModelChosen)
+        self.patient = PatientSection(self.ui, self._onSegmentsChosen, self._checkCanApply)
+        self.ui.runRow.visible = False
+        self._connect()
+        self.initializeParameterNode()
+
+    def _connect(self):
+        mrml = slicer.mrmlScene
+        self.addObserver(mrml, mrml.StartCloseEvent, self.onSceneStartClose)
+        self.addObserver(mrml, mrml.EndCloseEvent, self.onSceneEndClose)
+        self.addObserver(mrml, mrml.NodeAddedEvent, self._onNodesChanged)
+        self.addObserver(mrml, mrml.NodeRemovedEvent, self._onNodesChanged)
+        for button, handler in (
+            (self.ui.samplePatientButton, self.onSamplePatient),
+            (self.ui.drawButton, self.onDraw),
+            (self.ui.openBundleButton, self.onOpenBundle),
+            (self.ui.cardButton, self.onCard),
+            (self.ui.predictButton, self.onPredict),
+            (self.ui.largestLayerButton, self.onLargestLayer),
+            (self.ui.reportButton, self.onReport),
+            (self.ui.copyButton, self.onCopy),
+        ):
+            button.connect("clicked(bool)", handler)
+
+    def cleanup(self):
+        """Let go of everything: the application closes or the module is reloaded."""
+        if self.work is not None:
+            self.work.abandon()
+        self.setParameterNode(None)
+        self.patient.release()
+        self.removeObservers()
+
+    def enter(self):
+        """Called each time the module is opened."""
+        self.initializeParameterNode()
+
+    def exit(self):
+        """Called each time another module is opened; a running prediction goes on."""
+        self.patient.editor.leave()
+        self.setParameterNode(None)
+
+    def onSceneStartClose(self, caller, event):
+        """The scene's nodes are about to go, and with them what was asked about them."""
+        if self.work is not None:
+            self.work.cancel()
+        self.setParameterNode(None)
+        self.patient.release()
+        self.answer.clear()
+
+    def onSceneEndClose(self, caller, event):
+        """The scene is empty now; start over when the panel is open."""
+        if self.parent.isEntered:
+            self.initializeParameterNode()
+
+    def onReload(self):
+        """Reload the library and the shared rooms together with the module file."""
+        for name in list(sys.modules):
+            if name.partition(".")[0] in ("TACEResponseLib", "TACEResponseSlicer"):
+                del sys.modules[name]
+        ScriptedLoadableModuleWidget.onReload(self)
+
+    def initializeParameterNode(self):
+        """Make sure the parameter node exists and is observed; choose what there is to choose."""
+        node = self.logic.getParameterNode()
+        if not node.ctVolume:
+            node.ctVolume = scene.first_ct_volume()
+        if not node.segmentation:
+            node.segmentation = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLSegmentationNode")
+        self.setParameterNode(node)
+        self.patient.offer_sample()
+
+    def setParameterNode(self, parameterNode):
+        """Follow another parameter node, or none while a scene closes."""
+        if self._parameterNode:
+            self._parameterNode.disconnectGui(self._parameterNodeGuiTag)
+            self.removeObserver(self._parameterNode, vtk.vtkCommand.ModifiedEvent, self._onParameters)
+        self._parameterNode = parameterNode
+        if self._parameterNode:
+            self._parameterNodeGuiTag = self._parameterNode.connectGui(self.ui)
+            self.addObserver(self._parameterNode, vtk.vtkCommand.ModifiedEvent, self._onParameters)
+            self._onParameters()
+        self._checkCanApply()
+
+    # Following the user's choices
+
+    def _onParameters(self, caller=None, event=None):
+        node = self._parameterNode
+        if not node:
+            return
+        if node.segmentation and len(node.segmentIds):
+            present = scene.segment_names(node.segmentation)
+            kept = [identifier for identifier in node.segmentIds if identifier in present]
+            if kept != list(node.segmentIds):
+                node.segmentIds = kept  # calls this again, with what is left
+                return
+        self.patient.show(node)
+        self.model.show(node.bundle)
+        self._checkCanApply()
+
+    def _onNodesChanged(self, caller, event):
+        self.patient.offer_sample()
+
+    def _onSegmentsChosen(self, segmentIds):
+        if self._parameterNode:
+            self._parameterNode.segmentIds = segmentIds
+
+    def _onModelChosen(self, folder):
+        if self._parameterNode:
+            self._parameterNode.bundle = folder
+
+    def _running(self):
+        return self.work is not None and self.work.running
+
+    def _checkCanApply(self, caller=None, event=None):
+        """Enable Predict, or say in its tooltip why it is not; while it runs it is Cancel."""
+        reason = "" if self._running() else self._whyNot()
+        button = self.ui.predictButton
+        button.enabled = not reason
+        if self._running():
+            button.text, button.toolTip = _("Cancel"), _("Stop the prediction")
+        else:
+            button.text = _("Predict")
+            button.toolTip = reason or _("Say how likely this tumour responds to the first TACE")
+
+    def _whyNot(self):
+        node = self._parameterNode
+        if not node or not node.ctVolume:
+            return _("Choose a CT volume")
+        if not node.segmentation:
+            return _("Choose the tumour segmentation, or draw one")
+        if not len(node.segmentIds):
+            return _("Tick the segments that are tumour")
+        return self.patient.problem or self.model.chosen.problem
+
+    # Buttons
+
+    def onSamplePatient(self, _checked=False):
+        """Load the synthetic patient and choose it."""
+        with self._errorsShown(_("The sample patient was not made."), waitCursor=True):
+            volume, segmentation = patient_section.load_sample_patient()
+            self._parameterNode.ctVolume = volume
+            self._parameterNode.segmentation = segmentation
+            self._parameterNode.segmentIds = list(scene.segment_names(segmentation))
+            self.patient.measure()
+
+    def onDraw(self, _checked=False):
+        """Open the Segment Editor on the chosen CT."""
+        if self._parameterNode:
+            self.patient.draw()
+
+    def onOpenBundle(self, _checked=False):
+        """Ask for the folder of a trained model and choose it."""
+        folder = qt.QFileDialog.getExistingDirectory(slicer.util.mainWindow(), _("Folder of a trained model"))
+        if folder:
+            with self._errorsShown(_("The model was not opened.")):
+                self.openBundle(folder)
+
+    def openBundle(self, folder):
+        """Offer and choose the bundle in `folder`; BundleError when it is none."""
+        remember(str(folder))
+        self.model.fill(str(folder))
+        self._parameterNode.bundle = str(folder)
+
+    def onCard(self, _checked=False):
+        """Show the card of the chosen model."""
+        with self._errorsShown(_("The card was not read.")):
+            self.model.show_card()
+
+    def onLargestLayer(self, _checked=False):
+        """Centre the slice views where the tumour is largest."""
+        self.answer.go_to_largest_layer()
+
+    def onReport(self, _checked=False):
+        """Write the report into a folder that is asked for, and open it."""
+        with self._errorsShown(_("The report was not written.")):
+            self.answer.report()
+
+    def onCopy(self, _checked=False):
+        """Put the answer as text on the clipboard."""
+        self.answer.copy()
+
+    def onPredict(self, _checked=False):
+        """Predict, or cancel the prediction that runs."""
+        if self._running():
+            self.work.cancel()
+            return
+        with self._errorsShown(_("No prediction was made.")):
+            dependencies.ensure(
+                [dependencies.PREDICTION],
+                requester=_("TACE Response"),
+                purpose=_("measure and classify the tumour"),
+                megabytes=DOWNLOAD_MB,
+            )
+            node = self._parameterNode
+            case = self.logic.prepare(node.ctVolume, node.segmentation, list(node.segmentIds))
+            bundle = self.model.chosen.path
+            self.answer.clear()
+            self._onProgress(_("loading the model"), 0, 0)
+            self.work = Work(
+                lambda progress: (case, self.logic.run(case, bundle, progress)),
+                self._onProgress,
+                self._onFinished,
+            )
+        self._checkCanApply()
+
+    def _onProgress(self, stage, done, total):
+        self.ui.runRow.visible = self.ui.predictProgress.visible = True
+        self.ui.predictProgress.setRange(0, total)
+        self.ui.predictProgress.setValue(done)
+        self.ui.stageLabel.text = stage
+
+    def _onFinished(self, outcome, error):
+        self.ui.runRow.visible = False
+        self._checkCanApply()
+        with self._errorsShown(_("No prediction was made.")):
+            if error is not None:
+                raise error
+            self.answer.show(*outcome)
+            node = self.logic.getParameterNode()  # also while another module is open
+            node.resultTable = self.logic.publish(outcome[1], node.resultTable)
+
+    @contextlib.contextmanager
+    def _errorsShown(self, title, waitCursor=False):
+        """A named error becomes a sentence in a dialog; anything else shows its details, as everywhere."""
+        self.lastError = ""
+        with slicer.util.tryWithErrorDisplay(title, waitCursor=waitCursor):
+            try:
+                yield
+            except Cancelled:
+                slicer.util.showStatusMessage(_("Cancelled"), 3000)
+            except TACEResponseError as error:
+                self.lastError = str(error)
+                slicer.util.errorDisplay(f"{title}\n\n{error}", windowTitle=_("TACE Response"))

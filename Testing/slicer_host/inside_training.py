@@ -1,0 +1,288 @@
+"""The TACE Response Training panel: check, train, cancel, results as nodes - with real children."""
+
+import json
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import slicer
+
+from slicer_host import application
+
+application.start()
+
+from TACEResponseLib.errors import Cancelled, InputError
+from TACEResponseLib.phantom import write_cohort
+
+NAME = "TACEResponseTraining"
+
+
+@pytest.fixture(scope="session")
+def cohort(tmp_path_factory) -> Path:
+    """Two synthetic patients in a folder with letters that many programs stumble over."""
+    return write_cohort(tmp_path_factory.mktemp("患者") / "Köhörte eins", 2, 1)
+
+
+@pytest.fixture
+def panel():
+    slicer.mrmlScene.Clear(True)
+    panel = application.open_panel(NAME)
+    yield panel
+    slicer.mrmlScene.Clear(True)
+    application.close_panel(NAME)
+
+
+def a_child(code: str):
+    """Arguments -> a child that runs `code` in the place of the command line."""
+    from TACEResponseSlicer.background import ChildProcess
+
+    def run(arguments, on_event, on_log, on_finished):
+        return ChildProcess(arguments, on_event, on_log, on_finished, [sys.executable, "-c", code])
+
+    return run
+
+
+def a_trained_model(folder: Path) -> tuple[Path, Path]:
+    """What a training leaves behind, with made-up scores."""
+    random = np.random.default_rng(0)
+    labels = np.repeat([0, 1], 30)
+    scores = {
+        name: np.clip(0.5 + 0.2 * (labels - 0.5) + random.normal(0, 0.2, 60), 0, 1) for name in ("cnn", "all")
+    }
+    bundle, report = folder / "model", folder / "model-report"
+    for made in (bundle, report):
+        made.mkdir(parents=True)
+    lines = ["patient_id,label,cnn,all"]
+    lines += [f"P{n},{labels[n]},{scores['cnn'][n]:.6f},{scores['all'][n]:.6f}" for n in range(60)]
+    (bundle / "scores.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    numbers = {
+        "threshold": 0.5,
+        "sensitivity": 0.7,
+        "specificity": 0.6,
+        "brier": 0.2,
+        "n": 60,
+        "responders": 30,
+    }
+    rows = [
+        {"model": name, "estimate": estimate, "cohort": "training", "center": "", "auc": auc, "ci_low": 0.6,
+         "ci_high": 0.9, **numbers}
+        for name, estimate, auc in (
+            ("cnn", "resubstitution", 0.99),
+            ("cnn", "out_of_fold", 0.75),
+            ("all", "out_of_fold", 0.8),
+        )
+    ]  # fmt: skip
+    (report / "evaluation.json").write_text(json.dumps(rows), encoding="utf-8")
+    return bundle, report
+
+
+def trained(bundle: Path, report: Path, after: str = "") -> str:
+    """Code of a child that reports progress and ends with this bundle and report."""
+    done = {"event": "done", "bundle": str(bundle), "report": str(report), "left_out": 0}
+    step = {"event": "progress", "stage": "features", "done": 3, "total": 10, "eta_s": 120.0}
+    return (
+        f"import json, time\nprint(json.dumps({step!r}), flush=True)\nprint('reading P1', flush=True)\n"
+        f"{after}\nprint(json.dumps({done!r}), flush=True)\n"
+    )
+
+
+def wait_until(condition, timeout_s=20):
+    end = time.monotonic() + timeout_s
+    while not condition() and time.monotonic() < end:
+        slicer.app.processEvents()
+    assert condition()
+
+
+def test_train_and_check_say_why_they_are_disabled(panel, cohort):
+    assert "Choose the cohort" in panel.ui.trainButton.toolTip
+    panel.ui.cohortPathEdit.currentPath = str(cohort / "not there")
+    assert panel.ui.checkButton.toolTip == "The cohort does not exist"
+    panel.ui.cohortPathEdit.currentPath = str(cohort)
+    assert panel._parameterNode.cohort == str(cohort)
+    assert panel.ui.checkButton.enabled
+    assert panel.ui.trainButton.toolTip == "Choose a folder to write the model to"
+    panel.ui.bundlePathEdit.currentPath = str(cohort / "model")
+    assert panel.ui.trainButton.enabled
+    assert panel.ui.trainButton.text == "Train"
+
+
+def test_an_interrupted_training_is_offered_to_go_on(panel, cohort, tmp_path):
+    (tmp_path / "model-work").mkdir()
+    panel._parameterNode.cohort, panel._parameterNode.output = str(cohort), str(tmp_path / "model")
+    assert panel.ui.trainButton.text == "Resume"
+
+
+def test_check_lists_every_patient_and_double_click_opens_one(panel, cohort):
+    table = (cohort / "cohort.csv").read_text(encoding="utf-8")
+    panel._parameterNode.cohort = str(cohort)
+    panel.ui.checkButton.click()
+    assert panel.ui.trainButton.text == "Cancel"
+    assert panel.child.waitForCompletion(120)
+    assert panel.lastError == ""
+    assert panel.ui.cohortSummaryLabel.text == "2 patients: 2 ok, 0 with warnings, 0 with errors"
+    first = panel.ui.cohortTable.item(0, 0).text()
+    assert first in table
+    panel.onOpenPatient(0)
+    assert slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLScalarVolumeNode").GetName() == first
+    segmentation = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLSegmentationNode")
+    assert segmentation.GetSegmentation().GetNumberOfSegments() >= 1
+
+
+def test_a_cohort_that_cannot_be_read_is_the_command_lines_sentence(panel, tmp_path):
+    (tmp_path / "cohort.csv").write_text("name,picture\na,b\n", encoding="utf-8")
+    panel._parameterNode.cohort = str(tmp_path)
+    panel.ui.checkButton.click()
+    assert panel.child.waitForCompletion(120)
+    assert "patient_id" in panel.lastError
+    assert "Traceback" not in panel.lastError
+    assert panel.ui.checkButton.enabled
+
+
+def test_the_recipe_becomes_the_command_line(panel, cohort):
+    panel.ui.foldsSpinBox.setValue(7)
+    panel.ui.seedSpinBox.setValue(11)
+    panel.ui.presetComboBox.setCurrentText("recommended")
+    panel.ui.cnnCheckBox.setChecked(False)
+    node = panel._parameterNode
+    assert (node.folds, node.seed, node.preset, node.cnn) == (7, 11, "recommended", False)
+    arguments = panel.logic.prepare(cohort, "out", node.preset, node.folds, node.seed, node.cnn)
+    assert arguments == [
+        "train", "--cohort", str(cohort), "--out", "out", "--preset", "recommended", "--folds", "7",
+        "--seed", "11", "--no-cnn",
+    ]  # fmt: skip
+    from TACEResponseLib.__main__ import _parser
+
+    options = _parser().parse_args([*arguments, "--json"])
+    assert (options.folds, options.seed, options.no_cnn, options.json) == (7, 11, True, True)
+    with pytest.raises(InputError, match="no such cohort"):
+        panel.logic.prepare("nowhere", "out")
+
+
+def test_training_shows_progress_then_figures_as_nodes_with_estimates_kept_apart(panel, cohort, tmp_path):
+    bundle, report = a_trained_model(tmp_path)
+    panel._parameterNode.cohort, panel._parameterNode.output = str(cohort), str(bundle)
+    panel.logic.run = a_child(trained(bundle, report, "time.sleep(1)"))
+    panel.ui.trainButton.click()
+    wait_until(lambda: panel.ui.trainStageLabel.text == "features 3/10, 2 min left")
+    assert panel.ui.trainProgress.value == 3
+    assert panel.child.waitForCompletion(30)
+    assert panel.lastError == ""
+    assert "reading P1" in panel.ui.trainingLog.toPlainText()
+    table = panel.ui.aucTable
+    rows = [[table.item(r, c).text() for c in range(4)] for r in range(table.rowCount)]
+    assert rows[0] == ["CNN", "out of fold", "0.75 (0.60 to 0.90)", "60 (30 responders)"]
+    assert rows[-1][1] == "resubstitution (optimistic)"
+    charts = {c.GetName(): c for c in slicer.util.getNodesByClass("vtkMRMLPlotChartNode")}
+    assert set(charts) == {
+        "TACE training ROC, out of fold",
+        "TACE training calibration, out of fold",
+        "TACE training decision curve, out of fold",
+    }
+    roc = charts["TACE training ROC, out of fold"]
+    names = [roc.GetNthPlotSeriesNode(n).GetName() for n in range(roc.GetNumberOfPlotSeriesNodes())]
+    assert names == ["all models", "CNN", "no information"]
+    assert panel._parameterNode.trained == str(bundle)
+    node = slicer.mrmlScene.GetFirstNodeByName("TACE training AUC")
+    np.testing.assert_allclose(slicer.util.arrayFromTableColumn(node, "auc"), [0.75, 0.8, 0.99])
+
+
+def test_cancel_ends_the_training_and_the_panel_is_ready_again(panel, cohort, tmp_path):
+    panel._parameterNode.cohort, panel._parameterNode.output = str(cohort), str(tmp_path / "model")
+    panel.logic.run = a_child("import time; print('started', flush=True); time.sleep(60)")
+    panel.ui.trainButton.click()
+    wait_until(lambda: "started" in panel.ui.trainingLog.toPlainText())
+    panel.ui.trainButton.click()
+    assert panel.child.waitForCompletion(10)
+    assert panel.lastError == ""
+    assert panel.ui.trainButton.text == "Train"
+    assert not panel.ui.trainRow.visible
+
+
+def test_a_crash_opens_the_log_and_says_what_to_do(panel, cohort, tmp_path):
+    panel._parameterNode.cohort, panel._parameterNode.output = str(cohort), str(tmp_path / "model")
+    panel.logic.run = a_child("raise RuntimeError('the disk is on fire')")
+    panel.ui.trainButton.click()
+    assert panel.child.waitForCompletion(20)
+    assert "ended unexpectedly" in panel.lastError
+    assert "the disk is on fire" in panel.ui.trainingLog.toPlainText()
+    assert not panel.ui.logSection.collapsed
+
+
+def test_training_goes_on_while_the_scene_is_closed_or_another_module_is_open(panel, cohort, tmp_path):
+    bundle, report = a_trained_model(tmp_path)
+    panel._parameterNode.cohort, panel._parameterNode.output = str(cohort), str(bundle)
+    panel.logic.run = a_child(trained(bundle, report, "time.sleep(0.5)"))
+    panel.ui.trainButton.click()
+    slicer.mrmlScene.Clear(False)
+    application.leave_panel(NAME)
+    assert panel.child.waitForCompletion(30)
+    assert panel.lastError == ""
+    application.open_panel(NAME)
+    assert panel._parameterNode.trained == str(bundle)
+    assert panel.ui.trainingResultSection.visible
+
+
+def test_a_script_trains_without_a_panel_and_gets_errors_as_exceptions(panel, cohort, tmp_path, monkeypatch):
+    bundle, report = a_trained_model(tmp_path)
+    logic = sys.modules[NAME].TACEResponseTrainingLogic()
+    monkeypatch.setattr("TACEResponseSlicer.dependencies.require", lambda *arguments, **options: None)
+    logic.run = a_child(trained(bundle, report))
+    seen = []
+    assert logic.process(cohort, bundle, onEvent=seen.append)["bundle"] == str(bundle)
+    assert seen[0]["stage"] == "features"
+    logic.run = a_child('print(\'{"event": "error", "kind": "cancelled", "message": ""}\')')
+    with pytest.raises(Cancelled):
+        logic.process(cohort, bundle)
+
+
+def test_the_trained_model_is_taken_over_by_the_other_panel(panel, tmp_path):
+    from TACEResponseLib.bundle import MANIFEST
+
+    bundle, _report = a_trained_model(tmp_path)
+    content = {"format_version": 1, "id": "x", "demonstration": False, "positive_class": "responder",
+               "headline": "all", "versions": {}, "files": {}}  # fmt: skip
+    (bundle / MANIFEST).write_text(json.dumps(content), encoding="utf-8")
+    panel._parameterNode.trained = str(bundle)
+    panel.onUse()
+    assert panel.lastError == ""
+    assert application.open_panel("TACEResponse")._parameterNode.bundle == str(bundle)
+    application.close_panel("TACEResponse")
+
+
+def test_choices_survive_leaving_and_reloading_the_module(panel, cohort):
+    panel._parameterNode.cohort, panel._parameterNode.folds = str(cohort), 9
+    application.leave_panel(NAME)
+    application.open_panel(NAME)
+    assert panel.ui.foldsSpinBox.value == 9
+    panel.onReload()
+    again = application.open_panel(NAME)
+    assert again is not panel
+    assert again.ui.cohortPathEdit.currentPath == str(cohort)
+    assert again.ui.foldsSpinBox.value == 9
+
+
+@pytest.mark.parametrize("width", [360, 520])
+def test_nothing_is_clipped_at_common_widths(panel, cohort, tmp_path, width, request):
+    import os
+
+    from PySide6 import QtWidgets
+
+    bundle, report = a_trained_model(tmp_path)
+    node = panel._parameterNode
+    node.cohort, node.output, node.trained, node.report = str(cohort), str(bundle), str(bundle), str(report)
+    panel.result.show(str(report))
+    panel.parent.resize(width, 900)
+    for _turn in range(5):
+        slicer.app.processEvents()
+    folder = os.environ.get("TACE_SCREENSHOTS")
+    if folder:
+        assert panel.parent.grab().save(str(Path(folder) / f"training-{width}.png"))
+    for kind in (QtWidgets.QPushButton, QtWidgets.QLabel):
+        for widget in (w for w in panel.parent.findChildren(kind) if w.isVisible()):
+            assert widget.width >= widget.minimumSizeHint().width(), f"{widget.name} is clipped"
+
+
+def test_the_modules_own_test_passes(panel):
+    sys.modules[NAME].TACEResponseTrainingTest().runTest()
