@@ -187,9 +187,9 @@ def extract(options: Namespace, progress: Reporting) -> int:
 
 def train(options: Namespace, progress: Reporting) -> int:
     """Train a bundle and write its report beside the model, in `BUNDLE-report`."""
-    from .bundle import require_free_folder
+    from .bundle import read_manifest, require_free_folder
     from .cohort import read_cohort
-    from .report import evaluation_rows, write_report
+    from .report import evaluation_rows, write_training_report
     from .training import save_trained, train_on_cohort, train_on_features
 
     settings = _training_settings(options)
@@ -213,7 +213,12 @@ def train(options: Namespace, progress: Reporting) -> int:
         raise InputError("nothing to train on", expected="--cohort, or --features and --labels")
     bundle = save_trained(trained, options.out)
     rows = evaluation_rows(trained)
-    report = write_report(rows, options.out.with_name(f"{options.out.name}-report"))
+    report = write_training_report(
+        trained,
+        options.out.with_name(f"{options.out.name}-report"),
+        read_manifest(bundle),
+        (options.cohort, options.features, options.labels),
+    )
     shutil.rmtree(store, ignore_errors=True)
     text = [
         *map(str, trained.left_out.values()),
@@ -229,7 +234,7 @@ def evaluate(options: Namespace, progress: Reporting) -> int:
     """External validation: every model of a bundle on a cohort that it has not seen."""
     from .bundle import load_bundle
     from .cohort import read_cohort
-    from .report import external_rows, write_report
+    from .report import external_rows, write_validation_report
     from .training import external_inputs
 
     model = load_bundle(options.bundle)
@@ -242,7 +247,7 @@ def evaluate(options: Namespace, progress: Reporting) -> int:
         progress=progress,
     )
     rows = external_rows(model, external)
-    report = write_report(rows, options.out)
+    report = write_validation_report(model, external, left_out, options.out, (options.cohort,))
     text = [*map(str, left_out.values()), _performance_text(rows), f"Report: {report}"]
     _done(progress, "\n".join(text), report=str(report), left_out=len(left_out))
     return SOME_FAILED if left_out else DONE

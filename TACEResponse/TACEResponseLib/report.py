@@ -1,16 +1,84 @@
-"""The training report: figures that are never mixed - resubstitution, out of fold, external."""
+"""The report folder of a training run or an external validation: figures that are never mixed.
+
+`report.html` is the page to read; beside it lie `evaluation.json` (for programs), every table as
+CSV, every figure as PNG and SVG, the model card and a `README.txt` that lists them. The same study gives
+the same bytes.
+"""
 
 import csv
+import hashlib
+import io
 import json
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from .evaluation import at_threshold, auc_delong
+from .study import Study, has_auc
 
 if TYPE_CHECKING:
+    from .bundle import BundleManifest
+    from .errors import Problem
+    from .response_model import ResponseModel
     from .training import LabelledInputs, Trained
+
+PAGE, EVALUATION, CARD, README = "report.html", "evaluation.json", "model_card.md", "README.txt"
+#: Keys of a row of `evaluation.json`.
+KEYS = (
+    "model",
+    "estimate",
+    "cohort",
+    "center",
+    "n",
+    "responders",
+    "auc",
+    "ci_low",
+    "ci_high",
+    "threshold",
+    "sensitivity",
+    "specificity",
+    "brier",
+)
+
+
+def write_training_report(
+    trained: "Trained",
+    folder: Path,
+    manifest: "BundleManifest | None" = None,
+    sources: Iterable[Path | None] = (),
+) -> Path:
+    """Write the whole report of a training run; the folder.
+
+    manifest: of the saved bundle. sources: the tables that were read, for their sha256.
+    """
+    from .model_card import model_card
+
+    study = Study.of_training(trained, manifest, table_hashes(sources))
+    return _write(study, evaluation_rows(trained), model_card(trained), Path(folder))
+
+
+def write_validation_report(
+    model: "ResponseModel",
+    external: "LabelledInputs",
+    left_out: "Mapping[str, Problem]",
+    folder: Path,
+    sources: Iterable[Path | None] = (),
+) -> Path:
+    """Write the report of a finished model on patients of its own; the folder."""
+    study = Study(model, external, left_out, sources=table_hashes(sources))
+    return _write(study, external_rows(model, external), "", Path(folder))
+
+
+def table_hashes(sources: Iterable[Path | None]) -> dict[str, str]:
+    """Name of each table -> sha256; a cohort's folder stands for the table in it, if it has one."""
+    found = {}
+    for path in (Path(source) for source in sources if source is not None):
+        places = [path / name for name in ("cohort.csv", "cohort.xlsx")] if path.is_dir() else [path]
+        tables = [place for place in places if place.is_file()][:1]
+        found |= {table.name: hashlib.sha256(table.read_bytes()).hexdigest() for table in tables}
+    return found
 
 
 def evaluation_rows(trained: "Trained") -> list[dict]:
@@ -41,18 +109,22 @@ def evaluation_rows(trained: "Trained") -> list[dict]:
 
 
 def external_rows(model, external: "LabelledInputs") -> list[dict]:
-    """Rows of an external cohort, together and, where there are several, centre by centre."""
+    """Rows of an external cohort, together and, where there are several, centre by centre.
+
+    With patients among them that the model was fitted on, the estimate is `resubstitution`.
+    """
     rows = []
+    fitted = set(external.inputs.patient_ids) & set(model.training_ids)
     centers = sorted({c for c in external.centers if c})
     for name, values in model.probabilities(external.inputs).items():
         for center in ["", *(centers if len(centers) > 1 else [])]:
             chosen = np.array([center in ("", c) for c in external.centers])
-            if len(np.unique(external.labels[chosen])) < 2:
-                continue  # an AUC needs both classes
+            if not has_auc(external.labels[chosen]):
+                continue
             rows.append(
                 {
                     "model": name,
-                    "estimate": "external",
+                    "estimate": "resubstitution" if fitted else "external",
                     "cohort": "validation",
                     "center": center,
                     **performance(external.labels[chosen], values[chosen], model.thresholds[name]),
@@ -77,13 +149,60 @@ def performance(labels: np.ndarray, probabilities: np.ndarray, threshold: float)
     }
 
 
-def write_report(rows: list[dict], folder: Path) -> Path:
-    """`evaluation.json` and the same as CSV; the folder."""
-    folder = Path(folder)
+def _write(study: Study, rows: list[dict], card: str, folder: Path) -> Path:
+    from .checklist_answers import checklist_tables
+    from .report_figures import draw_all
+    from .report_methods import method_tables
+    from .report_page import render
+    from .report_patients import patient_tables
+    from .report_performance import performance_tables
+
+    parts = (patient_tables, performance_tables, method_tables, checklist_tables)
+    tables, drawings = [table for part in parts for table in part(study)], draw_all(study)
+    contents: dict[str, str | bytes | None] = {f"{t.name}.csv": t.to_csv() for t in tables}
+    contents |= {f"{d.name}.{ending}": d.as_bytes(ending) for d in drawings for ending in ("png", "svg")}
+    contents["evaluation.csv"] = _csv(rows)
+    contents[CARD] = card or None
+    contents[PAGE] = render(study, tables, {d: contents[f"{d.name}.png"] for d in drawings}, card)
+    captions = {f"{t.name}.csv": t.caption for t in tables}
+    captions |= {f"{d.name}.{ending}": d.caption for d in drawings for ending in ("png", "svg")}
+    contents[README] = _readme(study, [name for name, content in contents.items() if content], captions)
+    # Last, since a program takes its presence for a finished report.
+    contents[EVALUATION] = json.dumps(rows, indent=1, allow_nan=False) + "\n"
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "evaluation.json").write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
-    with (folder / "evaluation.csv").open("w", encoding="utf-8", newline="") as stream:
-        table = csv.DictWriter(stream, list(rows[0]), lineterminator="\n")
-        table.writeheader()
-        table.writerows(rows)
+    for name, content in contents.items():
+        _put(folder / name, content)
     return folder
+
+
+def _csv(rows: list[dict]) -> str:
+    stream = io.StringIO()
+    table = csv.DictWriter(stream, KEYS, lineterminator="\n")
+    table.writeheader()
+    table.writerows(rows)
+    return stream.getvalue()
+
+
+def _readme(study: Study, there: Collection[str], captions: Mapping[str, str]) -> str:
+    """What the marks of the page say, and what every file is."""
+    named = {
+        PAGE: "The report: open it in a browser",
+        EVALUATION: "AUC, threshold and Brier score of every model and estimate, for programs",
+        "evaluation.csv": "The same as a table",
+        CARD: "The model card",
+        **captions,
+    }
+    listed = [name for name in named if name in there or name == EVALUATION]
+    width = max(map(len, listed))
+    lines = [*study.statements, "", *(f"{name:<{width}}  {named[name]}" for name in listed)]
+    return "\n".join(lines) + "\n"
+
+
+def _put(path: Path, content: str | bytes | None) -> None:
+    """Write a file whole; a file of an earlier report that has no content now is removed."""
+    if content is None:
+        path.unlink(missing_ok=True)
+        return
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_bytes(content if isinstance(content, bytes) else content.encode("utf-8"))
+    partial.replace(path)

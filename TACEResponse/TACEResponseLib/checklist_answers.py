@@ -1,0 +1,174 @@
+"""What the software can answer of the reporting checklists; everything else stays blank and says so."""
+
+from .checklists import CHECKLISTS
+from .report_methods import extracted_here, versions
+from .report_table import Table
+from .study import Study
+
+BLANK = "for the authors to fill in"
+
+
+def checklist_tables(study: Study) -> tuple[Table, ...]:
+    """Each checklist with its answers: item, topic, filled (yes or no), what the report says."""
+    known = facts(study)
+    return tuple(
+        Table(
+            checklist.name,
+            checklist.title,
+            [
+                {
+                    "item": number,
+                    "topic": topic,
+                    "filled": bool(known.get(key)),
+                    "answer": known.get(key) or BLANK,
+                }
+                for number, topic, key in checklist.items
+            ],
+        )
+        for checklist in CHECKLISTS
+    )
+
+
+def facts(study: Study) -> dict[str, str]:
+    """Key -> what the software knows of the study; a key that is missing is not known."""
+    return {
+        **_about_study(study),
+        **_about_patients(study),
+        **(_about_extraction(study) if extracted_here(study) else _about_a_table(study)),
+        **_about_modelling(study),
+        **_about_evaluation(study),
+    }
+
+
+def _about_study(study: Study) -> dict[str, str]:
+    kind = "Development with internal evaluation" if study.record else "External evaluation of a model"
+    if study.record and study.external is not None:
+        kind = "Development with internal and external evaluation"
+    tables = ", ".join(study.sources)
+    software = ", ".join(f"{name} {version}" for name, version in versions(study).items())
+    return {
+        "purpose": f"{kind}, of response (CR or PR) to the first TACE",
+        "sources": f"Read from {tables} (sha256 in Parameters); origin for the authors" if tables else "",
+        "checklists": "TRIPOD+AI, CLEAR and METRICS, prepared on this page",
+        "code": f"TACEResponse, Apache-2.0; versions: {software}",
+        "model_file": f"Bundle {study.manifest.id}, sha256 of every file in Parameters"
+        if study.manifest
+        else "",
+        "system": "The bundle answers in 3D Slicer and on the command line of TACEResponse",
+        "pipeline": "Steps in order under How it was made; a drawing is for the authors",
+        "bad_input": "Images and masks are checked and refused by name; features outside the training range "
+        "are a warning",
+    }
+
+
+def _about_patients(study: Study) -> dict[str, str]:
+    groups = [(n, g) for n, g in (("training", study.training), ("validation", study.external)) if g]
+    sample = "; ".join(
+        f"{name}: {len(group.labels)} patients, {int(group.labels.sum())} responders"
+        for name, group in groups
+    )
+    centers = sorted({c for _, group in groups for c in group.centers if c})
+    clinical = any(any(row.values()) for _, group in groups for row in group.clinical)
+    both = study.training is not None and study.external is not None
+    return {
+        "sample": f"{sample}; how the size was reached is for the authors",
+        "centres": f"{len(centers)}: {', '.join(centers)}" if centers else "",
+        "outcome": "1 for CR or PR, 0 for SD or PD, as the table gives it; who read it and when is for the "
+        "authors",
+        "missing": f"{len(study.left_out)} patients left out, each with the reason; nothing was imputed",
+        "flow": "Flow of patients",
+        "characteristics": "Table 1" if clinical else "",
+        "clinical": "Columns of Table 1; they are not part of the models" if clinical else "",
+        "cohorts": "Table 1 compares both cohorts" if both else "",
+    }
+
+
+def _about_extraction(study: Study) -> dict[str, str]:
+    radiomics, group = study.model.settings.radiomics, study.training or study.external
+    spacing = radiomics.resampled_spacing_mm
+    grid = "the image's own" if spacing is None else " x ".join(f"{s:g}" for s in spacing) + " mm"
+    levels = (
+        f"bins of {radiomics.bin_width:g}" if radiomics.bin_count is None else f"{radiomics.bin_count} bins"
+    )
+    resampling = f"Voxels: {grid}; image {radiomics.interpolator}, mask nearest neighbour"
+    sigmas = ", ".join(f"{s:g}" for s in radiomics.log_sigmas_mm)
+    return {
+        "preprocessing": f"{resampling}; geometry, labels and HU checked for every patient",
+        "resampling": resampling,
+        "discretisation": f"Grey levels: {levels}",
+        "image_types": f"{', '.join(radiomics.image_types)}; LoG sigmas {sigmas} mm; "
+        f"wavelet {radiomics.wavelet}",
+        "extraction": f"Engine {study.model.engine}, features as pyradiomics defines them",
+        "classes": ", ".join(radiomics.features),
+        "features": f"{len(group.inputs.feature_names)} features a patient",
+        "parameters": "Every parameter in the table Parameters",
+    }
+
+
+def _about_a_table(study: Study) -> dict[str, str]:
+    """What can be said of features that were extracted elsewhere."""
+    group = study.training or study.external
+    known = {"features": f"{len(group.inputs.feature_names)} features a patient, read from a table"}
+    version = next((row.get("diagnostics_Versions_PyRadiomics") for row in group.diagnostics), None)
+    if version:
+        known["extraction"] = f"pyradiomics {version}, as the feature table says"
+        known["parameters"] = "As the feature table says, in the table Parameters"
+    return known
+
+
+def _about_modelling(study: Study) -> dict[str, str]:
+    settings = study.model.settings
+    sample = len(study.model.training_ids)
+    tuned, rule = settings.classifiers == "tuned", settings.selection
+    found, icc = study.reliability, settings.reliability
+    network = study.model.members.network is not None
+    known = {
+        "scaling": "Features standardised on the patients of each fit",
+        "models": ", ".join(study.singles) + "; the defaults of R" * (not tuned) + "; tuned" * tuned,
+        "tuning": "By grid search on inner folds" if tuned else "None: the defaults of R",
+        "imbalance": "Classes weighted equally" if tuned else "Not corrected in the classical models",
+        "output": "Probability of response; threshold by Youden's index on out-of-fold probabilities",
+        "headline": f"Fixed beforehand: {study.model.headline}",
+        "selection": f"Recursive elimination as caret's inside each fold: {rule.trees} trees, "
+        f"{rule.folds} folds",
+        "redundant": f"Correlation above {rule.max_correlation:g} dropped"
+        if rule.max_correlation < 1
+        else "",
+        "dimensions": f"{len(study.model.members.selected)} features, {sample} training patients",
+    }
+    if network:
+        known["imbalance"] += "; training pictures of the CNN balanced by augmentation"
+        known["explanation"] = (
+            "For each patient: maps of what the CNN looks at, Shapley values of the features"
+        )
+    if found is not None:
+        readers = f"{found.icc.readers} readers, {len(found.patients)} patients"
+        known["reliability"] = f"{found.icc.form} above {icc.threshold:g}, {readers}"
+        known["feature_results"] = "Tables S1 and S2, Figures 2B and 2C"
+    elif study.record is not None and study.record.selection is not None:
+        known["feature_results"] = "Table S2, Figure 2B; no second reader"
+    return known
+
+
+def _about_evaluation(study: Study) -> dict[str, str]:
+    settings, centers = study.model.settings, [len(group.by_center()) > 1 for group in study.scored]
+    folds = f"{settings.folds} stratified folds, {settings.repeats} repeat(s), seed {settings.seed}"
+    inside = "everything that sees a label inside the fold"
+    external = "" if study.external is None or study.fitted else f"{len(study.external.labels)} patients"
+    known = {
+        "split": f"{folds}; {inside}; external cohort: {external or 'none'}",
+        "internal": f"{folds}; {inside}",
+        "testing": f"Internal: {folds}; external: {external or 'none'}",
+        "external": f"{external}, looked at once, after training" if external else "",
+        "by_centre": "Table 2, centre by centre" if any(centers) else "",
+        "metrics": "AUC, sensitivity, specificity, PPV, NPV, accuracy, Brier, calibration, net benefit",
+        "uncertainty": "95 % intervals: DeLong for AUC, Wilson for proportions",
+        "comparison": "DeLong's paired test, adjusted after Holm",
+        "calibration": "Plot, slope, intercept, Brier score, expected calibration error",
+        "performance": "Tables 2 and S3, Figures 3 and 4",
+    }
+    if "size" in study.models:
+        known["size"] = "Tumour size alone is one of the models: Table 2, first sentence of this page"
+    if {"linear", "logistic"} <= set(study.models):
+        known["simple"] = "A linear and a logistic model are among the models: Table 2"
+    return known

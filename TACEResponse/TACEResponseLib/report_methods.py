@@ -1,0 +1,237 @@
+"""How the model was made, as tables: agreement of readers, elimination, features, folds, parameters."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+
+from .report_table import Table
+from .study import Study
+
+VALIDATION_ONLY = "the training is not part of a validation; see the report of the training"
+#: Diagnostics that differ from patient to patient and identify what was measured.
+HASHES = {"diagnostics_Image-original_Hash": "image_hash", "diagnostics_Mask-original_Hash": "mask_hash"}
+
+
+def method_tables(study: Study) -> tuple[Table, ...]:
+    """The tables of this room, in the order of the page."""
+    parts = (agreement_table, elimination_table, feature_table, fold_table, learning_table)
+    return tuple(part(study) for part in (*parts, parameter_table, hash_table))
+
+
+def agreement_table(study: Study) -> Table:
+    """Every feature with its ICC, interval, and whether it stayed."""
+    caption = "Table S1. Agreement of two readers, feature by feature"
+    found = study.reliability
+    if found is None:
+        why = VALIDATION_ONLY if study.record is None else "no second reader; every feature went on"
+        return Table("table_s1_icc", caption, [], absent=why)
+    numbers = [found.icc.estimate, found.icc.ci_low, found.icc.ci_high]
+    rows = [
+        {
+            "feature": name,
+            "form": found.icc.form,
+            **dict(zip(("icc", "icc_ci_low", "icc_ci_high"), map(_or_none, values), strict=True)),
+            "kept": bool(kept),
+            "reason": reason,
+        }
+        for name, kept, reason, *values in zip(
+            found.features, found.kept, found.reasons, *numbers, strict=True
+        )
+    ]
+    compared = "estimate" if found.settings.compare == "estimate" else "lower bound"
+    note = (
+        f"{len(found.kept_features)} of {len(rows)} features stay: {found.icc.form} ({compared}) above "
+        f"{found.settings.threshold:g}; {len(found.patients)} patients, {found.icc.readers} readers; "
+        "no label was read."
+    )
+    return Table("table_s1_icc", caption, rows, note)
+
+
+def _or_none(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
+
+
+def elimination_table(study: Study) -> Table:
+    """Accuracy by number of features, mean and SD over the folds of the final elimination."""
+    caption = "Recursive feature elimination: accuracy by number of features"
+    selection = study.record.selection if study.record else None
+    if selection is None:
+        return Table("elimination", caption, [], absent=_no_selection(study))
+    rows = [
+        {
+            "features": int(s),
+            "accuracy": float(a),
+            "accuracy_sd": float(sd),
+            "chosen": int(s) == selection.size,
+        }
+        for s, a, sd in zip(selection.sizes, selection.accuracy, selection.accuracy_sd, strict=True)
+    ]
+    rule = study.model.settings.selection
+    words = {
+        "number": f"a fixed number, {rule.number}",
+        "best": "the best accuracy",
+        "tolerance": f"the smallest size within {rule.tolerance_percent:g} % of the best",
+    }[rule.rule]
+    note = (
+        f"Chosen: {selection.size} features, by {words}. The accuracy at the chosen size was used to choose "
+        "and is no estimate of performance."
+    )
+    return Table("elimination", caption, rows, note)
+
+
+def _no_selection(study: Study) -> str:
+    return VALIDATION_ONLY if study.record is None else "the model uses no radiomics features"
+
+
+def feature_table(study: Study) -> Table:
+    """Every candidate of the elimination, the final list first, and how stable its choice is."""
+    caption = "Table S2. Features: the final list, and how often each is chosen again"
+    selection = study.record.selection if study.record else None
+    if selection is None:
+        return Table("table_s2_features", caption, [], absent=_no_selection(study))
+    chosen = {name: rank for rank, name in enumerate(selection.chosen, start=1)}
+    rest = sorted(set(selection.importance) - set(chosen), key=lambda n: (-selection.importance[n], n))
+    in_folds = Counter(name for names in study.record.fold_selected for name in names)
+    folds = len(study.record.fold_selected)
+    rows = [
+        {
+            "feature": name,
+            "rank": chosen.get(name),
+            "importance": selection.importance[name],
+            "share_of_elimination_folds": selection.frequency[name],
+            "share_of_evaluation_folds": in_folds[name] / folds,
+            "share_of_bootstraps": study.stability.get(name),
+        }
+        for name in (*chosen, *rest)
+    ]
+    dropped = Counter(reason.split()[0] for reason in selection.dropped.values())
+    note = (
+        "Importance: permutation importance of a random forest, averaged as caret does. Shares: of the folds "
+        "of the elimination, of the folds of the honest evaluation, and of bootstrap resamples that choose "
+        f"the feature. Candidates: {len(rows)}"
+        + "".join(f"; dropped before, {reason}: {count}" for reason, count in sorted(dropped.items()))
+        + "."
+    )
+    return Table("table_s2_features", caption, rows, note)
+
+
+def fold_table(study: Study) -> Table:
+    """The folds of the honest evaluation with their seeds and what each one selected."""
+    caption = "Folds and seeds of the evaluation"
+    if study.record is None:
+        return Table("folds", caption, [], absent=VALIDATION_ONLY)
+    seed, rows = study.model.settings.seed, []
+    selected = iter(study.record.fold_selected)
+    for repeat, of in enumerate(study.record.out_of_fold.folds):
+        for fold in range(study.model.settings.folds):
+            held_out = of == fold
+            rows.append(
+                {
+                    "repeat": repeat + 1,
+                    "fold": fold + 1,
+                    "n": int(held_out.sum()),
+                    "responders": int(study.training.labels[held_out].sum()),
+                    # As `out_of_fold` counts them up.
+                    "seed_of_the_split": seed + repeat,
+                    "seed_of_the_models": seed + 1000 * repeat + fold,
+                    "selected": " ".join(next(selected, ())),
+                }
+            )
+    note = f"Stratified by response; the final fit on all training patients uses seed {seed}."
+    return Table("folds", caption, rows, note)
+
+
+def learning_table(study: Study) -> Table:
+    """Loss and other histories of the CNN's final fit, one row an epoch."""
+    caption = "The CNN's training, epoch by epoch (final fit)"
+    history = dict(study.record.learning_curve) if study.record else {}
+    if not history:
+        why = VALIDATION_ONLY if study.record is None else "no CNN was trained"
+        return Table("learning_curve", caption, [], absent=why)
+    names, columns = list(history), zip(*history.values(), strict=True)
+    rows = [
+        {"epoch": epoch, **{n: _or_none(v) for n, v in zip(names, values, strict=True)}}
+        for epoch, values in enumerate(columns, start=1)
+    ]
+    return Table("learning_curve", caption, rows)
+
+
+def parameter_table(study: Study) -> Table:
+    """Every setting, version and hash that the numbers depend on."""
+    model = study.model
+    found = {"bundle": study.manifest.id if study.manifest else model.identity, "engine": model.engine}
+    found |= {f"setting {name}": value for name, value in flattened(_settings_used(study))}
+    found |= {f"version {name}": value for name, value in versions(study).items()}
+    found |= {f"extraction {name}": value for name, value in constant_diagnostics(study).items()}
+    found |= {f"sha256 of {name}": value for name, value in study.sources.items()}
+    if study.manifest:
+        found |= {f"sha256 of bundle/{name}": sha256 for name, (sha256, _) in study.manifest.files.items()}
+    rows = [{"parameter": name, "value": str(value)} for name, value in found.items()]
+    return Table("parameters", "Parameters, versions and hashes", rows)
+
+
+def _settings_used(study: Study) -> dict:
+    """The settings without those that this model had no use for; each says so in a word."""
+    model = study.model
+    content = model.settings.to_json()
+    if not extracted_here(study):
+        content["radiomics"] = "not used, the features were read from a table"
+    if model.members.network is None:
+        content["network"] = content["patch"] = "not used, no CNN"
+    if study.reliability is None and study.record is not None:
+        content["reliability"] = "not used, no second reader"
+    return content
+
+
+def extracted_here(study: Study) -> bool:
+    """Whether the features are those of the model's own extraction settings."""
+    from .radiomics import feature_names
+
+    group = study.training or study.external
+    return group.inputs.feature_names == tuple(feature_names(study.model.settings.radiomics))
+
+
+def versions(study: Study) -> Mapping[str, str]:
+    """Software versions: of the bundle's training, or of this machine when it is not saved."""
+    if study.manifest is not None:
+        return study.manifest.versions
+    from .bundle_files import software_versions
+
+    return software_versions()
+
+
+def flattened(content: Mapping, above: str = "") -> Iterator[tuple[str, object]]:
+    """Nested settings as (dotted name, value) pairs."""
+    for name, value in content.items():
+        path = f"{above}{name}"
+        if isinstance(value, Mapping):
+            yield from flattened(value, f"{path}.")
+        else:
+            yield path, value
+
+
+def constant_diagnostics(study: Study) -> dict[str, str]:
+    """Diagnostics that are the same for every patient: versions and settings of the extraction."""
+    rows = [row for group in (study.training, study.external) if group for row in group.diagnostics]
+    if not rows:
+        return {}
+    return {
+        name.removeprefix("diagnostics_"): value
+        for name, value in rows[0].items()
+        if name.startswith(("diagnostics_Versions", "diagnostics_Configuration"))
+        and all(row.get(name) == value for row in rows)
+    }
+
+
+def hash_table(study: Study) -> Table:
+    """Hashes of every patient's image and mask, as the extraction found them."""
+    rows = [
+        {"patient_id": patient_id, **{HASHES[n]: row.get(n, "") for n in HASHES}}
+        for group in (study.training, study.external)
+        if group
+        for patient_id, row in zip(group.inputs.patient_ids, group.diagnostics, strict=False)
+        if any(row.get(n) for n in HASHES)
+    ]
+    why = "" if rows else "the features came without the extraction's diagnostics"
+    return Table("image_hashes", "Images and masks that were measured", rows, absent=why)

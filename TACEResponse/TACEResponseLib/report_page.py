@@ -1,0 +1,118 @@
+"""The report as one self-contained HTML page for a radiologist: headline first, figures, tables.
+
+Nothing is computed here: tables and figures come in, text goes out. Everything that comes from
+files is escaped by the template engine.
+"""
+
+import base64
+from collections.abc import Mapping, Sequence
+
+import jinja2
+
+from . import __version__
+from .evaluation import at_threshold, auc_delong
+from .report_figures import Drawing
+from .report_performance import against_size, headline
+from .report_table import Table, number_text, p_text
+from .response_model import title
+from .study import Study
+
+#: Tables that the page names and does not print: one row a patient or a feature.
+FILES_ONLY = ("scores_out_of_fold", "scores_external", "table_s1_icc", "image_hashes")
+
+
+def render(study: Study, tables: Sequence[Table], drawings: Mapping[Drawing, bytes | None], card: str) -> str:
+    """The page. drawings: figure -> its PNG, None where there is no figure. card: the model card."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("TACEResponseLib"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    return environment.get_template("training.html").render(
+        study=study,
+        heading="Training report" if study.record else "External validation report",
+        headline=headline(study),
+        best=title(study.model.headline),
+        tiles=_tiles(study),
+        matrices=_matrices(study),
+        tables={table.name: _view(table, _rows_shown(table, study)) for table in tables},
+        figures={
+            drawing.name: {
+                "caption": drawing.caption,
+                "png": base64.b64encode(png or b"").decode("ascii"),
+                "absent": drawing.absent,
+            }
+            for drawing, png in drawings.items()
+        },
+        card=card,
+        software=f"TACEResponse {__version__}",
+        bundle=study.manifest.id if study.manifest else study.model.identity,
+    )
+
+
+def _view(table: Table, rows: Sequence[dict]) -> dict:
+    """What the template needs of a table; `hidden` rows stand in the CSV only."""
+    return {
+        "caption": table.caption,
+        "note": table.note,
+        "absent": table.absent,
+        "file": "" if table.absent else f"{table.name}.csv",
+        "headers": list(zip(table.headers, table.numeric, strict=True)),
+        "rows": [list(zip(cells, table.numeric, strict=True)) for cells in table.cells(rows)],
+        "hidden": len(table.rows) - len(rows),
+        "count": len(table.rows),
+    }
+
+
+def _rows_shown(table: Table, study: Study) -> Sequence[dict]:
+    """The rows that are printed on the page; the CSV holds them all."""
+    if table.name in FILES_ONLY:
+        return ()
+    if table.name == "paired_delong":
+        of_interest = {study.model.headline, "size"}
+        return [row for row in table.rows if of_interest & {row["first"], row["second"]}]
+    if table.name == "table_s4_correlations":
+        return [row for row in table.rows if {row["first"], row["second"]} <= set(study.singles)]
+    if table.name == "table_s2_features":
+        return [row for row in table.rows if row["rank"] is not None]
+    return table.rows
+
+
+def _tiles(study: Study) -> list[dict]:
+    """The headline figures, one tile an estimate."""
+    tiles = []
+    for group in study.with_auc:
+        auc = auc_delong(group.labels, group.probabilities[study.model.headline])
+        pair = against_size(study, group)
+        beside = "" if pair is None else f"against tumour size {pair.difference:+.3f}, p {p_text(pair.p)}"
+        tiles.append(
+            {
+                "title": f"{group.title}, {group.cohort}",
+                "auc": f"{auc.auc:.2f}",
+                "ci": f"95 % CI {auc.ci_low:.2f} to {auc.ci_high:.2f}",
+                "patients": f"{auc.n} patients, {auc.responders} responders",
+                "beside": beside.replace("-", "\N{MINUS SIGN}"),
+            }
+        )
+    return tiles
+
+
+def _matrices(study: Study) -> list[dict]:
+    """Confusion matrices of the headline model and of tumour size, at the training threshold."""
+    names = [name for name in dict.fromkeys((study.model.headline, "size")) if name in study.models]
+    matrices = []
+    for group in study.scored:
+        for name in names:
+            threshold = study.model.thresholds[name]
+            point = at_threshold(group.labels, group.probabilities[name], threshold)
+            matrices.append(
+                {
+                    "title": f"{title(name)}, {group.title}",
+                    "threshold": number_text(float(threshold)),
+                    "called": (point.true_positive, point.false_positive),
+                    "not_called": (point.false_negative, point.true_negative),
+                }
+            )
+    return matrices

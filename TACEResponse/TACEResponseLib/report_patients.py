@@ -1,0 +1,279 @@
+"""Who was studied, as tables: the flow of patients, Table 1 with tests, associations, scores.
+
+Clinical columns come from the cohort's table as text. A column whose filled cells are all numbers is
+a number; one with few different texts is a category; anything else is left out and named.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+
+from .associations import Comparison, table_one, univariable
+from .report_table import Table
+from .study import ESTIMATES, Scored, Study
+
+#: More different texts than this are names or free text, not a category.
+MOST_LEVELS = 10
+#: Ends of column names that are units, and how units are written.
+UNITS = {
+    "years": "years",
+    "mm": "mm",
+    "ml": "mL",
+    "ng_ml": "ng/mL",
+    "g_l": "g/L",
+    "umol_l": "µmol/L",
+    "mg_dl": "mg/dL",
+}
+ACRONYMS = {"afp": "AFP", "hbv": "HBV", "hcv": "HCV", "inr": "INR", "crp": "CRP", "albi": "ALBI"}
+DIAMETER = "largest_diameter_mm"
+
+
+def patient_tables(study: Study) -> tuple[Table, ...]:
+    """The tables of this room, in the order of the page."""
+    return (
+        flow_table(study),
+        left_out_table(study),
+        cohort_table(study),
+        response_table(study),
+        association_table(study),
+        scores_table(study, "training"),
+        scores_table(study, "validation"),
+    )
+
+
+def flow_table(study: Study) -> Table:
+    """How many patients entered, left and were analysed, and how many of them responded."""
+    groups = [("training", study.training), ("external validation", study.external)]
+    present = [(name, group) for name, group in groups if group is not None]
+    everybody = len(study.left_out) + sum(len(group.labels) for _, group in present)
+    rows = [
+        {"step": "in the cohort", "n": everybody, "responders": None},
+        {"step": "left out", "n": len(study.left_out), "responders": None},
+    ]
+    for name, group in present:
+        rows.append({"step": name, "n": len(group.labels), "responders": int(group.labels.sum())})
+        centers = sorted({c for c in group.centers if c})
+        for center in centers if len(centers) > 1 else []:
+            labels = group.labels[np.array(group.centers) == center]
+            row = {"step": f"{name}, centre {center}", "n": len(labels), "responders": int(labels.sum())}
+            rows.append(row)
+    if study.reliability is not None:
+        both = len(study.reliability.patients)
+        rows.append({"step": "training, outlined by both readers", "n": both, "responders": None})
+    return Table("flow", "Flow of patients", rows)
+
+
+def left_out_table(study: Study) -> Table:
+    """Every patient that was not used, with the reason."""
+    rows = [
+        {"patient_id": patient_id, "severity": problem.severity, "reason": str(problem)}
+        for patient_id, problem in study.left_out.items()
+    ]
+    return Table("left_out", "Patients left out", rows, absent="" if rows else "every patient was used")
+
+
+def cohort_table(study: Study) -> Table:
+    """Table 1: training and validation patients compared."""
+    caption = "Table 1. Training and validation patients"
+    if study.training is None or study.external is None:
+        why = "the training patients are not here" if study.training is None else study.no_external
+        return Table("table_1_cohorts", caption, [], absent=why)
+    training, external = clinical_columns(study.training), clinical_columns(study.external)
+    groups = ["training"] * len(study.training.labels) + ["validation"] * len(study.external.labels)
+    both = {name: [*training[name], *external[name]] for name in training if name in external}
+    both |= {"Responder": np.where(np.r_[study.training.labels, study.external.labels] == 1, "yes", "no")}
+    return _compared("table_1_cohorts", caption, both, groups)
+
+
+def response_table(study: Study) -> Table:
+    """Responders and non-responders compared, of the training patients where they are known."""
+    group = study.training or study.external
+    cohort = "training" if study.training is not None else "validation"
+    columns = {n: c for n, c in clinical_columns(group).items() if n != "Response"}
+    caption = f"Table 1, continued. Responders and non-responders, {cohort} patients"
+    order = np.argsort(-group.labels, kind="stable")
+    columns = {name: [column[i] for i in order] for name, column in columns.items()}
+    groups = np.where(group.labels[order] == 1, "responder", "non-responder")
+    if len(set(groups.tolist())) < 2:
+        return Table("table_1_response", caption, [], absent="all patients are of one class")
+    return _compared("table_1_response", caption, columns, groups)
+
+
+def _compared(name: str, caption: str, columns: Mapping[str, Sequence], groups: Sequence) -> Table:
+    usable = {n: column for n, column in columns.items() if usable_column(column)}
+    ignored = sorted(set(columns) - set(usable))
+    counts = Counter(np.asarray(groups).tolist())
+    rows = [row for found in table_one(usable, groups) for row in _rows_of(found, counts)]
+    note = (
+        "Number (%) by chi-squared or Fisher's exact test; mean ± SD by Welch's t; "
+        "median (quartiles) by Mann-Whitney."
+    )
+    if ignored:
+        note += f" Left out, empty or with too many different texts: {', '.join(ignored)}."
+    absent = "" if rows else "the table of the cohort holds no clinical column"
+    return Table(name, caption, rows, note, absent)
+
+
+def _rows_of(found: Comparison, counts: Mapping[str, int]) -> list[dict]:
+    """A number or yes/no is one row; a category is a row for its name and test and one a level."""
+    heads = [f"{group} (n = {counts[group]})" for group in found.groups]
+    blank = dict.fromkeys(heads, "")
+    missing = ", ".join(map(str, found.missing)) if any(found.missing) else ""
+    first = {"variable": found.variable, "level": ""}
+    tested = {"test": found.test, "p": found.p, "missing": missing}
+    if found.kind == "number":
+        return [{**first, **dict(zip(heads, found.summary, strict=True)), **tested}]
+    if set(found.levels) <= {"yes", "no"}:
+        counted = [dict(zip(found.levels, texts, strict=True)).get("yes", "0") for texts in found.summary]
+        return [{**first, **dict(zip(heads, counted, strict=True)), **tested}]
+    levels = [
+        {
+            "variable": "",
+            "level": level,
+            **{head: texts[k] for head, texts in zip(heads, found.summary, strict=True)},
+            "test": "",
+            "p": None,
+            "missing": "",
+        }
+        for k, level in enumerate(found.levels)
+    ]
+    return [{**first, **blank, **tested}, *levels]
+
+
+def association_table(study: Study) -> Table:
+    """Each clinical variable's own association with response, one logistic model a variable."""
+    group = study.training or study.external
+    cohort = "training" if study.training is not None else "validation"
+    columns = {}
+    for name, column in clinical_columns(group).items():
+        columns |= {} if name == "Response" else _as_numbers(name, column)
+    rows = [
+        {
+            "variable": found.variable,
+            "odds_ratio": found.odds_ratio,
+            "odds_ratio_ci_low": found.ci_low,
+            "odds_ratio_ci_high": found.ci_high,
+            "p": found.p,
+            "n": found.n,
+            "missing": found.missing,
+            "status": found.status,
+        }
+        for found in univariable(group.labels, columns)
+    ]
+    return Table(
+        "univariable",
+        f"Univariable association with response, {cohort} patients",
+        rows,
+        "Odds ratio for one unit more, or for the level named; categories of three levels and more are in "
+        "Table 1 only.",
+        "" if rows else "the table of the cohort holds no clinical column",
+    )
+
+
+def _as_numbers(name: str, column: Sequence) -> dict[str, np.ndarray]:
+    """The column as numbers: as it is, or 1 for the second of two levels; {} for anything else."""
+    present = [value for value in column if value is not None]
+    if present and all(isinstance(value, float) for value in present):
+        return {name: np.array([np.nan if v is None else v for v in column])}
+    levels = sorted(set(present))
+    if len(levels) != 2:
+        return {}
+    coded = [np.nan if v is None else float(v == levels[1]) for v in column]
+    return {f"{name}: {levels[1]}": np.array(coded)}
+
+
+def clinical_columns(group) -> dict[str, list]:
+    """Title -> values (n,) of LabelledInputs: floats or texts, None where a cell is empty.
+
+    The cohort's own columns, the largest diameter, then the paper's dichotomies of them.
+    """
+    names = dict.fromkeys(name for row in group.clinical for name in row)
+    cells = {name: [row.get(name, "").strip() for row in group.clinical] for name in names}
+    if group.inputs.diameters_mm is not None:
+        cells[DIAMETER] = [repr(float(mm)) for mm in group.inputs.diameters_mm]
+    columns = {_variable(name): _parsed(texts) for name, texts in cells.items() if any(texts)}
+    for name, label, holds in DICHOTOMIES:
+        if name in cells:
+            columns[label] = [None if (h := holds(text)) is None else _yes(h) for text in cells[name]]
+    return columns
+
+
+def usable_column(column: Sequence) -> bool:
+    """Whether a column is a number or a category, and not empty."""
+    present = [value for value in column if value is not None]
+    return bool(present) and (
+        all(isinstance(value, float) for value in present) or len(set(map(str, present))) <= MOST_LEVELS
+    )
+
+
+def _parsed(texts: Sequence[str]) -> list:
+    filled = [_number(text) for text in texts if text]
+    if None in filled:
+        return [text or None for text in texts]
+    return [_number(text) if text else None for text in texts]
+
+
+def _number(text: str) -> float | None:
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if np.isfinite(value) else None
+
+
+def _variable(name: str) -> str:
+    """A column's name in words, its unit in brackets: `afp_ng_ml` is "AFP (ng/mL)"."""
+    unit = next((u for u in sorted(UNITS, key=len, reverse=True) if name.endswith(f"_{u}")), "")
+    words = [ACRONYMS.get(word, word) for word in name.removesuffix(f"_{unit}").split("_")]
+    text = " ".join(words)
+    return f"{text[:1].upper()}{text[1:]} ({UNITS[unit]})" if unit else f"{text[:1].upper()}{text[1:]}"
+
+
+def _yes(holds: bool) -> str:
+    return "yes" if holds else "no"
+
+
+def _exceeds(text: str, cut: float) -> bool | None:
+    """Whether a value is above `cut`; ">1210" is above 20, "<10" is not, ">10" decides nothing."""
+    number = _number(text.lstrip("<>= "))
+    if number is None:
+        return None
+    if text.startswith(">"):
+        return True if number >= cut else None
+    if text.startswith("<"):
+        return False if number <= cut else None
+    return number > cut
+
+
+def _not_above(cut: float) -> Callable[[str], bool | None]:
+    return lambda text: None if (above := _exceeds(text, cut)) is None else not above
+
+
+#: The cuts of the paper's Table 1: column, what the row is called, and whether a cell is inside.
+DICHOTOMIES: tuple[tuple[str, str, Callable[[str], bool | None]], ...] = (
+    ("age_years", "Age below 60 years", lambda text: None if (a := _number(text)) is None else a < 60),
+    ("child_pugh", "Child-Pugh A", lambda text: text.upper().startswith("A") if text else None),
+    ("afp_ng_ml", "AFP above 20 ng/mL", lambda text: _exceeds(text, 20)),
+    (DIAMETER, "Tumour size above 5 cm", lambda text: _exceeds(text, 50)),
+    ("lesions", "At most 3 lesions", _not_above(3)),
+)
+
+
+def scores_table(study: Study, cohort: str) -> Table:
+    """One row a patient: outcome, fold, and the probability of every model and fusion."""
+    estimate = {"training": "out_of_fold", "validation": "external"}[cohort]
+    caption = f"Probabilities of every {cohort} patient, {ESTIMATES[estimate]}"
+    rows = [row for g in study.scored if g.cohort == cohort for row in _score_rows(study, g)]
+    why = study.no_external if cohort == "validation" else "the training patients are not here"
+    return Table(f"scores_{estimate}", caption, rows, absent="" if rows else why)
+
+
+def _score_rows(study: Study, group: Scored) -> list[dict]:
+    folds = study.record.out_of_fold.folds if group.estimate == "out_of_fold" else np.empty((0, 0), int)
+    rows = []
+    for i, patient_id in enumerate(group.patients.inputs.patient_ids):
+        row = {"patient_id": patient_id, "label": int(group.labels[i]), "center": group.patients.centers[i]}
+        row |= {f"fold_of_repeat_{k}": int(of[i]) + 1 for k, of in enumerate(folds, start=1)}
+        rows.append(row | {name: float(values[i]) for name, values in group.probabilities.items()})
+    return rows

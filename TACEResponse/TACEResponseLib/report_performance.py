@@ -1,0 +1,233 @@
+"""How well the models did, as tables: AUC, optimism, operating points, comparisons, calibration.
+
+Every row names its estimate; out-of-fold, external and resubstitution figures never share one.
+"""
+
+import numpy as np
+
+from .associations import correlations
+from .calibration import calibration
+from .evaluation import AucDifference, Proportion, at_threshold, auc_delong, compare_all, paired_delong
+from .report_table import Table, p_text
+from .response_model import title
+from .study import Scored, Study, has_auc
+
+#: Patients that a bin of the calibration needs, and the most bins.
+PATIENTS_PER_BIN, MOST_BINS = 15, 10
+SIGNIFICANT = 0.05
+ONE_CLASS = "no group of patients holds responders and non-responders, at least two of each"
+
+
+def performance_tables(study: Study) -> tuple[Table, ...]:
+    """The tables of this room, in the order of the page."""
+    parts = (auc_table, optimism_table, operating_table, comparison_table, calibration_table)
+    return tuple(part(study) for part in (*parts, correlation_table))
+
+
+def auc_table(study: Study) -> Table:
+    """AUC with DeLong's interval of every model, estimate and centre."""
+    rows = [
+        _auc_row(name, group, center, chosen)
+        for group in study.with_auc
+        for center, chosen in group.by_center().items()
+        if has_auc(group.labels[chosen])
+        for name in study.models
+    ]
+    note = "Interval and variance after DeLong; a centre with fewer than two patients of a class is left out."
+    return Table("table_2_auc", "Table 2. Area under the ROC curve", rows, note, "" if rows else ONE_CLASS)
+
+
+def _auc_row(name: str, group: Scored, center: str, chosen: np.ndarray) -> dict:
+    auc = auc_delong(group.labels[chosen], group.probabilities[name][chosen])
+    return {
+        "model": name,
+        "estimate": group.estimate,
+        "center": center or "all",
+        "n": auc.n,
+        "responders": auc.responders,
+        "auc": auc.auc,
+        "auc_ci_low": auc.ci_low,
+        "auc_ci_high": auc.ci_high,
+        "mann_whitney_p": auc.mann_whitney_p,
+    }
+
+
+def optimism_table(study: Study) -> Table:
+    """Resubstitution, the only time that it is shown, beside the out-of-fold figure."""
+    rows = []
+    if study.record is not None:
+        labels, held_out = study.training.labels, study.record.out_of_fold.probabilities
+        for name, fitted in study.record.resubstitution.items():
+            aucs = {
+                "resubstitution": auc_delong(labels, fitted),
+                "out_of_fold": auc_delong(labels, held_out[name]),
+            }
+            row = {"model": name}
+            for estimate, auc in aucs.items():
+                row |= {f"auc_{estimate}": auc.auc}
+                row |= {f"auc_{estimate}_ci_low": auc.ci_low, f"auc_{estimate}_ci_high": auc.ci_high}
+            rows.append({**row, "optimism": aucs["resubstitution"].auc - aucs["out_of_fold"].auc})
+    return Table(
+        "optimism",
+        "Optimism: the model on its own training patients, beside what it says of patients it has not seen",
+        rows,
+        "The left figure is what a model scores on the patients it was fitted to. It is not an estimate "
+        "of how it will do; the difference is the optimism.",
+        "" if rows else "the training patients are not part of a validation",
+    )
+
+
+def operating_table(study: Study) -> Table:
+    """Sensitivity, specificity, predictive values and accuracy at the threshold fixed in training."""
+    rows = []
+    for group in study.scored:
+        for name in study.models:
+            point = at_threshold(group.labels, group.probabilities[name], study.model.thresholds[name])
+            row = {"model": name, "estimate": group.estimate, "threshold": point.threshold}
+            for measure in ("sensitivity", "specificity", "ppv", "npv", "accuracy"):
+                row |= _proportion(measure, getattr(point, measure))
+            for count in ("true_positive", "false_positive", "true_negative", "false_negative"):
+                row[count] = getattr(point, count)
+            rows.append(row)
+    return Table(
+        "table_s3_operating_points",
+        "Table S3. Operating points at the training threshold",
+        rows,
+        "Threshold: the largest Youden index of the out-of-fold probabilities, carried over unchanged. The "
+        "out-of-fold rows therefore flatter it slightly. Intervals after Wilson.",
+    )
+
+
+def _proportion(name: str, share: Proportion) -> dict:
+    return {name: share.estimate, f"{name}_ci_low": share.ci_low, f"{name}_ci_high": share.ci_high}
+
+
+def comparison_table(study: Study) -> Table:
+    """Every pair of models by DeLong's paired test, p-values adjusted within an estimate."""
+    rows = [
+        {
+            "estimate": group.estimate,
+            "first": pair.first,
+            "second": pair.second,
+            "difference": pair.difference,
+            "difference_ci_low": pair.ci_low,
+            "difference_ci_high": pair.ci_high,
+            "z": pair.z if np.isfinite(pair.z) else None,
+            "p": pair.p,
+            "p_adjusted": pair.p_adjusted,
+        }
+        for group in study.with_auc
+        for pair in compare_all(group.labels, {name: group.probabilities[name] for name in study.models})
+    ]
+    return Table(
+        "paired_delong",
+        "Differences in AUC between models on the same patients, DeLong's paired test",
+        rows,
+        "p (Holm): adjusted for all pairs of the same estimate. z is empty where a difference has no scatter "
+        "to judge it by.",
+        "" if rows else "fewer than two models, or " + ONE_CLASS,
+    )
+
+
+def calibration_table(study: Study) -> Table:
+    """Slope, intercept, Brier score and expected calibration error of every model."""
+    rows = []
+    for group in study.with_auc:
+        for name in study.models:
+            found = calibration(group.labels, group.probabilities[name], bins(len(group.labels)))
+            low, high = found.slope_ci or (None, None)
+            rows.append(
+                {
+                    "model": name,
+                    "estimate": group.estimate,
+                    "slope": found.slope,
+                    "slope_ci_low": low,
+                    "slope_ci_high": high,
+                    "intercept": found.intercept,
+                    "in_the_large": found.in_the_large,
+                    "brier": found.brier,
+                    "scaled_brier": found.scaled_brier,
+                    "ece": found.ece,
+                    "status": found.status,
+                }
+            )
+    return Table(
+        "calibration",
+        "Calibration: whether a probability of 70 % means 70 of 100 patients",
+        rows,
+        "Right is slope 1 and intercept 0. Scaled Brier: 1 perfect, 0 no better than the share of "
+        "responders. ECE: expected calibration error.",
+        "" if rows else ONE_CLASS,
+    )
+
+
+def bins(patients: int) -> int:
+    """Groups for a calibration plot of so many patients."""
+    return max(2, min(MOST_BINS, patients // PATIENTS_PER_BIN))
+
+
+def correlation_table(study: Study) -> Table:
+    """Pearson and Spearman correlations between the models' probabilities."""
+    rows = []
+    for group in study.scored:
+        if len(group.labels) < 3:
+            continue
+        for method in ("pearson", "spearman"):
+            found = correlations({name: group.probabilities[name] for name in study.models}, method)
+            for i, j in zip(*np.triu_indices(len(found.names), 1), strict=True):
+                r, p = (None if np.isnan(m[i, j]) else float(m[i, j]) for m in (found.r, found.p))
+                pair = {"first": found.names[i], "second": found.names[j]}
+                rows.append({"estimate": group.estimate, "method": method, **pair, "r": r, "p": p})
+    return Table(
+        "table_s4_correlations",
+        "Table S4. Correlations between the models' probabilities",
+        rows,
+        "Empty where a model gives every patient the same probability.",
+        "" if rows else "fewer than three patients, or one model",
+    )
+
+
+def against_size(study: Study, group: Scored) -> AucDifference | None:
+    """The headline model against tumour size alone, the one comparison planned beforehand."""
+    headline = study.model.headline
+    if headline == "size" or not {headline, "size"} <= set(group.probabilities):
+        return None
+    first, second = group.probabilities[headline], group.probabilities["size"]
+    return paired_delong(group.labels, first, second, (headline, "size"))
+
+
+def headline(study: Study) -> str:
+    """One sentence: how good the headline model is, and whether it beats tumour size alone."""
+    if not study.with_auc:
+        return f"No AUC can be given: {ONE_CLASS}."
+    parts = [f"{_figure(study, group)}{_verdict(study, group)}" for group in study.with_auc]
+    sentence = f"{title(study.model.headline)[0].upper()}{title(study.model.headline)[1:]}: " + "; ".join(
+        parts
+    )
+    if study.record is not None and study.no_external:
+        sentence += f"; external: none, {study.no_external}"
+    return sentence + "."
+
+
+def _figure(study: Study, group: Scored) -> str:
+    auc = auc_delong(group.labels, group.probabilities[study.model.headline])
+    return (
+        f"{group.title} AUC {auc.auc:.2f} (95 % CI {auc.ci_low:.2f} to {auc.ci_high:.2f}, "
+        f"{auc.n} patients, {auc.responders} responders)"
+    )
+
+
+def _verdict(study: Study, group: Scored) -> str:
+    pair = against_size(study, group)
+    if pair is None:
+        return ", with no tumour size to compare with"
+    size = auc_delong(group.labels, group.probabilities["size"]).auc
+    if pair.p >= SIGNIFICANT:
+        words = "not shown to beat"
+    else:
+        words = "better than" if pair.difference > 0 else "worse than"
+    p = p_text(pair.p)
+    return (
+        f", {words} tumour size alone (AUC {size:.2f}, difference {pair.difference:+.2f}, "
+        f"paired DeLong p {p if p.startswith('<') else '= ' + p})"
+    )

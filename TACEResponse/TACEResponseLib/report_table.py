@@ -1,0 +1,129 @@
+"""A table of the report: the same rows as a CSV with every digit, and as text for the page."""
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from .response_model import title
+from .study import ESTIMATES
+
+#: Columns whose name alone would not tell a reader enough.
+HEADERS = {
+    "auc": "AUC (95 % CI)",
+    "auc_resubstitution": "AUC by resubstitution (95 % CI)",
+    "auc_out_of_fold": "AUC out of fold (95 % CI)",
+    "brier": "Brier score",
+    "center": "centre",
+    "ci": "95 % CI",
+    "difference": "AUC difference (95 % CI)",
+    "ece": "ECE",
+    "icc": "ICC (95 % CI)",
+    "in_the_large": "in the large",
+    "mann_whitney_p": "p (Mann-Whitney)",
+    "n": "patients",
+    "npv": "NPV (95 % CI)",
+    "odds_ratio": "odds ratio (95 % CI)",
+    "p_adjusted": "p (Holm)",
+    "patient_id": "patient",
+    "ppv": "PPV (95 % CI)",
+    "r": "r",
+    "sha256": "sha256",
+    "slope": "slope (95 % CI)",
+    "true_positive": "TP",
+    "false_positive": "FP",
+    "true_negative": "TN",
+    "false_negative": "FN",
+}
+LOW, HIGH = "_ci_low", "_ci_high"
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of one table. name: of its CSV file, without ending. caption: what a reader reads first.
+
+    rows: dictionaries with the same keys; numbers as numbers, None where there is none. A column
+    `x` with `x_ci_low` and `x_ci_high` is shown as one. absent: why there are no rows.
+    """
+
+    name: str
+    caption: str
+    rows: Sequence[dict] = field(repr=False)
+    note: str = ""
+    absent: str = ""
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the columns of the CSV."""
+        return tuple(self.rows[0]) if self.rows else ()
+
+    def to_csv(self) -> str | None:
+        """The table as CSV text, every digit of a number, empty cells where there is none.
+
+        None for a table without rows: it has no file.
+        """
+        if not self.rows:
+            return None
+        stream = io.StringIO()
+        table = csv.DictWriter(stream, self.columns, lineterminator="\n")
+        table.writeheader()
+        table.writerows(self.rows)
+        return stream.getvalue()
+
+    @property
+    def headers(self) -> list[str]:
+        """The columns as the page names them."""
+        return [_header(name, self.columns) for name in self._shown]
+
+    def cells(self, rows: Sequence[dict] | None = None) -> list[list[str]]:
+        """The rows (all, or some of them) as text; an interval stands beside its estimate."""
+        return [[_cell(name, row) for name in self._shown] for row in (self.rows if rows is None else rows)]
+
+    @property
+    def numeric(self) -> list[bool]:
+        """For each shown column, whether it is numbers and is set to the right."""
+        return [
+            all(row[name] is None or isinstance(row[name], int | float) for row in self.rows)
+            for name in self._shown
+        ]
+
+    @property
+    def _shown(self) -> list[str]:
+        return [name for name in self.columns if not name.endswith((LOW, HIGH))]
+
+
+def _header(name: str, columns: Sequence[str]) -> str:
+    words = name.replace("_", " ")
+    return HEADERS.get(name, f"{words} (95 % CI)" if name + LOW in columns else words)
+
+
+def _cell(name: str, row: dict) -> str:
+    value = row[name]
+    if value is None:
+        return "–"
+    if name in ("model", "first", "second") and isinstance(value, str):
+        return title(value)
+    if name == "estimate":
+        return ESTIMATES.get(value, str(value))
+    if name == "p" or name.endswith("_p") or name.startswith("p_"):
+        return p_text(value)
+    text = number_text(value)
+    if row.get(name + LOW) is not None:
+        text += f" ({number_text(row[name + LOW])} to {number_text(row[name + HIGH])})"
+    return text
+
+
+def number_text(value: object) -> str:
+    """A number with the digits that a reader can use; anything else as it is."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if not isinstance(value, float):
+        return str(value)
+    if value == 0 or 0.001 <= abs(value) < 100:
+        return f"{value:.3f}".replace("-", "\N{MINUS SIGN}")
+    return f"{value:.3g}".replace("-", "\N{MINUS SIGN}")
+
+
+def p_text(p: float) -> str:
+    """A p-value as it is printed."""
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
