@@ -20,7 +20,7 @@ from .firstorder import firstorder_features
 from .grid import require_filters_fit
 from .region import Region, region_of
 from .shape import shape_features
-from .texture import CLASSES, levels_of, texture_features
+from .texture import CLASSES, Places, levels_of, places_of, texture_features
 
 
 def extract(
@@ -74,14 +74,14 @@ def _image_types(
         if wanted.keys() & set(names_of(image_type, settings)):
             for work in filtered(region.image, image_type, settings, region.box, threads):
                 filtering[pool.submit(work)] = image_type
-    measuring = []
+    measuring, places = [], places_of(region.mask, max(settings.distances_voxels))
     for done in as_completed(filtering):
         image_type = filtering[done]
         for image_name, values in done.result().items():
             if image_name in wanted:
                 measuring.append(
                     pool.submit(
-                        _measure, values, region, settings, image_type, image_name, wanted[image_name]
+                        _measure, values, region, places, settings, image_type, image_name, wanted[image_name]
                     )
                 )
     row: dict[str, float] = {}
@@ -93,6 +93,7 @@ def _image_types(
 def _measure(
     image: np.ndarray,
     region: Region,
+    places: Places,
     settings: RadiomicsSettings,
     image_type: str,
     image_name: str,
@@ -107,9 +108,7 @@ def _measure(
             received=f"{int((~np.isfinite(values)).sum())} of {values.size} voxels without a value",
         )
     width = dict(settings.bin_widths).get(image_type, settings.bin_width)
-    count = settings.bin_count
-    margin = max(settings.distances_voxels)
-    levels = levels_of(values, region.mask, width, count, margin)
+    levels = levels_of(values, places, width, settings.bin_count)
     classes = set(wanted) & set(CLASSES)
     features = texture_features(levels, classes, settings, region.spacing_mm)
     if "firstorder" in wanted:

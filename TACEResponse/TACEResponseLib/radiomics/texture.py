@@ -5,6 +5,7 @@ Radiology 2020;295:328) but for the deviations listed in Docs/radiomics.md. A ma
 (grey level i, size j, direction) or (grey level i, grey level j, direction).
 """
 
+import math
 from dataclasses import dataclass
 from itertools import product
 
@@ -54,8 +55,22 @@ def bin_edges(values: np.ndarray, width: float, count: int | None) -> np.ndarray
     return np.arange(float(low - low % number(width)), float(high + number(2 * width)), width)
 
 
-def levels_of(values: np.ndarray, mask: np.ndarray, width: float, count: int | None, margin: int) -> Levels:
-    """Bin the tumour's values (n,) in raster order into a grid around mask (k, j, i).
+@dataclass(frozen=True)
+class Places:
+    """Where the tumour's voxels lie in a grid with a margin: flat indices in raster order, and its shape."""
+
+    roi: np.ndarray
+    shape: tuple[int, int, int]
+
+
+def places_of(mask: np.ndarray, margin: int) -> Places:
+    """Places of a boolean mask (k, j, i) in a grid with a margin of so many voxels around it."""
+    inside = np.pad(mask, margin)
+    return Places(np.flatnonzero(inside).astype(np.uint32), inside.shape)
+
+
+def levels_of(values: np.ndarray, places: Places, width: float, count: int | None) -> Levels:
+    """Bin the tumour's values (n,), in raster order, at their places.
 
     Raises FeatureError when there would be more levels than memory.
     """
@@ -69,17 +84,13 @@ def levels_of(values: np.ndarray, mask: np.ndarray, width: float, count: int | N
             received=f"{number:.0f} bins for values from {values.min():g} to {values.max():g}",
             remedy="choose wider bins",
         )
-    shape = tuple(n + 2 * margin for n in mask.shape)
-    inside = np.zeros(shape, np.bool_)
-    inside[tuple(slice(margin, margin + n) for n in mask.shape)] = mask
-    roi = np.flatnonzero(inside).astype(np.uint32)
     numbers = np.empty(len(values), np.uint16)
     kernels.bin_numbers(values.astype(np.float64), bin_edges(values, width, count), numbers)
-    grid = np.zeros(inside.size, np.uint16)
-    grid[roi] = numbers
+    grid = np.zeros(math.prod(places.shape), np.uint16)
+    grid[places.roi] = numbers
     counts = np.bincount(numbers)
     present = np.flatnonzero(counts)
-    return Levels(grid, roi, shape, present, counts[present])
+    return Levels(grid, places.roi, places.shape, present, counts[present])
 
 
 def directions(extent: tuple[int, int, int], distances, without_axis: int | None) -> np.ndarray:
@@ -132,7 +143,7 @@ def texture_features(
 
 def _run_lengths(levels: Levels, offsets: np.ndarray, steps: np.ndarray, longest: int) -> np.ndarray:
     """Runs (level, length, direction); all zero along a direction where no line holds two voxels."""
-    places = kernels.runs(levels.grid, levels.roi, steps, levels.highest, longest)
+    places = kernels.runs(levels.grid.reshape(levels.shape), offsets, levels.highest, longest)
     places = places[:, levels.present, 1:].astype(np.float64)
     lengths = places[:, :, :-1] - places[:, :, 1:]
     for a in np.flatnonzero(~lengths[:, :, 1:].any(axis=(1, 2))):
