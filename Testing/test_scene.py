@@ -7,9 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from TACEResponseLib import errors
 from TACEResponseLib.cases import make_case
 from TACEResponseLib.clinical import measure_lesions
+from TACEResponseLib.readers import read_case
 
 pytest.importorskip("slicer", reason="slicer-core is not installed here, so no MRML node can be made")
 
@@ -238,6 +241,23 @@ def test_a_segment_drawn_on_a_finer_grid_is_brought_to_the_ct(rooms):
     assert "another grid" in sentences(case)
 
 
+def test_a_label_map_that_starts_in_the_middle_of_its_grid_lies_where_slicer_puts_it(rooms):
+    volume = a_volume_node(ijk_to_ras(OBLIQUE))
+    labelmap = slicer.vtkOrientedImageData()
+    labelmap.SetExtent(11, 20, 7, 18, 4, 9)  # as the Segment Editor stores what was drawn
+    labelmap.AllocateScalars(vtk.VTK_UNSIGNED_CHAR, 1)
+    labelmap.GetPointData().GetScalars().Fill(1)
+    labelmap.SetImageToWorldMatrix(slicer.util.vtkMatrixFromArray(ijk_to_ras(OBLIQUE)))
+    segmentation = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode")
+    segmentation.SetReferenceImageGeometryParameterFromVolumeNode(volume)
+    segmentation.AddSegmentFromBinaryLabelmapRepresentation(labelmap, "Tumour")
+    expected = np.zeros(SHAPE, bool)
+    expected[4:10, 7:19, 11:21] = True
+    case = rooms.case_from_nodes(volume, segmentation)
+    np.testing.assert_array_equal(mask_of(case), expected)
+    np.testing.assert_array_equal(slicers_own_mask(segmentation, "Tumour", volume) > 0, expected)
+
+
 def test_a_segment_grid_larger_than_the_ct_is_fine_while_the_tumour_lies_inside(rooms):
     large = a_volume_node(ijk_to_ras(), name="large")
     volume = a_volume_node(
@@ -458,3 +478,92 @@ def test_a_map_lies_exactly_over_the_ct(rooms):
     node.GetIJKToRASMatrix(matrix)
     np.testing.assert_allclose(slicer.util.arrayFromVTKMatrix(matrix), ijk_to_ras(OBLIQUE), atol=1e-9)
     np.testing.assert_array_equal(slicer.util.arrayFromVolume(node), ellipsoid())
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    angles=st.tuples(*[st.floats(-180, 180)] * 3),
+    spacing_mm=st.tuples(*[st.floats(0.4, 5)] * 3),
+    origin_mm=st.tuples(*[st.floats(-500, 500)] * 3),
+    crop=st.tuples(*[st.integers(0, 3)] * 3),
+    moved=st.booleans(),
+)
+def test_any_geometry_gives_the_same_case_through_nodes_as_from_files(
+    angles, spacing_mm, origin_mm, crop, moved
+):
+    mrml.start()
+    from TACEResponseSlicer.scene import case_from_nodes
+
+    rotated = rotation(angles[0], 0) @ rotation(angles[1], 1) @ rotation(angles[2], 2)
+    matrix = ijk_to_ras(rotated, spacing_mm, origin_mm)
+    volume = a_volume_node(matrix)
+    # The segmentation has a grid of its own: part of the CT's, beginning at another voxel.
+    k, j, i = crop
+    own = matrix @ np.array([[1, 0, 0, i], [0, 1, 0, j], [0, 0, 1, k], [0, 0, 0, 1.0]])
+    reference = a_volume_node(own, ct_voxels()[k:, j:, i:].copy(), name="reference")
+    segmentation = a_segmentation_node(reference, Tumour=ellipsoid()[k:, j:, i:])
+    if moved:
+        world = np.eye(4)
+        world[:3, :3], world[:3, 3] = rotation(angles[2], 1), origin_mm
+        put_under(a_transform_node(world), volume, segmentation)
+        matrix = world @ matrix
+    case = case_from_nodes(volume, segmentation)
+    from_file = make_case("x", *sitk_images(matrix))
+    np.testing.assert_array_equal(mask_of(case), mask_of(from_file))
+    np.testing.assert_array_equal(
+        sitk.GetArrayViewFromImage(case.image), sitk.GetArrayViewFromImage(from_file.image)
+    )
+    np.testing.assert_allclose(case.image.GetSpacing(), from_file.image.GetSpacing(), rtol=1e-6)
+    np.testing.assert_allclose(case.image.GetOrigin(), from_file.image.GetOrigin(), atol=1e-6)
+    np.testing.assert_allclose(case.image.GetDirection(), from_file.image.GetDirection(), atol=1e-6)
+
+
+def sitk_images(matrix) -> list[sitk.Image]:
+    """CT and mask as a file reader would deliver them, made without the code under test."""
+    to_lps = np.diag([-1, -1, 1, 1]) @ matrix
+    spacing_mm = np.sqrt((to_lps[:3, :3] ** 2).sum(axis=0))
+    images = [sitk.GetImageFromArray(a) for a in (ct_voxels(), ellipsoid().astype(np.uint8))]
+    for image in images:
+        image.SetSpacing(spacing_mm.tolist())
+        image.SetOrigin(to_lps[:3, 3].tolist())
+        image.SetDirection((to_lps[:3, :3] / spacing_mm).ravel().tolist())
+    return images
+
+
+@pytest.mark.parametrize(
+    ("image", "mask", "choice"),
+    [
+        ("pyradiomics/lung2_image_crop.nrrd", "pyradiomics/lung2_label_crop.nrrd", {"label": "all"}),
+        ("dcmqi-liver", "dcmqi-liver/liver.dcm", {"segment": "Liver"}),
+        ("totalsegmentator/ct_dicom", "totalsegmentator/example_seg_dicom.nii.gz", {"label": 5}),
+    ],
+)
+def test_real_patients_are_the_same_case_through_nodes(rooms, real_data, image, mask, choice):
+    from_files = read_case("P", real_data / image, real_data / mask, **choice)
+    volume, segmentation = rooms.publish.patient_nodes("P", from_files.image, from_files.mask)
+    case = rooms.case_from_nodes(volume, segmentation, "all")
+    for ours, theirs in ((case.image, from_files.image), (case.mask, from_files.mask)):
+        np.testing.assert_array_equal(sitk.GetArrayViewFromImage(ours), sitk.GetArrayViewFromImage(theirs))
+        np.testing.assert_allclose(ours.GetOrigin(), theirs.GetOrigin(), atol=1e-6)
+        np.testing.assert_allclose(ours.GetSpacing(), theirs.GetSpacing(), rtol=1e-9)
+        np.testing.assert_allclose(ours.GetDirection(), theirs.GetDirection(), atol=1e-9)
+    assert case.image.GetPixelID() == from_files.image.GetPixelID()
+
+
+@pytest.mark.parametrize("crop", ["lung1", "lung2"])
+def test_a_real_volume_file_read_by_slicer_is_the_case_that_our_reader_gives(rooms, real_data, crop):
+    files = [real_data / "pyradiomics" / f"{crop}_{kind}_crop.nrrd" for kind in ("image", "label")]
+    from_files = read_case("P", *files, label="all")
+    volume = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode")
+    storage = slicer.vtkMRMLNRRDStorageNode()
+    storage.SetFileName(str(files[0]))
+    assert storage.ReadData(volume)
+    segmentation = a_segmentation_node(volume, Tumour=mask_of(from_files))
+    case = rooms.case_from_nodes(volume, segmentation)
+    np.testing.assert_array_equal(
+        sitk.GetArrayViewFromImage(case.image), sitk.GetArrayViewFromImage(from_files.image)
+    )
+    np.testing.assert_array_equal(mask_of(case), mask_of(from_files))
+    np.testing.assert_allclose(case.image.GetOrigin(), from_files.image.GetOrigin(), atol=1e-6)
+    np.testing.assert_allclose(case.image.GetDirection(), from_files.image.GetDirection(), atol=1e-6)
+    assert case.image.GetPixelID() == from_files.image.GetPixelID()
