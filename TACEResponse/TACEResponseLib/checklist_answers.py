@@ -77,9 +77,9 @@ def _about_patients(study: Study) -> dict[str, str]:
         "authors",
         "missing": f"{len(study.left_out)} patients left out, each with the reason; nothing was imputed",
         "flow": "Flow of patients",
-        "characteristics": "Table 1" if clinical else "",
-        "clinical": "Columns of Table 1; they are not part of the models" if clinical else "",
-        "cohorts": "Table 1 compares both cohorts" if both else "",
+        "characteristics": "Tables 1A and 1B" if clinical else "",
+        "clinical": "Rows of Table 1; they are not part of the models" if clinical else "",
+        "cohorts": "Table 1A compares both cohorts" if both else "",
     }
 
 

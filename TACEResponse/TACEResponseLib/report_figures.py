@@ -44,6 +44,11 @@ class Drawing:
     figure: "Figure | None"
     absent: str = ""
 
+    @property
+    def width_in(self) -> float:
+        """Width of the figure in inches, 0 where there is none."""
+        return 0.0 if self.figure is None else float(self.figure.get_figwidth())
+
     def as_bytes(self, ending: str) -> bytes | None:
         """The figure as `png` or `svg`, with the same bytes every time; None where there is none."""
         if self.figure is None:
@@ -247,7 +252,7 @@ def draw_correlations(study: Study) -> Drawing:
     groups = [group for group in study.scored if len(group.labels) > 2]
     if not groups or len(study.singles) < 2:
         return Drawing(name, caption, None, "fewer than three patients, or one model")
-    figure, axes = _canvas(4.9 if len(groups) > 1 else 5.2, len(groups), 10 if len(groups) > 1 else 6.4)
+    figure, axes = _canvas(4.9 if len(groups) > 1 else 5.2, len(groups), 9.6 if len(groups) > 1 else 7)
     for panel, group in zip(axes, groups, strict=True):
         found = correlations({model: group.probabilities[model] for model in study.singles})
         picture = panel.imshow(found.r, cmap="RdBu_r", vmin=-1, vmax=1)

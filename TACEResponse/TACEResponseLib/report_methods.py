@@ -160,7 +160,7 @@ def learning_table(study: Study) -> Table:
 def parameter_table(study: Study) -> Table:
     """Every setting, version and hash that the numbers depend on."""
     model = study.model
-    found = {"bundle": study.manifest.id if study.manifest else model.identity, "engine": model.engine}
+    found = {"bundle": study.manifest.id if study.manifest else model.identity, "engine": _engine(study)}
     found |= {f"setting {name}": value for name, value in flattened(_settings_used(study))}
     found |= {f"version {name}": value for name, value in versions(study).items()}
     found |= {f"extraction {name}": value for name, value in constant_diagnostics(study).items()}
@@ -169,6 +169,10 @@ def parameter_table(study: Study) -> Table:
         found |= {f"sha256 of bundle/{name}": sha256 for name, (sha256, _) in study.manifest.files.items()}
     rows = [{"parameter": name, "value": str(value)} for name, value in found.items()]
     return Table("parameters", "Parameters, versions and hashes", rows)
+
+
+def _engine(study: Study) -> str:
+    return study.model.engine if extracted_here(study) else "none, the features were read from a table"
 
 
 def _settings_used(study: Study) -> dict:

@@ -19,6 +19,10 @@ from .study import Study
 
 #: Tables that the page names and does not print: one row a patient or a feature.
 FILES_ONLY = ("scores_out_of_fold", "scores_external", "table_s1_icc", "image_hashes")
+#: How large a figure is on the page.
+PIXELS_PER_INCH = 104
+#: Tables with hashes, settings or lists that may be broken anywhere, and columns that fit a page.
+LONG_WORDS, MOST_COLUMNS = ("parameters", "folds", "table_s2_features"), 10
 
 
 def render(study: Study, tables: Sequence[Table], drawings: Mapping[Drawing, bytes | None], card: str) -> str:
@@ -43,6 +47,8 @@ def render(study: Study, tables: Sequence[Table], drawings: Mapping[Drawing, byt
                 "caption": drawing.caption,
                 "png": base64.b64encode(png or b"").decode("ascii"),
                 "absent": drawing.absent,
+                # As wide for its inches as every other figure, so that letters have one size.
+                "width": round(PIXELS_PER_INCH * drawing.width_in),
             }
             for drawing, png in drawings.items()
         },
@@ -61,9 +67,17 @@ def _view(table: Table, rows: Sequence[dict]) -> dict:
         "file": "" if table.absent else f"{table.name}.csv",
         "headers": list(zip(table.headers, table.numeric, strict=True)),
         "rows": [list(zip(cells, table.numeric, strict=True)) for cells in table.cells(rows)],
+        "style": _style(table),
         "hidden": len(table.rows) - len(rows),
         "count": len(table.rows),
     }
+
+
+def _style(table: Table) -> str:
+    """How the template sets a table that is wide, or holds long words."""
+    if len(table.headers) > MOST_COLUMNS:
+        return "tight"
+    return "wrapped" if table.name in LONG_WORDS else ""
 
 
 def _rows_shown(table: Table, study: Study) -> Sequence[dict]:

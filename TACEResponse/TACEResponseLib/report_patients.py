@@ -25,7 +25,17 @@ UNITS = {
     "umol_l": "µmol/L",
     "mg_dl": "mg/dL",
 }
-ACRONYMS = {"afp": "AFP", "hbv": "HBV", "hcv": "HCV", "inr": "INR", "crp": "CRP", "albi": "ALBI"}
+#: Words that are written in a way of their own.
+WORDS = {
+    "afp": "AFP",
+    "albi": "ALBI",
+    "child": "Child",
+    "crp": "CRP",
+    "hbv": "HBV",
+    "hcv": "HCV",
+    "inr": "INR",
+    "pugh": "Pugh",
+}
 DIAMETER = "largest_diameter_mm"
 
 
@@ -75,7 +85,7 @@ def left_out_table(study: Study) -> Table:
 
 def cohort_table(study: Study) -> Table:
     """Table 1: training and validation patients compared."""
-    caption = "Table 1. Training and validation patients"
+    caption = "Table 1A. Training and validation patients"
     if study.training is None or study.external is None:
         why = "the training patients are not here" if study.training is None else study.no_external
         return Table("table_1_cohorts", caption, [], absent=why)
@@ -91,7 +101,7 @@ def response_table(study: Study) -> Table:
     group = study.training or study.external
     cohort = "training" if study.training is not None else "validation"
     columns = {n: c for n, c in clinical_columns(group).items() if n != "Response"}
-    caption = f"Table 1, continued. Responders and non-responders, {cohort} patients"
+    caption = f"Table 1B. Responders and non-responders, {cohort} patients"
     order = np.argsort(-group.labels, kind="stable")
     columns = {name: [column[i] for i in order] for name, column in columns.items()}
     groups = np.where(group.labels[order] == 1, "responder", "non-responder")
@@ -133,7 +143,7 @@ def _rows_of(found: Comparison, counts: Mapping[str, int]) -> list[dict]:
             "level": level,
             **{head: texts[k] for head, texts in zip(heads, found.summary, strict=True)},
             "test": "",
-            "p": None,
+            "p": "",
             "missing": "",
         }
         for k, level in enumerate(found.levels)
@@ -225,8 +235,8 @@ def _number(text: str) -> float | None:
 def _variable(name: str) -> str:
     """A column's name in words, its unit in brackets: `afp_ng_ml` is "AFP (ng/mL)"."""
     unit = next((u for u in sorted(UNITS, key=len, reverse=True) if name.endswith(f"_{u}")), "")
-    words = [ACRONYMS.get(word, word) for word in name.removesuffix(f"_{unit}").split("_")]
-    text = " ".join(words)
+    words = [WORDS.get(word, word) for word in name.removesuffix(f"_{unit}").split("_")]
+    text = " ".join(words).replace("Child Pugh", "Child-Pugh")
     return f"{text[:1].upper()}{text[1:]} ({UNITS[unit]})" if unit else f"{text[:1].upper()}{text[1:]}"
 
 

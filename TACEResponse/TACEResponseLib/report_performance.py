@@ -15,6 +15,8 @@ from .study import Scored, Study, has_auc
 #: Patients that a bin of the calibration needs, and the most bins.
 PATIENTS_PER_BIN, MOST_BINS = 15, 10
 SIGNIFICANT = 0.05
+#: What the diameter itself is called beside the models; `size` is the model fitted to it.
+SIZE = "tumour size as measured"
 ONE_CLASS = "no group of patients holds responders and non-responders, at least two of each"
 
 
@@ -27,18 +29,26 @@ def performance_tables(study: Study) -> tuple[Table, ...]:
 def auc_table(study: Study) -> Table:
     """AUC with DeLong's interval of every model, estimate and centre."""
     rows = [
-        _auc_row(name, group, center, chosen)
+        _auc_row(name, scores, group, center, chosen)
         for group in study.with_auc
         for center, chosen in group.by_center().items()
         if has_auc(group.labels[chosen])
-        for name in study.models
+        for name, scores in _with_measured_size(study, group).items()
     ]
-    note = "Interval and variance after DeLong; a centre with fewer than two patients of a class is left out."
+    note = (
+        "Interval and variance after DeLong; a centre with fewer than two patients of a class is left out. "
+        f"{SIZE.capitalize()}: the largest diameter itself, without a fit."
+    )
     return Table("table_2_auc", "Table 2. Area under the ROC curve", rows, note, "" if rows else ONE_CLASS)
 
 
-def _auc_row(name: str, group: Scored, center: str, chosen: np.ndarray) -> dict:
-    auc = auc_delong(group.labels[chosen], group.probabilities[name][chosen])
+def _with_measured_size(study: Study, group: Scored) -> dict[str, np.ndarray]:
+    size = measured_size(study, group)
+    return ({} if size is None else {SIZE: size}) | {name: group.probabilities[name] for name in study.models}
+
+
+def _auc_row(name: str, scores: np.ndarray, group: Scored, center: str, chosen: np.ndarray) -> dict:
+    auc = auc_delong(group.labels[chosen], scores[chosen])
     return {
         "model": name,
         "estimate": group.estimate,
@@ -104,29 +114,34 @@ def _proportion(name: str, share: Proportion) -> dict:
 
 def comparison_table(study: Study) -> Table:
     """Every pair of models by DeLong's paired test, p-values adjusted within an estimate."""
-    rows = [
-        {
-            "estimate": group.estimate,
-            "first": pair.first,
-            "second": pair.second,
-            "difference": pair.difference,
-            "difference_ci_low": pair.ci_low,
-            "difference_ci_high": pair.ci_high,
-            "z": pair.z if np.isfinite(pair.z) else None,
-            "p": pair.p,
-            "p_adjusted": pair.p_adjusted,
-        }
-        for group in study.with_auc
-        for pair in compare_all(group.labels, {name: group.probabilities[name] for name in study.models})
-    ]
+    rows = []
+    for group in study.with_auc:
+        planned = against_size(study, group)
+        rows += [] if planned is None else [_pair_row(group, planned, None)]
+        scores = {name: group.probabilities[name] for name in study.models}
+        rows += [_pair_row(group, pair, pair.p_adjusted) for pair in compare_all(group.labels, scores)]
     return Table(
         "paired_delong",
         "Differences in AUC between models on the same patients, DeLong's paired test",
         rows,
-        "p (Holm): adjusted for all pairs of the same estimate. z is empty where a difference has no scatter "
-        "to judge it by.",
+        "The first row of an estimate is the one comparison planned beforehand. p (Holm): adjusted for all "
+        "pairs of models of the same estimate. z is empty where a difference has no scatter to judge it by.",
         "" if rows else "fewer than two models, or " + ONE_CLASS,
     )
+
+
+def _pair_row(group: Scored, pair: AucDifference, p_adjusted: float | None) -> dict:
+    return {
+        "estimate": group.estimate,
+        "first": pair.first,
+        "second": pair.second,
+        "difference": pair.difference,
+        "difference_ci_low": pair.ci_low,
+        "difference_ci_high": pair.ci_high,
+        "z": pair.z if np.isfinite(pair.z) else None,
+        "p": pair.p,
+        "p_adjusted": p_adjusted,
+    }
 
 
 def calibration_table(study: Study) -> Table:
@@ -187,13 +202,24 @@ def correlation_table(study: Study) -> Table:
     )
 
 
-def against_size(study: Study, group: Scored) -> AucDifference | None:
-    """The headline model against tumour size alone, the one comparison planned beforehand."""
-    headline = study.model.headline
-    if headline == "size" or not {headline, "size"} <= set(group.probabilities):
+def measured_size(study: Study, group: Scored) -> np.ndarray | None:
+    """The largest diameter itself as a score (n,), in the direction found in training; None without.
+
+    The fair rival: it needs no fit. The size model's out-of-fold probabilities come from as many fits
+    as there are folds and rank patients of different folds less well than the diameter does.
+    """
+    fitted, diameters_mm = study.model.members.size, group.patients.inputs.diameters_mm
+    if fitted is None or diameters_mm is None:
         return None
-    first, second = group.probabilities[headline], group.probabilities["size"]
-    return paired_delong(group.labels, first, second, (headline, "size"))
+    return diameters_mm * np.sign(fitted.slopes[0])
+
+
+def against_size(study: Study, group: Scored) -> AucDifference | None:
+    """The headline model against tumour size as measured, the one comparison planned beforehand."""
+    size, name = measured_size(study, group), study.model.headline
+    if size is None or name == "size":
+        return None
+    return paired_delong(group.labels, group.probabilities[name], size, (name, SIZE))
 
 
 def headline(study: Study) -> str:
@@ -201,9 +227,8 @@ def headline(study: Study) -> str:
     if not study.with_auc:
         return f"No AUC can be given: {ONE_CLASS}."
     parts = [f"{_figure(study, group)}{_verdict(study, group)}" for group in study.with_auc]
-    sentence = f"{title(study.model.headline)[0].upper()}{title(study.model.headline)[1:]}: " + "; ".join(
-        parts
-    )
+    name = "all models together" if study.model.headline == "all" else title(study.model.headline)
+    sentence = f"{name[0].upper()}{name[1:]}: {'; '.join(parts)}"
     if study.record is not None and study.no_external:
         sentence += f"; external: none, {study.no_external}"
     return sentence + "."
@@ -220,8 +245,8 @@ def _figure(study: Study, group: Scored) -> str:
 def _verdict(study: Study, group: Scored) -> str:
     pair = against_size(study, group)
     if pair is None:
-        return ", with no tumour size to compare with"
-    size = auc_delong(group.labels, group.probabilities["size"]).auc
+        return "" if study.model.headline == "size" else ", with no tumour size to compare with"
+    size = auc_delong(group.labels, measured_size(study, group)).auc
     if pair.p >= SIGNIFICANT:
         words = "not shown to beat"
     else:

@@ -83,7 +83,7 @@ class Table:
     def numeric(self) -> list[bool]:
         """For each shown column, whether it is numbers and is set to the right."""
         return [
-            all(row[name] is None or isinstance(row[name], int | float) for row in self.rows)
+            all(row[name] in (None, "") or isinstance(row[name], int | float) for row in self.rows)
             for name in self._shown
         ]
 
@@ -99,8 +99,8 @@ def _header(name: str, columns: Sequence[str]) -> str:
 
 def _cell(name: str, row: dict) -> str:
     value = row[name]
-    if value is None:
-        return "–"
+    if value is None or value == "":
+        return "" if value == "" else "–"
     if name in ("model", "first", "second") and isinstance(value, str):
         return title(value)
     if name == "estimate":
@@ -119,11 +119,15 @@ def number_text(value: object) -> str:
         return "yes" if value else "no"
     if not isinstance(value, float):
         return str(value)
-    if value == 0 or 0.001 <= abs(value) < 100:
-        return f"{value:.3f}".replace("-", "\N{MINUS SIGN}")
-    return f"{value:.3g}".replace("-", "\N{MINUS SIGN}")
+    text = f"{value:.3f}" if abs(value) < 100 else f"{value:.4g}"
+    if float(text) == 0 and value != 0:  # keep a bound that is close to 0 on its side of it
+        text = f"{value:.1g}"
+    return text.replace("-", "\N{MINUS SIGN}")
 
 
 def p_text(p: float) -> str:
     """A p-value as it is printed."""
-    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+    if p < 0.001:
+        return "< 0.001"
+    text = f"{p:.3f}"
+    return f"{p:.4f}" if text == "0.050" else text  # on which side of the line must be seen
