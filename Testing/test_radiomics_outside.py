@@ -273,7 +273,7 @@ def test_every_ibsi_value_and_every_feature_is_compared_or_listed(consensus, ibs
 
 
 def test_bins_begin_at_a_multiple_of_the_width_and_not_at_the_minimum_as_in_ibsi():
-    from TACEResponseLib.radiomics.texture import bin_edges
+    from TACEResponseLib.radiomics.levels import bin_edges
 
     values = np.array([54, 60, 100, 166], np.int16)
     assert bin_edges(values, 25.0, None)[:6].tolist() == [50, 75, 100, 125, 150, 175]

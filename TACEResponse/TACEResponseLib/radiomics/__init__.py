@@ -29,7 +29,7 @@ FAST_ENGINE_VERSION = 1
 
 #: Engine -> packages that it needs beside SimpleITK, and how to get them.
 ENGINES = {
-    "fast": (("numba", "pywt", "scipy"), "pip install numba PyWavelets scipy"),
+    "fast": (("numba", "pywt"), "pip install numba PyWavelets"),
     "pyradiomics": (("radiomics",), "pip install pyradiomics-bhklab (needs a C compiler)"),
 }
 

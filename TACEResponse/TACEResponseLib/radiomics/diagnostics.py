@@ -8,13 +8,13 @@ import platform
 import numpy as np
 import pywt
 import SimpleITK as sitk
-from scipy import ndimage
 
 from TACEResponseLib import __version__
 from TACEResponseLib.cases import Case
 from TACEResponseLib.settings import RadiomicsSettings
 
 from .grid import roi_box
+from .levels import number_of_pieces
 from .parameters import to_parameters
 from .region import Region
 
@@ -83,7 +83,6 @@ def _mask(image: sitk.Image, mask: np.ndarray, stage: str, intensities: bool) ->
     """About a tumour (k, j, i) on the image's grid, with its intensities when asked for."""
     box = roi_box(mask)
     inside = mask[box]
-    _, pieces = ndimage.label(inside, structure=np.ones((3, 3, 3)))
     corner = [side.start for side in box]
     index = [float(np.mean(n + c)) for n, c in zip(np.nonzero(inside), corner, strict=True)][::-1]
     described = {
@@ -91,7 +90,7 @@ def _mask(image: sitk.Image, mask: np.ndarray, stage: str, intensities: bool) ->
         "Size": image.GetSize(),
         "BoundingBox": (*corner[::-1], *inside.shape[::-1]),
         "VoxelNum": int(inside.sum()),
-        "VolumeNum": pieces,
+        "VolumeNum": number_of_pieces(inside),
         "CenterOfMassIndex": tuple(index),
         "CenterOfMass": image.TransformContinuousIndexToPhysicalPoint(index),
     }

@@ -1,6 +1,6 @@
 """The fast engine: one pass over the tumour for an image type, threads over image types.
 
-Only wheels: numpy, scipy's friends, SimpleITK, PyWavelets and numba. The values are pyradiomics';
+Only wheels: numpy, SimpleITK, PyWavelets and numba. The values are pyradiomics';
 Docs/radiomics.md says how that is tested and what differs from IBSI.
 """
 
@@ -18,9 +18,10 @@ from .columns import names_of
 from .filters import filtered
 from .firstorder import firstorder_features
 from .grid import require_filters_fit
+from .levels import Places, levels_of, places_of
 from .region import Region, region_of
 from .shape import shape_features
-from .texture import CLASSES, Places, levels_of, places_of, texture_features
+from .texture import CLASSES, texture_features
 
 
 def extract(

@@ -109,7 +109,7 @@ def wavelets(image: np.ndarray, box: Box, settings: RadiomicsSettings) -> dict[s
         transformed = pywt.swtn(data, wavelet, level=1, start_level=0, axes=tuple(axes))[0]
         data = transformed[approximation]
         if level >= settings.wavelet_start_level:
-            images.update((next(names), transformed[band][inner].copy()) for band in bands[1:])
+            images.update((next(names), transformed.pop(band)[inner].copy()) for band in bands[1:])
     images[next(names)] = data[inner].copy()
     return images
 

@@ -4,7 +4,7 @@ import numpy as np
 
 from TACEResponseLib.settings import RadiomicsSettings
 
-from .texture import EPS
+from .cooccurrence import EPS
 
 
 def firstorder_features(
