@@ -87,3 +87,4 @@ def fill_table(table, headers, rows, wide: int = 0) -> None:
     for c in range(len(headers)):
         mode = qt.QHeaderView.Stretch if c == wide else qt.QHeaderView.ResizeToContents
         header.setSectionResizeMode(c, mode)
+    table.resizeRowsToContents()

@@ -13,8 +13,8 @@ from .segment_editor import SegmentEditorSection
 
 #: Quiet time after the last change before the chosen segments are measured again.
 SETTLE_MS = 400
-#: The sample patient: number and seed of the phantom population.
-SAMPLE_INDEX, SAMPLE_SEED = 0, 1
+#: The sample patient: number and seed in the phantom population; three lesions of up to 46 mm.
+SAMPLE_INDEX, SAMPLE_SEED = 21, 1
 SAMPLE_NAME = "TACE sample patient"
 
 
