@@ -64,6 +64,11 @@ def test_one_large_lesion_outweighs_many_small_ones_on_another_layer():
     assert patch.area_mm2 == 121
 
 
+def test_a_wide_flat_lesion_outweighs_a_tall_thin_one_of_more_volume():
+    mask = box_mask((12, 60, 60), np.s_[0:12, 5:12, 5:12], np.s_[9, 30:42, 30:42])
+    assert largest_layer_patch(make(ramp(), mask)).layer_index == 9  # 144 pixels; 12 x 49 against 144
+
+
 def test_the_box_is_drawn_around_one_lesion_and_shows_the_others_in_it_as_tumour():
     mask = box_mask((12, 60, 60), np.s_[5, 20:30, 20:30], np.s_[5, 20:22, 34:36], np.s_[5, 50:55, 50:55])
     patch = largest_layer_patch(make(ramp(), mask), PatchSettings(channels=("mask", "mask", "mask")))
