@@ -6,6 +6,7 @@ import warnings
 
 import numpy as np
 import pytest
+import pywt
 import SimpleITK as sitk
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -18,6 +19,7 @@ from TACEResponseLib.radiomics import (
     engine_version,
     extract_row,
     feature_names,
+    filters,
 )
 from TACEResponseLib.radiomics.parameters import to_parameters
 from TACEResponseLib.settings import RadiomicsSettings
@@ -165,6 +167,21 @@ def test_an_oblique_image_has_pyradiomics_values():
     cos, sin = math.cos(angle), math.sin(angle)
     image.SetDirection((cos, -sin, 0, sin, cos, 0, 0, 0, 1))
     assert_engine_equals_stock(image, ball())
+
+
+def test_a_filter_on_part_of_the_image_has_the_values_of_the_whole():
+    image = textured_ct((90, 96, 94), (1.0, 1.0, 1.0))
+    values, box = sitk.GetArrayFromImage(image), (slice(44, 48), slice(45, 51), slice(43, 49))
+    laplacian = sitk.LaplacianRecursiveGaussian(image, 1.0, True)
+    part = filters.laplacian_of_gaussian(image, box, 1.0, threads=1)
+    assert np.array_equal(part, sitk.GetArrayFromImage(laplacian)[box])
+    part = filters.gradient(image, box, True, threads=1)
+    assert np.array_equal(part, sitk.GetArrayFromImage(sitk.GradientMagnitude(image))[box])
+    chosen = RadiomicsSettings(wavelet="coif1")
+    whole = pywt.swtn(values, "coif1", level=1, axes=(2, 1, 0))[0]
+    for name, part in filters.wavelets(values, box, chosen).items():
+        band = name.removeprefix("wavelet-").replace("L", "a").replace("H", "d")
+        assert np.array_equal(part, whole[band][box])
 
 
 def test_a_flat_tumour_has_pyradiomics_values():
