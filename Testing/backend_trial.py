@@ -5,6 +5,7 @@ Trains a small network, trains it again, reads the committed network, and leaves
 Keras runs on one backend a process, so each backend is a child of the tests. Nothing is printed.
 """
 
+import dataclasses
 import json
 import sys
 import warnings
@@ -36,6 +37,9 @@ def run(backend: str, folder: Path) -> None:
     events = []
     trained = train_network(pixels, labels, settings, seed=SEED, progress=lambda *e: events.append(e))
     (folder / "trained.keras").write_bytes(trained.keras_file)
+    impatient = dataclasses.replace(settings, patience=1)  # the third epoch is worse than the second
+    early = train_network(pixels, labels, impatient, seed=SEED)
+    (folder / "early.keras").write_bytes(early.keras_file)
     short = NetworkSettings(backend=backend, device="cpu", epochs=2, patience=0)
     twice = [train_network(pixels[:12], labels[:12], short, seed=SEED) for _ in range(2)]
     other = train_network(pixels[:12], labels[:12], short, seed=SEED + 1)
@@ -54,6 +58,7 @@ def run(backend: str, folder: Path) -> None:
         "keras": keras.__version__,
         "runs_on": trained.runs_on,
         "history": trained.history,
+        "early": {"history": early.history, "best_epoch": early.best_epoch},
         "short_history": twice[0].history,
         "best_epoch": trained.best_epoch,
         "inner_patients": trained.inner_patients,

@@ -33,6 +33,7 @@ class Trial:
     content: dict
     arrays: dict
     keras_file: bytes
+    early_keras_file: bytes
     printed: str
 
 
@@ -50,6 +51,7 @@ def trial(request, tmp_path_factory) -> Trial:
         json.loads((folder / "trial.json").read_text(encoding="utf-8")),
         dict(np.load(folder / "arrays.npz")),
         (folder / "trained.keras").read_bytes(),
+        (folder / "early.keras").read_bytes(),
         done.stdout + done.stderr,
     )
 
@@ -142,6 +144,19 @@ def test_a_fifth_of_each_class_is_held_out_and_the_epoch_best_for_them_is_kept(t
     history = trial.content["history"]
     assert set(history) == {"loss", "accuracy", "inner_loss", "inner_accuracy"}
     assert trial.content["best_epoch"] == int(np.argmin(history["inner_loss"])) + 1
+
+
+def test_a_fit_that_stops_early_keeps_the_weights_of_its_best_epoch(trial):
+    """The kept network, asked again, has the loss on the held-out patients that the best epoch had."""
+    early = trial.content["early"]
+    losses = early["history"]["inner_loss"]
+    assert early["best_epoch"] == len(losses) - 1 < 7
+    pixels, labels, _ = planted_patches(40, seed=1)
+    inner = trial.content["inner_patients"]
+    probability = NumpyNetwork.from_bytes(trial.early_keras_file).probability(pixels[inner])
+    loss = -np.log(np.where(labels[inner] == 1, probability, 1 - probability)).mean()
+    assert loss == pytest.approx(losses[-2], abs=1e-3)
+    assert abs(loss - losses[-1]) > 0.1
 
 
 def test_without_patience_nobody_is_held_out(trial):
