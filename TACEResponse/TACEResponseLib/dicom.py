@@ -1,11 +1,15 @@
-"""DICOM folders and DICOM SEG files to volumes, with the geometry checked from the headers.
+"""One acquisition of a DICOM series to a volume in HU, with the geometry checked from the headers.
 
-pydicom reads the headers, SimpleITK (GDCM) the pixels with slope and intercept applied, highdicom
-the segmentation. What the libraries let pass - duplicate slices, gaps, a tilted gantry, two series
-in one folder - is checked here and is a GeometryError or InputError that lists positions.
+pydicom reads the headers, SimpleITK (GDCM) the pixels with slope and intercept applied. What the
+libraries let pass - duplicate slices, gaps, a tilted gantry - is checked here and is a
+GeometryError that lists positions. Which acquisition it is stands in `acquisitions`.
 """
 
-from collections import defaultdict
+import contextlib
+import struct
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,25 +17,65 @@ import pydicom
 import SimpleITK as sitk
 from pydicom.errors import InvalidDicomError
 
-from .cases import choose_segments
-from .errors import GeometryError, InputError, MaskError
+from .errors import GeometryError, InputError
 
 SEGMENTATION = "1.2.840.10008.5.1.4.1.1.66.4"
+STRUCTURE_SET = "1.2.840.10008.5.1.4.1.1.481.3"
 #: Slices may be off their even spacing by this share of it (rounding in headers).
 SPACING_TOLERANCE = 0.02
+#: Sideways drift of a stack in mm above which its gantry was tilted.
+LARGEST_DRIFT_MM = 0.5
+#: What pydicom and highdicom raise on files whose bytes are not what DICOM says they are.
+DAMAGE = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    EOFError,
+    InvalidDicomError,
+    LookupError,
+    NotImplementedError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    struct.error,
+)
 HEADER_TAGS = [
     "AcquisitionNumber",
-    "GantryDetectorTilt",
+    "AcquisitionTime",
+    "ContentTime",
     "ImageOrientationPatient",
     "ImagePositionPatient",
-    "Modality",
-    "Rows",
     "SOPClassUID",
     "SOPInstanceUID",
     "SeriesDescription",
     "SeriesInstanceUID",
+    "SeriesNumber",
     "StudyInstanceUID",
+    "TemporalPositionIdentifier",
 ]
+
+
+@dataclass(frozen=True)
+class Slice:
+    """What decides where one DICOM slice belongs. position and orientation are LPS, in mm."""
+
+    path: Path
+    instance_uid: str
+    series_uid: str
+    study_uid: str
+    series_number: str
+    description: str
+    acquisition: str
+    temporal_position: str
+    time: str
+    position: tuple[float, float, float]
+    orientation: tuple[float, float, float, float, float, float]
+
+    @property
+    def depth_mm(self) -> float:
+        """Position along the slice's own normal."""
+        rows, columns = self.orientation[:3], self.orientation[3:]
+        return float(np.dot(self.position, np.cross(rows, columns)))
 
 
 def is_dicom(path: Path) -> bool:
@@ -43,153 +87,73 @@ def is_dicom(path: Path) -> bool:
         return stream.read(4) == b"DICM"
 
 
-def list_series(folder: Path) -> dict[str, list[tuple[Path, pydicom.Dataset]]]:
-    """Image series below `folder`: SeriesInstanceUID -> (file, header) of each slice."""
-    series = defaultdict(list)
-    for path in sorted(folder.rglob("*")):
-        if not is_dicom(path):
-            continue
+@contextlib.contextmanager
+def reading_dicom(path: Path, field: str = "image") -> Iterator[None]:
+    """Turn what the libraries raise on a damaged file into an InputError, and keep them quiet."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
         try:
-            header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=HEADER_TAGS)
-        except (InvalidDicomError, EOFError, ValueError, KeyError):
-            raise _damaged(path) from None
-        if "ImagePositionPatient" in header and header.get("SOPClassUID") != SEGMENTATION:
-            series[str(header.SeriesInstanceUID)].append((path, header))
-    return dict(series)
+            yield
+        except DAMAGE:
+            raise damaged(path, field) from None
 
 
-def read_series(folder: Path, wanted: str | None = None) -> tuple[sitk.Image, dict]:
-    """The volume of one DICOM series in HU, and its identity as JSON types.
+def read_slice(path: Path) -> Slice | None:
+    """The header of one file; None when it is no image slice. Raises InputError when damaged."""
+    with reading_dicom(path):
+        header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=HEADER_TAGS)
+        if "ImagePositionPatient" not in header or header.get("SOPClassUID") == SEGMENTATION:
+            return None
+        position = tuple(float(v) for v in header.ImagePositionPatient)
+        orientation = tuple(float(v) for v in header.ImageOrientationPatient)
+        if len(position) != 3 or len(orientation) != 6 or not _is_right_angled(orientation):
+            raise ValueError
 
-    wanted: SeriesInstanceUID, or a part of the description, where the folder holds several.
+        def text(name: str) -> str:
+            return str(header.get(name) or "")
+
+        return Slice(
+            path=path,
+            instance_uid=str(header.SOPInstanceUID),
+            series_uid=str(header.SeriesInstanceUID),
+            study_uid=text("StudyInstanceUID"),
+            series_number=text("SeriesNumber"),
+            description=text("SeriesDescription"),
+            acquisition=text("AcquisitionNumber"),
+            temporal_position=text("TemporalPositionIdentifier"),
+            time=text("AcquisitionTime") or text("ContentTime"),
+            position=position,
+            orientation=orientation,
+        )
+
+
+def read_stack(slices: list[Slice], folder: Path) -> sitk.Image:
+    """The volume of the slices in HU, after checking that they form one even, untilted stack.
+
+    Raises GeometryError with positions, InputError naming a damaged file.
     """
-    uid, slices = _choose_series(folder, list_series(folder), wanted)
-    slices = _in_order(folder, slices)
+    slices = in_order(slices, folder)
     try:
-        image = sitk.ReadImage([str(path) for path, _ in slices])
+        image = sitk.ReadImage([str(s.path) for s in slices])
     except RuntimeError:
-        raise _damaged(slices[0][0]) from None
-    first = slices[0][1]
-    spacing = list(image.GetSpacing())
+        raise damaged(_first_unreadable(slices)) from None
     if len(slices) > 1:
         # The distance between positions, not SliceThickness: slices may overlap or leave gaps.
-        positions = np.array([header.ImagePositionPatient for _, header in slices], dtype=float)
-        spacing[2] = float(np.linalg.norm(positions[-1] - positions[0]) / (len(slices) - 1))
-        image.SetSpacing(spacing)
-    return image, {
-        "folder": folder.name,
-        "series_uid": uid,
-        "series_description": str(first.get("SeriesDescription", "")),
-        "slices": len(slices),
-    }
+        positions = np.array([s.position for s in slices])
+        step_mm = float(np.linalg.norm(positions[-1] - positions[0]) / (len(slices) - 1))
+        image.SetSpacing((*image.GetSpacing()[:2], step_mm))
+    return image
 
 
-def segment_names(path: Path) -> list[str]:
-    """Labels of the segments of a DICOM SEG file, in order of their numbers."""
-    return [str(item.SegmentLabel) for item in _open_segmentation(path).SegmentSequence]
-
-
-def read_segmentation(path: Path, wanted: str | None) -> tuple[sitk.Image, str]:
-    """One segment (or the union for `"all"`) of a DICOM SEG as a 0/1 volume, and its name.
-
-    Frames may be sparse, stacked by segment or overlapping; fractional ones count from 0.5.
-    """
-    segmentation = _open_segmentation(path)
-    names = [str(item.SegmentLabel) for item in segmentation.SegmentSequence]
-    chosen = choose_segments(names, wanted)
-    numbers = [
-        int(item.SegmentNumber) for item in segmentation.SegmentSequence if str(item.SegmentLabel) in chosen
-    ]
-    try:
-        volume = segmentation.get_volume(segment_numbers=numbers)
-    except (RuntimeError, ValueError) as error:
-        raise GeometryError(
-            "the segmentation's frames do not form a volume",
-            field="mask",
-            file=path.name,
-            expected="evenly spaced parallel frames",
-            received=str(error).splitlines()[0][:200],
-            remedy="export the segmentation again",
-        ) from None
-    inside = (np.asarray(volume.array) >= 0.5).any(axis=-1).astype(np.uint8)
-    mask = sitk.GetImageFromArray(inside)
-    _set_geometry(mask, np.asarray(volume.affine, dtype=float))
-    return mask, ", ".join(chosen)
-
-
-def _set_geometry(image: sitk.Image, affine: np.ndarray) -> None:
-    """Give `image`, whose array axes are (frame, row, column), the LPS affine of those indices."""
-    # SimpleITK indexes x, y, z = column, row, frame.
-    axes = affine[:3, [2, 1, 0]]
-    spacing = np.linalg.norm(axes, axis=0)
-    image.SetSpacing(spacing.tolist())
-    image.SetDirection((axes / spacing).ravel().tolist())
-    image.SetOrigin(affine[:3, 3].tolist())
-
-
-def _open_segmentation(path: Path):
-    import highdicom
-
-    try:
-        dataset = pydicom.dcmread(path)
-        if dataset.get("SOPClassUID") != SEGMENTATION:
-            raise MaskError(
-                "the DICOM file is not a segmentation",
-                field="mask",
-                file=path.name,
-                expected="Modality SEG",
-                received=f"Modality {dataset.get('Modality', 'unknown')}",
-                remedy="choose a DICOM SEG, or a labelmap in NIfTI or NRRD",
-            )
-        return highdicom.seg.Segmentation.from_dataset(dataset, copy=False)
-    except (InvalidDicomError, EOFError, AttributeError, KeyError, ValueError):
-        raise _damaged(path, "mask") from None
-
-
-def _choose_series(folder: Path, series: dict, wanted: str | None):
-    """One (uid, slices) of `series`: the only one, or the one that `wanted` names."""
-    if not series:
-        raise InputError(
-            "the folder holds no DICOM slices",
-            field="image",
-            file=folder.name,
-            expected="one CT series",
-            received=f"{sum(1 for p in folder.rglob('*') if p.is_file())} other files",
-            remedy="choose the folder of the CT series, or a volume file",
-        )
-
-    def description(uid: str) -> str:
-        return str(series[uid][0][1].get("SeriesDescription", "")) or "no description"
-
-    chosen = list(series)
-    if wanted is not None:
-        chosen = [u for u in series if u == wanted or wanted.casefold() in description(u).casefold()]
-    if len(chosen) != 1:
-        listed = "; ".join(f"{description(u)} ({len(series[u])} slices, {u})" for u in series)
-        raise InputError(
-            "the folder holds several series" if wanted is None else f'"{wanted}" names no single series',
-            field="image",
-            file=folder.name,
-            expected="one series, or a choice",
-            received=listed,
-            remedy="name the series by its description or its UID",
-        )
-    return chosen[0], series[chosen[0]]
-
-
-def _in_order(folder: Path, slices: list) -> list:
-    """The slices along their normal, after checking that they form one even, untilted stack."""
-    headers = [header for _, header in slices]
-    orientations = np.array([header.ImageOrientationPatient for header in headers], dtype=float)
+def in_order(slices: list[Slice], folder: Path) -> list[Slice]:
+    """The slices along their normal; GeometryError unless they are one even, untilted stack."""
+    orientations = np.array([s.orientation for s in slices])
     if np.abs(orientations - orientations[0]).max() > 1e-3:
         raise _uneven(folder, "its slices point in different directions", "one orientation", "several")
-    normal = np.cross(orientations[0, :3], orientations[0, 3:])
-    positions = np.array([header.ImagePositionPatient for header in headers], dtype=float)
-    depth = positions @ normal
-    order = np.argsort(depth, kind="stable")
-    slices, depth, positions = [slices[n] for n in order], depth[order], positions[order]
+    slices = sorted(slices, key=lambda s: s.depth_mm)
     if len(slices) < 2:
         return slices
+    depth = np.array([s.depth_mm for s in slices])
     steps = np.diff(depth)
     spacing = float(np.median(steps))
     doubled = depth[1:][steps < 1e-3]
@@ -200,12 +164,29 @@ def _in_order(folder: Path, slices: list) -> list:
     if odd.size:
         where = ", ".join(f"{steps[n]:.2f} mm after {depth[n]:.2f} mm" for n in odd[:5])
         raise _uneven(folder, "slices are missing or unevenly spaced", f"{spacing:.2f} mm everywhere", where)
-    drift = positions[-1] - positions[0]
+    normal = np.cross(orientations[0, :3], orientations[0, 3:])
+    drift = np.subtract(slices[-1].position, slices[0].position)
     sideways_mm = float(np.linalg.norm(drift - (drift @ normal) * normal))
-    if sideways_mm > 0.5:
+    if sideways_mm > LARGEST_DRIFT_MM:
         received = f"slices move {sideways_mm:.1f} mm sideways over the stack"
         raise _uneven(folder, "the gantry was tilted", "slices stacked along their normal", received)
     return slices
+
+
+def _is_right_angled(orientation: tuple[float, ...]) -> bool:
+    rows, columns = np.array(orientation[:3]), np.array(orientation[3:])
+    lengths = np.array([np.linalg.norm(rows), np.linalg.norm(columns)])
+    return bool(np.abs(lengths - 1).max() < 1e-2 and abs(rows @ columns) < 1e-2)
+
+
+def _first_unreadable(slices: list[Slice]) -> Path:
+    """The file that GDCM stumbles over, so that the message names the right one."""
+    for each in slices:
+        try:
+            sitk.ReadImage(str(each.path))
+        except RuntimeError:
+            return each.path
+    return slices[0].path
 
 
 def _uneven(folder: Path, message: str, expected: str, received: str) -> GeometryError:
@@ -219,7 +200,8 @@ def _uneven(folder: Path, message: str, expected: str, received: str) -> Geometr
     )
 
 
-def _damaged(path: Path, field: str = "image") -> InputError:
+def damaged(path: Path, field: str = "image") -> InputError:
+    """The error for a file whose bytes are not DICOM where they say so."""
     return InputError(
         "the DICOM file is damaged",
         field=field,
