@@ -139,6 +139,14 @@ class TACEResponseTest(ScriptedLoadableModuleTest):
         """Start from an empty scene."""
         slicer.mrmlScene.Clear()
 
+    def openPanel(self):
+        """The module's panel, also where there is no main window."""
+        if slicer.util.mainWindow() is not None:
+            slicer.util.selectModule("TACEResponse")
+        panel = slicer.util.getModuleWidget("TACEResponse")
+        panel.enter()
+        return panel
+
     def runTest(self):
         """All tests, each from an empty scene."""
         for test in (
@@ -180,8 +188,7 @@ class TACEResponseTest(ScriptedLoadableModuleTest):
 
     def test_the_panel_says_why_predict_is_disabled(self):
         """Step by step from an empty scene to an enabled button, or to the missing model."""
-        slicer.util.selectModule("TACEResponse")
-        panel = slicer.util.getModuleWidget("TACEResponse")
+        panel = self.openPanel()
         self.assertFalse(panel.ui.predictButton.enabled)
         self.assertIn("CT", panel.ui.predictButton.toolTip)
         panel.onSamplePatient()
@@ -200,8 +207,7 @@ class TACEResponseTest(ScriptedLoadableModuleTest):
         except TACEResponseError as error:
             self.delayDisplay(f"The prediction was not tested. {error}")
             return
-        slicer.util.selectModule("TACEResponse")
-        panel = slicer.util.getModuleWidget("TACEResponse")
+        panel = self.openPanel()
         panel.onSamplePatient()
         panel.onPredict()
         self.assertTrue(panel.work.waitForCompletion(300))

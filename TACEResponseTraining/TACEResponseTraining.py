@@ -168,6 +168,14 @@ class TACEResponseTrainingTest(ScriptedLoadableModuleTest):
         """Start from an empty scene."""
         slicer.mrmlScene.Clear()
 
+    def openPanel(self):
+        """The module's panel, also where there is no main window."""
+        if slicer.util.mainWindow() is not None:
+            slicer.util.selectModule("TACEResponseTraining")
+        panel = slicer.util.getModuleWidget("TACEResponseTraining")
+        panel.enter()
+        return panel
+
     def runTest(self):
         """All tests, each from an empty scene."""
         for test in (
@@ -191,8 +199,7 @@ class TACEResponseTrainingTest(ScriptedLoadableModuleTest):
 
     def test_the_panel_says_why_train_is_disabled(self):
         """Step by step from nothing chosen to an enabled button."""
-        slicer.util.selectModule("TACEResponseTraining")
-        panel = slicer.util.getModuleWidget("TACEResponseTraining")
+        panel = self.openPanel()
         node = panel._parameterNode
         node.cohort = node.output = ""
         self.assertFalse(panel.ui.trainButton.enabled)
@@ -210,8 +217,7 @@ class TACEResponseTrainingTest(ScriptedLoadableModuleTest):
         """Two synthetic patients are written, checked by the child, and listed by the panel."""
         from TACEResponseLib.phantom import write_cohort
 
-        slicer.util.selectModule("TACEResponseTraining")
-        panel = slicer.util.getModuleWidget("TACEResponseTraining")
+        panel = self.openPanel()
         with tempfile.TemporaryDirectory() as folder:
             write_cohort(Path(folder) / "Köhörte", 2, 1)
             panel._parameterNode.cohort = str(Path(folder) / "Köhörte")

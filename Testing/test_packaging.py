@@ -54,11 +54,13 @@ def listed_files() -> list[str]:
 
 @pytest.mark.parametrize("module", MODULES)
 def test_every_tracked_file_of_a_module_is_listed_in_its_cmake_file(module):
-    inside = [name.removeprefix(f"{module}/") for name in tracked_files() if name.startswith(f"{module}/")]
-    inside = sorted(n for n in inside if n != "CMakeLists.txt" and "__pycache__" not in n)
-    listed = {kind: cmake_list(module, f"MODULE_PYTHON_{kind}") for kind in ("SCRIPTS", "RESOURCES")}
-    assert sorted(listed["SCRIPTS"]) == [n for n in inside if n.endswith(".py")]
-    assert sorted(listed["RESOURCES"]) == [n for n in inside if not n.endswith(".py")]
+    tracked = {name.removeprefix(f"{module}/") for name in tracked_files() if name.startswith(f"{module}/")}
+    tracked = {name for name in tracked if name != "CMakeLists.txt" and "__pycache__" not in name}
+    scripts, resources = (cmake_list(module, f"MODULE_PYTHON_{kind}") for kind in ("SCRIPTS", "RESOURCES"))
+    assert tracked - {*scripts, *resources} == set(), f"add these to {module}/CMakeLists.txt"
+    assert {*scripts, *resources} - tracked == set(), f"{module}/CMakeLists.txt lists what is not tracked"
+    assert [name for name in resources if name.endswith(".py")] == []
+    assert [name for name in scripts if not name.endswith(".py")] == []
 
 
 def test_names_do_not_meet_in_the_flat_folder_of_all_modules():

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from TACEResponseLib import errors
 from TACEResponseLib.cases import make_case
 from TACEResponseLib.clinical import measure_lesions
-from TACEResponseLib.readers import read_case
 
 pytest.importorskip("slicer", reason="slicer-core is not installed here, so no MRML node can be made")
 
@@ -539,6 +538,8 @@ def sitk_images(matrix) -> list[sitk.Image]:
     ],
 )
 def test_real_patients_are_the_same_case_through_nodes(rooms, real_data, image, mask, choice):
+    from TACEResponseLib.readers import read_case
+
     from_files = read_case("P", real_data / image, real_data / mask, **choice)
     volume, segmentation = rooms.publish.patient_nodes("P", from_files.image, from_files.mask)
     case = rooms.case_from_nodes(volume, segmentation, "all")
@@ -552,6 +553,8 @@ def test_real_patients_are_the_same_case_through_nodes(rooms, real_data, image, 
 
 @pytest.mark.parametrize("crop", ["lung1", "lung2"])
 def test_a_real_volume_file_read_by_slicer_is_the_case_that_our_reader_gives(rooms, real_data, crop):
+    from TACEResponseLib.readers import read_case
+
     files = [real_data / "pyradiomics" / f"{crop}_{kind}_crop.nrrd" for kind in ("image", "label")]
     from_files = read_case("P", *files, label="all")
     volume = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode")
