@@ -6,9 +6,10 @@ import highdicom
 import numpy as np
 import pydicom
 import SimpleITK as sitk
+from contourpy import contour_generator
 from highdicom.sr.coding import CodedConcept
 from pydicom.dataset import FileMetaDataset
-from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
+from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, RTStructureSetStorage, generate_uid
 
 SIZE_KJI = (10, 48, 56)
 
@@ -87,8 +88,17 @@ def write_dicom_series(
     return datasets
 
 
-def write_dicom_seg(path: Path, slices: list[pydicom.Dataset], segments: dict[str, np.ndarray]) -> Path:
-    """A DICOM SEG, binary, a segment after the other, empty frames left out."""
+def write_dicom_seg(
+    path: Path,
+    slices: list[pydicom.Dataset],
+    segments: dict[str, np.ndarray],
+    kind: str = "BINARY",
+    **options,
+) -> Path:
+    """A DICOM SEG, a segment after the other, empty frames left out unless `options` say so.
+
+    kind: BINARY, or FRACTIONAL with values from 0 to 1 in `segments`. Segments may overlap.
+    """
     descriptions = [
         highdicom.seg.SegmentDescription(
             segment_number=number,
@@ -99,19 +109,58 @@ def write_dicom_seg(path: Path, slices: list[pydicom.Dataset], segments: dict[st
         )
         for number, name in enumerate(segments, start=1)
     ]
+    voxels = np.stack(list(segments.values()), axis=-1)
+    series = {"manufacturer": "phantom", "series_description": "Segmentation", **options}
     segmentation = highdicom.seg.Segmentation(
         source_images=slices,
-        pixel_array=np.stack(list(segments.values()), axis=-1).astype(np.uint8),
-        segmentation_type="BINARY",
+        pixel_array=voxels.astype(np.uint8 if kind == "BINARY" else np.float32),
+        segmentation_type=kind,
         segment_descriptions=descriptions,
         series_instance_uid=generate_uid(),
         series_number=3,
         sop_instance_uid=generate_uid(),
         instance_number=1,
-        manufacturer="phantom",
         manufacturer_model_name="scene",
         software_versions="1",
         device_serial_number="1",
+        **series,
     )
     segmentation.save_as(path)
+    return path
+
+
+def contours_of(image: sitk.Image, inside: np.ndarray) -> list[list[float]]:
+    """Closed contours in mm, slice by slice, half way between voxels inside and outside."""
+    contours = []
+    for k, layer in enumerate(inside):
+        padded = np.pad(layer.astype(float), 1)
+        for line in contour_generator(z=padded).lines(0.5):
+            indices = [(x - 1, y - 1, k) for x, y in line[:-1]]
+            contours.append(
+                [round(v, 4) for p in indices for v in image.TransformContinuousIndexToPhysicalPoint(p)]
+            )
+    return contours
+
+
+def write_rtstruct(path: Path, structures: dict[str, list[list[float]]], kind: str = "CLOSED_PLANAR") -> Path:
+    """An RTSTRUCT with the given contours (mm, x y z x y z ...) by name."""
+    data = pydicom.Dataset()
+    data.file_meta = FileMetaDataset()
+    data.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    data.file_meta.MediaStorageSOPClassUID = data.SOPClassUID = RTStructureSetStorage
+    data.file_meta.MediaStorageSOPInstanceUID = data.SOPInstanceUID = generate_uid()
+    data.Modality, data.StructureSetLabel = "RTSTRUCT", "scene"
+    data.StructureSetROISequence, data.ROIContourSequence = [], []
+    for number, (name, contours) in enumerate(structures.items(), start=1):
+        roi, drawn = pydicom.Dataset(), pydicom.Dataset()
+        roi.ROINumber, roi.ROIName = number, name
+        drawn.ReferencedROINumber, drawn.ContourSequence = number, []
+        for points in contours:
+            contour = pydicom.Dataset()
+            contour.ContourGeometricType = kind
+            contour.NumberOfContourPoints, contour.ContourData = len(points) // 3, points
+            drawn.ContourSequence.append(contour)
+        data.StructureSetROISequence.append(roi)
+        data.ROIContourSequence.append(drawn)
+    data.save_as(path, enforce_file_format=True)
     return path

@@ -6,7 +6,15 @@ import numpy as np
 import pydicom
 import pytest
 import SimpleITK as sitk
-from scenes import a_scene, as_labelmap, write_dicom_seg, write_dicom_series, write_seg_nrrd
+from scenes import (
+    a_scene,
+    as_labelmap,
+    contours_of,
+    write_dicom_seg,
+    write_dicom_series,
+    write_rtstruct,
+    write_seg_nrrd,
+)
 from TACEResponseLib.clinical import measure_lesions
 from TACEResponseLib.errors import GeometryError, InputError, MaskError
 from TACEResponseLib.readers import list_segments, read_case
@@ -22,12 +30,15 @@ def scene(request, tmp_path_factory):
     folder.mkdir()
     image, segments = a_scene(request.param)
     labels = as_labelmap(image, segments)
-    for name in ("nii.gz", "nrrd", "mha"):
+    for name in ("nii.gz", "nrrd", "mha", "mhd"):
         sitk.WriteImage(image, str(folder / f"image.{name}"))
         sitk.WriteImage(labels, str(folder / f"mask.{name}"))
     write_seg_nrrd(folder / "mask.seg.nrrd", image, segments)
     slices = write_dicom_series(folder / "series", image, extension="")
     write_dicom_seg(folder / "seg.dcm", slices, segments)
+    write_rtstruct(
+        folder / "contours", {name: contours_of(image, inside) for name, inside in segments.items()}
+    )
     return folder, image, segments
 
 
@@ -35,10 +46,13 @@ ROUTES = [
     ("image.nii.gz", "mask.nii.gz", {"label": 2}),
     ("image.nrrd", "mask.nrrd", {"label": 2}),
     ("image.mha", "mask.mha", {"label": 2}),
+    ("image.mhd", "mask.mhd", {"label": 2}),
     ("image.nrrd", "mask.seg.nrrd", {"segment": "Mass"}),
     ("series", "seg.dcm", {"segment": "Mass"}),
     ("series", "mask.nii.gz", {"label": 2}),
     ("image.nii.gz", "seg.dcm", {"segment": "mass"}),
+    ("series", "contours", {"segment": "Mass"}),
+    ("image.mha", "contours", {"segment": "mass"}),
 ]
 
 
@@ -58,19 +72,20 @@ def test_segments_are_listed_by_name(scene):
     folder, _, _ = scene
     assert list_segments(folder / "seg.dcm") == ["Liver", "Mass"]
     assert list_segments(folder / "mask.seg.nrrd") == ["Liver", "Mass"]
+    assert list_segments(folder / "contours") == ["Liver", "Mass"]
     assert list_segments(folder / "mask.nii.gz") == []
 
 
 def test_all_segments_are_their_union(scene):
     folder, _, segments = scene
-    for image, mask in (("image.nrrd", "mask.seg.nrrd"), ("series", "seg.dcm")):
+    for image, mask in (("image.nrrd", "mask.seg.nrrd"), ("series", "seg.dcm"), ("series", "contours")):
         case = read_case("P", folder / image, folder / mask, segment="all")
         np.testing.assert_array_equal(
             sitk.GetArrayViewFromImage(case.mask) > 0, segments["Liver"] | segments["Mass"]
         )
 
 
-@pytest.mark.parametrize("mask", ["mask.seg.nrrd", "seg.dcm"])
+@pytest.mark.parametrize("mask", ["mask.seg.nrrd", "seg.dcm", "contours"])
 def test_several_segments_ask_for_a_choice_and_a_wrong_name_lists_the_right_ones(scene, mask):
     folder, _, _ = scene
     with pytest.raises(MaskError) as caught:
