@@ -12,6 +12,7 @@ import json
 import os
 import shutil
 import tempfile
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -140,7 +141,12 @@ def _outcomes(tasks, jobs_in_parallel: int, threads: int, backend: str, schedule
         with setting:
             number = jobs_in_parallel if client is None else -1
             parallel = Parallel(n_jobs=number, return_as="generator_unordered", batch_size=1)
-            yield from parallel(delayed(_do)(*task) for task in tasks)
+            outcomes = parallel(delayed(_do)(*task) for task in tasks)
+            try:
+                for outcome in outcomes:  # not `yield from`, which would close them with warnings
+                    yield outcome
+            finally:
+                _close_quietly(outcomes)
     except TerminatedWorkerError:
         raise TACEResponseError(
             "a worker process was ended from outside, most likely because memory ran out",
@@ -151,6 +157,13 @@ def _outcomes(tasks, jobs_in_parallel: int, threads: int, backend: str, schedule
     finally:
         if client is not None:
             client.close()
+
+
+def _close_quietly(outcomes) -> None:
+    """End the processes' work; joblib warns that tasks are cancelled, which is what was asked for."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        outcomes.close()
 
 
 def _dask_client(scheduler: str | None):

@@ -33,8 +33,9 @@ def extract(
     row: dict[str, float | str] = {}
     with ThreadPoolExecutor(threads, initializer=_ignore_undefined) as pool:
         about = pool.submit(described.diagnostics, case, settings, region) if diagnostics else None
-        row.update(_shape(region, names, pool))
-        row.update(_image_types(region, settings, names, pool, threads))
+        shape = pool.submit(_shape, region, names)
+        row.update(_image_types(region, settings, names, pool))
+        row.update(shape.result())
         if about is not None:
             row.update(about.result())
     for name in names:
@@ -48,12 +49,11 @@ def _ignore_undefined() -> None:
     np.seterr(all="ignore")
 
 
-def _shape(region: Region, names: tuple[str, ...], pool: ThreadPoolExecutor) -> dict[str, float]:
+def _shape(region: Region, names: tuple[str, ...]) -> dict[str, float]:
     wanted = [name for name in names if name.startswith("original_shape_")]
     if not wanted:
         return {}
-    mask = np.pad(region.shape_mask, 1)
-    features = pool.submit(shape_features, mask, region.spacing_mm).result()
+    features = shape_features(np.pad(region.shape_mask, 1), region.spacing_mm)
     return {name: float(features[name.split("_")[2]]) for name in wanted}
 
 
@@ -62,7 +62,6 @@ def _image_types(
     settings: RadiomicsSettings,
     names: tuple[str, ...],
     pool: ThreadPoolExecutor,
-    threads: int,
 ) -> dict[str, float]:
     """Filter, then measure; an image is measured as soon as it is there and then forgotten."""
     wanted: dict[str, dict[str, list[str]]] = {}
@@ -73,7 +72,7 @@ def _image_types(
     filtering = {}
     for image_type in settings.image_types:
         if wanted.keys() & set(names_of(image_type, settings)):
-            for work in filtered(region.image, image_type, settings, region.box, threads):
+            for work in filtered(region.image, image_type, settings, region.box):
                 filtering[pool.submit(work)] = image_type
     measuring, places = [], places_of(region.mask, max(settings.distances_voxels))
     for done in as_completed(filtering):

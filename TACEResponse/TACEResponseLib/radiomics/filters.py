@@ -22,23 +22,24 @@ GAUSSIAN_REACH_SIGMAS = 28
 
 
 def filtered(
-    image: sitk.Image, image_type: str, settings: RadiomicsSettings, box: Box, threads: int
+    image: sitk.Image, image_type: str, settings: RadiomicsSettings, box: Box
 ) -> list[Callable[[], dict[str, np.ndarray]]]:
     """Pieces of work for one image type; each gives column name -> values (k, j, i) on the box.
 
-    image: what the filters see. box: the tumour's box in its array.
+    image: what the filters see. box: the tumour's box in its array. Each piece is for one thread; ITK lets
+    go of the interpreter lock, so pieces run beside each other.
     """
     if image_type == "Original":
         return [lambda: {"original": _copy(image, box)}]
     if image_type == "LoG":
         return [
-            lambda sigma=sigma: {log_name(sigma): laplacian_of_gaussian(image, box, sigma, threads)}
+            lambda sigma=sigma: {log_name(sigma): laplacian_of_gaussian(image, box, sigma)}
             for sigma in settings.log_sigmas_mm
         ]
     if image_type == "Wavelet":
         return [lambda: wavelets(sitk.GetArrayViewFromImage(image), box, settings)]
     if image_type == "Gradient":
-        return [lambda: {"gradient": gradient(image, box, settings.gradient_per_mm, threads)}]
+        return [lambda: {"gradient": gradient(image, box, settings.gradient_per_mm)}]
     if image_type in POINTWISE:
         return [lambda: {image_type.lower(): pointwise(image, box, image_type)}]
     raise FeatureError(
@@ -67,22 +68,22 @@ def _copy(image: sitk.Image, box: Box) -> np.ndarray:
     return np.array(sitk.GetArrayViewFromImage(image)[box])
 
 
-def laplacian_of_gaussian(image: sitk.Image, box: Box, sigma_mm: float, threads: int) -> np.ndarray:
+def laplacian_of_gaussian(image: sitk.Image, box: Box, sigma_mm: float) -> np.ndarray:
     """ITK's recursive Laplacian of Gaussian, normalised across scale."""
     margins = [int(np.ceil(GAUSSIAN_REACH_SIGMAS * sigma_mm / s)) + 8 for s in image.GetSpacing()[::-1]]
     image, inner = _window(image, box, margins)
     laplacian = sitk.LaplacianRecursiveGaussianImageFilter()
-    laplacian.SetNumberOfThreads(threads)
+    laplacian.SetNumberOfThreads(1)
     laplacian.SetNormalizeAcrossScale(True)
     laplacian.SetSigma(sigma_mm)
     return _copy(laplacian.Execute(image), inner)
 
 
-def gradient(image: sitk.Image, box: Box, per_mm: bool, threads: int) -> np.ndarray:
+def gradient(image: sitk.Image, box: Box, per_mm: bool) -> np.ndarray:
     """Magnitude of the central-difference gradient, per mm or per voxel."""
     image, inner = _window(image, box, (2, 2, 2))
     magnitude = sitk.GradientMagnitudeImageFilter()
-    magnitude.SetNumberOfThreads(threads)
+    magnitude.SetNumberOfThreads(1)
     magnitude.SetUseImageSpacing(per_mm)
     return _copy(magnitude.Execute(image), inner)
 
