@@ -143,7 +143,7 @@ def _outcomes(tasks, jobs_in_parallel: int, threads: int, backend: str, schedule
             parallel = Parallel(n_jobs=number, return_as="generator_unordered", batch_size=1)
             outcomes = parallel(delayed(_do)(*task) for task in tasks)
             try:
-                for outcome in outcomes:  # not `yield from`, which would close them with warnings
+                for outcome in outcomes:  # noqa: UP028  `yield from` would close them with warnings
                     yield outcome
             finally:
                 _close_quietly(outcomes)
