@@ -41,7 +41,7 @@ from .response import (
 )
 
 #: Raised when the same seed gives other patients than before.
-PHANTOM_VERSION = 1
+PHANTOM_VERSION = 2
 #: First line of everything a phantom cohort is accompanied by.
 NOT_PATIENTS = "Synthetic images computed from random numbers; no patient is in them."
 #: Files beside the patients' folders; the last one is in each folder.

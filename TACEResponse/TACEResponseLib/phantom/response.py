@@ -1,7 +1,8 @@
 """The known answer of the phantom: traits of a patient, the response they make likely, the best AUC.
 
 Three traits act on response with known weights: the size, the heterogeneity and the necrosis of
-the tumours. Everything here is drawn before, and without, the picture that shows them.
+the tumours. They go together, as in patients: a tumour that outgrows its supply is large, mottled
+and necrotic at once. Everything here is drawn before, and without, the picture that shows them.
 """
 
 import functools
@@ -15,15 +16,17 @@ from TACEResponseLib.errors import InputError
 
 #: What acts on response, per standard deviation: large, mottled and necrotic tumours respond less.
 WEIGHTS = {"size": -0.55, "heterogeneity": -0.60, "necrosis": -0.58}
+#: Share of a trait's variance that it has in common with the other two (their correlation).
+SHARED = 0.6
 #: Slope of the log-odds of response over the latent score; gives a best AUC of about 0.87.
-STRENGTH = 2.4
+STRENGTH = 1.8
 #: Share of responders in the population; the paper's cohorts have 83/139 and 104/171.
 RESPONDERS = 0.6
-#: Traits are standard normal and cut here, so that every one of them can be seen in a picture.
-TRAIT_LIMIT = 1.9
+#: The parts of a trait are standard normal and cut here, so that a picture can show every trait.
+PART_LIMIT = 1.5
 #: Longest axial diameter in mm of the main tumour at the median, and its spread on a log scale.
 MEDIAN_DIAMETER_MM = 58.0
-LOG_DIAMETER_SD = 0.27
+LOG_DIAMETER_SD = 0.30
 #: Diameters that fit in a liver of this population.
 DIAMETERS_MM = (10.0, 110.0)
 
@@ -33,7 +36,7 @@ _STREAMS = ("response", "scan", "body", "organs", "lesions", "noise", "clinical"
 
 @dataclass(frozen=True)
 class Response:
-    """What was drawn before the picture: traits (standard normal), score, probability, outcome.
+    """What was drawn before the picture: traits (around 0), score, probability, outcome.
 
     latent: weighted sum of the traits, the best predictor of response there is. probability: of
     response given the traits. response: mRECIST category; CR and PR are responders.
@@ -55,7 +58,7 @@ class Response:
     @property
     def mottling_hu(self) -> float:
         """Standard deviation in HU of the viable tumour, noise apart."""
-        return float(14 * np.exp(0.55 * self.heterogeneity))
+        return float(14 * np.exp(0.65 * self.heterogeneity))
 
     @property
     def necrotic_share(self) -> float:
@@ -76,8 +79,9 @@ def draw_response(
             received=f"{diameter_mm:g}",
         )
     rng = random_streams(seed, index)["response"]
-    limit = special.ndtr(TRAIT_LIMIT)
-    traits = special.ndtri(rng.uniform(1 - limit, limit, 3))
+    limit = special.ndtr(PART_LIMIT)
+    common, *own = special.ndtri(rng.uniform(1 - limit, limit, 1 + len(WEIGHTS)))
+    traits = np.sqrt(SHARED) * common + np.sqrt(1 - SHARED) * np.array(own)
     if diameter_mm is not None:
         traits[0] = np.log(diameter_mm / MEDIAN_DIAMETER_MM) / LOG_DIAMETER_SD
     latent = float(traits @ list(WEIGHTS.values()))
@@ -112,13 +116,14 @@ def auc_interval(auc: float, responders: int, others: int, level: float = 0.95) 
 
 @functools.cache
 def _latent_density() -> tuple[np.ndarray, np.ndarray]:
-    """Grid of latent scores and their density: the three cut normals, convolved."""
+    """Grid of latent scores and their density: the common part and three own ones, convolved."""
     step = 1e-3
+    weights = np.array(list(WEIGHTS.values()))
     density = np.ones(1)
-    for weight in WEIGHTS.values():
-        n = round(abs(weight) * TRAIT_LIMIT / step)
-        trait = np.arange(-n, n + 1) * step / abs(weight)
-        density = np.convolve(density, np.exp(-0.5 * trait**2))
+    for weight in (np.sqrt(SHARED) * weights.sum(), *(np.sqrt(1 - SHARED) * weights)):
+        n = round(abs(weight) * PART_LIMIT / step)
+        part = np.arange(-n, n + 1) * step / abs(weight)
+        density = np.convolve(density, np.exp(-0.5 * part**2))
     score = (np.arange(density.size) - density.size // 2) * step
     return score, density / density.sum()
 
