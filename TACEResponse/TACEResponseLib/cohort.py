@@ -4,15 +4,20 @@
 names row and column as a spreadsheet shows them (the header is row 1). Images are not opened here.
 """
 
-import csv
-import io
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from .cases import Case
-from .errors import InputError, TableError
+from .errors import InputError, MaskError, TableError
 from .readers import read_case
+from .repair import parse_repairs
+from .tables import Row, read_table
 
+__all__ = ["Cohort", "Patient", "read_cohort", "read_table", "responder_label"]
+
+#: What the column label may hold.
+LABELS = {"0": 0, "1": 1, "0.0": 0, "1.0": 1}
 #: mRECIST categories and whether they count as objective response.
 RESPONSES = {"CR": 1, "PR": 1, "SD": 0, "PD": 0}
 #: Columns with a meaning of their own; every other column is a clinical value, kept as text.
@@ -24,6 +29,7 @@ COLUMNS = (
     "mask_label",
     "segment",
     "series",
+    "repair",
     "label",
     "response",
     "cohort",
@@ -35,7 +41,12 @@ TRAINING = ("", "training", "train")
 
 @dataclass(frozen=True)
 class Patient:
-    """One row of a cohort. Paths are absolute; `label` is 1 responder, 0 not, None unknown."""
+    """One row of a cohort.
+
+    Paths are absolute. mask_label, segment, series: choices where a file holds several. repairs:
+    names from `repair.REPAIRS` that the table asks for. label: 1 responder, 0 not, None unknown.
+    row: its number in the table, 0 without one.
+    """
 
     patient_id: str
     image: Path
@@ -49,10 +60,20 @@ class Patient:
     cohort: str = ""
     center: str = ""
     clinical: dict[str, str] = field(default_factory=dict)
+    repairs: tuple[str, ...] = ()
+    row: int = 0
 
     def read_case(self, reader: int = 1) -> Case:
         """The patient's Case with the first or second reader's mask; see `readers.read_case`."""
         mask = self.mask if reader == 1 else self.mask_reader2
+        if mask is None:
+            raise MaskError(
+                "the second reader has no mask of this patient",
+                field="mask_reader2",
+                patient_id=self.patient_id,
+                expected="a path in the column mask_reader2",
+                received="none",
+            )
         return read_case(
             self.patient_id,
             self.image,
@@ -60,6 +81,7 @@ class Patient:
             label=self.mask_label,
             segment=self.segment,
             series=self.series,
+            repairs=self.repairs,
         )
 
 
@@ -91,118 +113,58 @@ def read_cohort(path: Path) -> Cohort:
             return _from_folders(path)
         path = tables[0]
     rows = read_table(path, required=("patient_id", "image", "mask"))
-    patients = tuple(_patient(row, number, path) for number, row in enumerate(rows, start=2))
-    return Cohort(path.parent, patients)
+    if not rows:
+        raise TableError("the table has no patients", file=path.name, expected="a row a patient")
+    return Cohort(path.parent, tuple(_patient(row, path) for row in rows))
 
 
-def read_table(path: Path, required: tuple[str, ...]) -> list[dict[str, str]]:
-    """Rows of a CSV (UTF-8 or GB18030; comma, semicolon or tab) or `.xlsx`, every cell as text.
-
-    `required` names columns that must be there, `patient_id` among them; IDs must be filled and
-    unique. Raises TableError.
-    """
-    lines = _cells(path)
-    if not lines:
-        raise TableError("the table is empty", file=path.name, expected="a header and a row a patient")
-    header = [name.strip() for name in lines[0]]
-    missing = [name for name in required if name not in header]
-    if missing:
-        raise TableError(
-            f"the table has no column {', '.join(missing)}",
-            file=path.name,
-            field=missing[0],
-            expected=", ".join(required),
-            received=", ".join(header[:20]),
-            remedy="rename or add the column",
-        )
-    rows, seen = [], {}
-    for number, line in enumerate(lines[1:], start=2):
-        if not any(cell.strip() for cell in line):
-            continue
-        if len(line) > len(header):
-            raise TableError(
-                f"row {number} has more cells than the header",
-                file=path.name,
-                expected=f"{len(header)} cells",
-                received=f"{len(line)}",
-                remedy="quote cells that contain the separator",
-            )
-        row = dict(zip(header, [cell.strip() for cell in line] + [""] * len(header), strict=False))
-        patient_id = row["patient_id"]
-        if not patient_id or patient_id in seen:
-            what = "is empty" if not patient_id else f"repeats row {seen[patient_id]}"
-            raise TableError(
-                f"row {number}, column patient_id {what}",
-                file=path.name,
-                field="patient_id",
-                expected="a text that no other row has",
-                received=f'"{patient_id}"',
-                remedy="give every patient an ID of its own",
-            )
-        seen[patient_id] = number
-        rows.append(row)
-    return rows
-
-
-def _cells(path: Path) -> list[list[str]]:
-    """Every cell as text; numbers of a spreadsheet as a person would type them."""
-    content = path.read_bytes()
-    if content[:2] == b"PK":  # a spreadsheet, whatever its name says
-        from openpyxl import load_workbook
-
-        sheet = load_workbook(io.BytesIO(content), read_only=True, data_only=True).worksheets[0]
-        return [["" if v is None else _typed(v) for v in row] for row in sheet.iter_rows(values_only=True)]
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        try:
-            text = content.decode("gb18030")
-        except UnicodeDecodeError as error:
-            raise TableError(
-                "the table's text encoding is unknown",
-                file=path.name,
-                expected="UTF-8 or GB18030",
-                received=f"byte {content[error.start]:#04x} at {error.start}",
-                remedy="save the table as CSV UTF-8",
-            ) from None
-    first = text.partition("\n")[0]
-    delimiter = max(",;\t", key=first.count)
-    return list(csv.reader(io.StringIO(text), delimiter=delimiter))
-
-
-def _typed(value) -> str:
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
-
-
-def _patient(row: dict[str, str], number: int, table: Path) -> Patient:
+def _patient(row: Row, table: Path) -> Patient:
     def located(name: str) -> Path:
         if not row.get(name):
             raise TableError(
-                f"row {number}, column {name} is empty", file=table.name, field=name, expected="a path"
+                f"row {row.number}, column {name} is empty", file=table.name, field=name, expected="a path"
             ).about(patient_id=row["patient_id"])
-        return (table.parent / row[name]).absolute()
+        path = (table.parent / row[name]).absolute()
+        if os.sep == "/" and "\\" in row[name] and not path.exists():  # written on Windows
+            path = (table.parent / row[name].replace("\\", "/")).absolute()
+        return path
 
+    try:
+        repairs = parse_repairs(row.get("repair", ""))
+    except InputError as error:
+        problem = error.problem
+        raise TableError(
+            f"row {row.number}, column repair: {problem.message}",
+            patient_id=row["patient_id"],
+            file=table.name,
+            field="repair",
+            expected=problem.expected,
+            received=problem.received,
+            remedy=problem.remedy,
+        ) from None
     mask_label = row.get("mask_label") or None
     return Patient(
         patient_id=row["patient_id"],
         image=located("image"),
         mask=located("mask"),
         mask_reader2=located("mask_reader2") if row.get("mask_reader2") else None,
-        mask_label=int(mask_label) if mask_label and mask_label.isdigit() else mask_label,
+        mask_label=int(mask_label) if mask_label and mask_label.isdecimal() else mask_label,
         segment=row.get("segment") or None,
         series=row.get("series") or None,
-        label=responder_label(row, number, table.name),
-        response=row.get("response", ""),
+        label=responder_label(row, row.number, table.name),
+        response=row.get("response", "").upper(),
         cohort=row.get("cohort", ""),
         center=row.get("center", ""),
         clinical={name: text for name, text in row.items() if name and name not in COLUMNS},
+        repairs=repairs,
+        row=row.number,
     )
 
 
 def responder_label(row: dict[str, str], number: int, table: str) -> int | None:
     """1 responder, 0 not, None when neither `label` nor `response` is filled; TableError else."""
     by_column = {}
-    for column, known in (("label", {"0": 0, "1": 1}), ("response", RESPONSES)):
+    for column, known in (("label", LABELS), ("response", RESPONSES)):
         text = row.get(column, "").upper()
         if not text:
             continue
@@ -212,7 +174,7 @@ def responder_label(row: dict[str, str], number: int, table: str) -> int | None:
                 patient_id=row["patient_id"],
                 file=table,
                 field=column,
-                expected=", ".join(known),
+                expected=", ".join(name for name in known if "." not in name),
                 received=f'"{row[column]}"',
                 remedy="correct the cell",
             )
@@ -236,11 +198,14 @@ def _from_folders(folder: Path) -> Cohort:
         found = sorted(p for p in place.iterdir() if p.name.partition(".")[0] == stem)
         return found[0] if found else None
 
-    patients = [
-        Patient(place.name, image.absolute(), mask.absolute(), named(place, "mask_reader2"))
-        for place in sorted(folder.iterdir())
-        if place.is_dir() and (image := named(place, "image")) and (mask := named(place, "mask"))
-    ]
+    patients = []
+    for place in sorted(p for p in folder.iterdir() if p.is_dir()):
+        image, mask = named(place, "image"), named(place, "mask")
+        if image is None and mask is None:
+            continue
+        # A missing one is a path that is not there, so that it is said about this patient.
+        paths = [(found or place / stem).absolute() for found, stem in ((image, "image"), (mask, "mask"))]
+        patients.append(Patient(place.name, *paths, named(place, "mask_reader2")))
     if not patients:
         raise InputError(
             "the folder holds no cohort",
