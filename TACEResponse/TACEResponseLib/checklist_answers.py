@@ -2,14 +2,17 @@
 
 from .checklists import CHECKLISTS
 from .report_methods import extracted_here, versions
+from .report_patients import clinical_columns
 from .report_table import Table
+from .response_model import title
 from .study import Study
 
-BLANK = "for the authors to fill in"
+#: What stands where the software knows nothing, or not everything.
+BLANK, THE_REST = "for the authors to fill in", "for the authors"
 
 
 def checklist_tables(study: Study) -> tuple[Table, ...]:
-    """Each checklist with its answers: item, topic, filled (yes or no), what the report says."""
+    """Each checklist with its answers: item, topic, filled (yes, partly, no), what the report says."""
     known = facts(study)
     return tuple(
         Table(
@@ -19,7 +22,7 @@ def checklist_tables(study: Study) -> tuple[Table, ...]:
                 {
                     "item": number,
                     "topic": topic,
-                    "filled": bool(known.get(key)),
+                    "filled": _filled(known.get(key)),
                     "answer": known.get(key) or BLANK,
                 }
                 for number, topic, key in checklist.items
@@ -27,6 +30,12 @@ def checklist_tables(study: Study) -> tuple[Table, ...]:
         )
         for checklist in CHECKLISTS
     )
+
+
+def _filled(answer: str | None) -> str:
+    if not answer:
+        return "no"
+    return "partly" if THE_REST in answer else "yes"
 
 
 def facts(study: Study) -> dict[str, str]:
@@ -68,7 +77,7 @@ def _about_patients(study: Study) -> dict[str, str]:
         for name, group in groups
     )
     centers = sorted({c for _, group in groups for c in group.centers if c})
-    clinical = any(any(row.values()) for _, group in groups for row in group.clinical)
+    clinical = any(any(column) for _, group in groups for column in clinical_columns(group).values())
     both = study.training is not None and study.external is not None
     return {
         "sample": f"{sample}; how the size was reached is for the authors",
@@ -124,7 +133,9 @@ def _about_modelling(study: Study) -> dict[str, str]:
     network = study.model.members.network is not None
     known = {
         "scaling": "Features standardised on the patients of each fit",
-        "models": ", ".join(study.singles) + "; the defaults of R" * (not tuned) + "; tuned" * tuned,
+        "models": ", ".join(map(title, study.singles))
+        + "; the defaults of R" * (not tuned)
+        + "; tuned" * tuned,
         "tuning": "By grid search on inner folds" if tuned else "None: the defaults of R",
         "imbalance": "Classes weighted equally" if tuned else "Not corrected in the classical models",
         "output": "Probability of response; threshold by Youden's index on out-of-fold probabilities",
@@ -143,7 +154,9 @@ def _about_modelling(study: Study) -> dict[str, str]:
         )
     if found is not None:
         readers = f"{found.icc.readers} readers, {len(found.patients)} patients"
-        known["reliability"] = f"{found.icc.form} above {icc.threshold:g}, {readers}"
+        known["reliability"] = (
+            f"{found.icc.form} above {icc.threshold:g}, {readers}; who they are is {THE_REST}"
+        )
         known["feature_results"] = "Tables S1 and S2, Figures 2B and 2C"
     elif study.record is not None and study.record.selection is not None:
         known["feature_results"] = "Table S2, Figure 2B; no second reader"
@@ -160,7 +173,7 @@ def _about_evaluation(study: Study) -> dict[str, str]:
         "internal": f"{folds}; {inside}",
         "testing": f"Internal: {folds}; external: {external or 'none'}",
         "external": f"{external}, looked at once, after training" if external else "",
-        "by_centre": "Table 2, centre by centre" if any(centers) else "",
+        "by_centre": "Table of AUC, centre by centre" if any(centers) else "",
         "metrics": "AUC, sensitivity, specificity, PPV, NPV, accuracy, Brier, calibration, net benefit",
         "uncertainty": "95 % intervals: DeLong for AUC, Wilson for proportions",
         "comparison": "DeLong's paired test, adjusted after Holm",

@@ -252,7 +252,7 @@ def draw_correlations(study: Study) -> Drawing:
     groups = [group for group in study.scored if len(group.labels) > 2]
     if not groups or len(study.singles) < 2:
         return Drawing(name, caption, None, "fewer than three patients, or one model")
-    figure, axes = _canvas(4.9 if len(groups) > 1 else 5.2, len(groups), 9.6 if len(groups) > 1 else 7)
+    figure, axes = _canvas(4.4 if len(groups) > 1 else 5.2, len(groups), 9.6 if len(groups) > 1 else 7)
     for panel, group in zip(axes, groups, strict=True):
         found = correlations({model: group.probabilities[model] for model in study.singles})
         picture = panel.imshow(found.r, cmap="RdBu_r", vmin=-1, vmax=1)

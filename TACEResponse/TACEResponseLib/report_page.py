@@ -85,8 +85,7 @@ def _rows_shown(table: Table, study: Study) -> Sequence[dict]:
     if table.name in FILES_ONLY:
         return ()
     if table.name == "paired_delong":
-        of_interest = {study.model.headline, "size"}
-        return [row for row in table.rows if of_interest & {row["first"], row["second"]}]
+        return [row for row in table.rows if study.model.headline in (row["first"], row["second"])]
     if table.name == "table_s4_correlations":
         return [row for row in table.rows if {row["first"], row["second"]} <= set(study.singles)]
     if table.name == "table_s2_features":

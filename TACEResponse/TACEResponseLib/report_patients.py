@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from .associations import Comparison, table_one, univariable
+from .associations import MOST_CATEGORIES, Comparison, table_one, univariable
 from .report_table import Table
 from .study import ESTIMATES, Scored, Study
 
@@ -111,7 +111,7 @@ def response_table(study: Study) -> Table:
 
 
 def _compared(name: str, caption: str, columns: Mapping[str, Sequence], groups: Sequence) -> Table:
-    usable = {n: column for n, column in columns.items() if usable_column(column)}
+    usable = {n: _as_texts(column) for n, column in columns.items() if usable_column(column)}
     ignored = sorted(set(columns) - set(usable))
     counts = Counter(np.asarray(groups).tolist())
     rows = [row for found in table_one(usable, groups) for row in _rows_of(found, counts)]
@@ -125,6 +125,14 @@ def _compared(name: str, caption: str, columns: Mapping[str, Sequence], groups: 
     return Table(name, caption, rows, note, absent)
 
 
+def _as_texts(column: Sequence) -> Sequence:
+    """A number with a few values is a category, and its levels are written without a point."""
+    present = {value for value in column if value is not None}
+    if len(present) > MOST_CATEGORIES or not all(isinstance(value, float) for value in present):
+        return column
+    return [None if value is None else f"{value:g}" for value in column]
+
+
 def _rows_of(found: Comparison, counts: Mapping[str, int]) -> list[dict]:
     """A number or yes/no is one row; a category is a row for its name and test and one a level."""
     heads = [f"{group} (n = {counts[group]})" for group in found.groups]
@@ -135,7 +143,9 @@ def _rows_of(found: Comparison, counts: Mapping[str, int]) -> list[dict]:
     if found.kind == "number":
         return [{**first, **dict(zip(heads, found.summary, strict=True)), **tested}]
     if set(found.levels) <= {"yes", "no"}:
-        counted = [dict(zip(found.levels, texts, strict=True)).get("yes", "0") for texts in found.summary]
+        counted = [
+            dict(zip(found.levels, texts, strict=True)).get("yes", "0 (0.0 %)") for texts in found.summary
+        ]
         return [{**first, **dict(zip(heads, counted, strict=True)), **tested}]
     levels = [
         {

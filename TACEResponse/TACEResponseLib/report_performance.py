@@ -22,24 +22,33 @@ ONE_CLASS = "no group of patients holds responders and non-responders, at least 
 
 def performance_tables(study: Study) -> tuple[Table, ...]:
     """The tables of this room, in the order of the page."""
-    parts = (auc_table, optimism_table, operating_table, comparison_table, calibration_table)
+    parts = (auc_table, center_table, optimism_table, operating_table, comparison_table, calibration_table)
     return tuple(part(study) for part in (*parts, correlation_table))
 
 
 def auc_table(study: Study) -> Table:
-    """AUC with DeLong's interval of every model, estimate and centre."""
-    rows = [
+    """AUC with DeLong's interval of every model and estimate."""
+    rows = [row for row in _auc_rows(study) if row["center"] == "all"]
+    note = f"Intervals after DeLong. {SIZE.capitalize()}: the largest diameter itself, without a fit."
+    return Table("table_2_auc", "Table 2. Area under the ROC curve", rows, note, "" if rows else ONE_CLASS)
+
+
+def center_table(study: Study) -> Table:
+    """The same, centre by centre."""
+    rows = [row for row in _auc_rows(study) if row["center"] != "all"]
+    note = "A centre with fewer than two patients of a class is left out."
+    absent = "" if rows else "one centre, or no column center"
+    return Table("auc_by_center", "Area under the ROC curve, centre by centre", rows, note, absent)
+
+
+def _auc_rows(study: Study) -> list[dict]:
+    return [
         _auc_row(name, scores, group, center, chosen)
         for group in study.with_auc
         for center, chosen in group.by_center().items()
         if has_auc(group.labels[chosen])
         for name, scores in _with_measured_size(study, group).items()
     ]
-    note = (
-        "Interval and variance after DeLong; a centre with fewer than two patients of a class is left out. "
-        f"{SIZE.capitalize()}: the largest diameter itself, without a fit."
-    )
-    return Table("table_2_auc", "Table 2. Area under the ROC curve", rows, note, "" if rows else ONE_CLASS)
 
 
 def _with_measured_size(study: Study, group: Scored) -> dict[str, np.ndarray]:

@@ -120,8 +120,8 @@ def number_text(value: object) -> str:
     if not isinstance(value, float):
         return str(value)
     text = f"{value:.3f}" if abs(value) < 100 else f"{value:.4g}"
-    if float(text) == 0 and value != 0:  # keep a bound that is close to 0 on its side of it
-        text = f"{value:.1g}"
+    if float(text) == 0:  # a bound close to 0 stays on its side of it, rounding of the computer does not
+        text = f"{value:.1g}" if abs(value) > 1e-9 else "0.000"
     return text.replace("-", "\N{MINUS SIGN}")
 
 
