@@ -1,11 +1,11 @@
 """A trained model on disk: save, load, verify. The only reader and writer of the format.
 
 A bundle is a folder (zipped to share it): `manifest.json` with the sha256 of every other file,
-written last; `settings.json`, `features.json`, `fusion.json`, `classifiers/*.skops`, `size.json`,
-`network.keras`, `scores.csv`, `selftest.npz`, `model_card.md`. Loading runs no code from the
-files: no pickle, skops with a fixed list of types, the network as plain arrays. Sizes are bounded
-and checksums compared before anything is parsed, and the self-test is replayed before the model is
-handed out. Manifest and card can be read before any package is installed.
+written last; `settings.json`, `features.json`, `fusion.json`, `classifiers/*.skops`,
+`network.keras`, `background.npz`, `scores.csv`, `selftest.npz`, `model_card.md`. Loading runs no
+code from the files: no pickle, skops with a fixed list of types, the network as plain arrays. Sizes
+are bounded and checksums compared before anything is parsed, and the self-test is replayed before
+the model is handed out. Manifest and card can be read before any package is installed.
 """
 
 import contextlib

@@ -78,6 +78,7 @@ def write_model(
     if members.network is not None:
         (folder / "network.keras").write_bytes(members.network.keras_file)
     _write_scores(folder / "scores.csv", record)
+    np.savez_compressed(folder / "background.npz", features=model.background)
     inputs = _selftest_inputs(model)
     expected = model.probabilities(inputs)
     arrays = {"features": inputs.features, "diameters_mm": inputs.diameters_mm}
@@ -154,6 +155,7 @@ def _assemble(folder: Path, manifest: BundleManifest) -> ResponseModel:
         headline=fusion["headline"],
         training_range={name: tuple(limits) for name, limits in features["training_range"].items()},
         training_ids=training_ids,
+        background=_read_arrays(folder / "background.npz")["features"],
         engine=features["engine"],
         demonstration=manifest.demonstration,
         identity=manifest.id,
@@ -174,6 +176,11 @@ def _read_json(path: Path) -> dict:
         return json.loads(path.read_text(encoding="utf-8"))
 
 
+def _read_arrays(path: Path) -> dict[str, np.ndarray]:
+    with _reading(path), np.load(path, allow_pickle=False) as stored:
+        return dict(stored)
+
+
 def _load_skops(path: Path):
     """One classifier; a type outside our fixed list is refused before anything is built."""
     with _reading(path):
@@ -190,8 +197,7 @@ def _load_skops(path: Path):
 
 
 def _replay_selftest(folder: Path, manifest: BundleManifest, model: ResponseModel) -> None:
-    with _reading(folder / "selftest.npz") as path, np.load(path, allow_pickle=False) as stored:
-        content = {name: stored[name] for name in stored.files}
+    content = _read_arrays(folder / "selftest.npz")
     pixels = content.get("pixels")
     inputs = ModelInputs(
         patient_ids=tuple(map(str, range(len(content["features"])))),

@@ -13,6 +13,7 @@ from .cases import Case
 from .clinical import Lesions, measure_lesions
 from .errors import FeatureError, Problem
 from .patches import Patch, largest_layer_patch
+from .progress import Progress, silent
 from .radiomics import extract_row
 from .settings import PatchSettings, RadiomicsSettings
 
@@ -41,6 +42,7 @@ def measure(
     threads: int = 1,
     only: Collection[str] | None = None,
     features_required: bool = True,
+    progress: Progress = silent,
 ) -> Measurements:
     """Measure a case. `only`: just these feature columns (prediction needs a few of 1130).
 
@@ -48,19 +50,18 @@ def measure(
     error becomes `feature_problem` and the rest is measured all the same.
     """
     row, problem = {}, None
+    progress("measure lesions", 0, 3)
+    lesions = measure_lesions(case)
+    picture = largest_layer_patch(case, patch) if patch is not None else None
+    progress("measure texture", 1, 3)
     try:
         row = extract_row(case, radiomics, engine=engine, threads=threads, only=only)
     except FeatureError as error:
         if features_required:
             raise
         problem = error.problem
-    return Measurements(
-        patient_id=case.patient_id,
-        row=row,
-        lesions=measure_lesions(case),
-        patch=largest_layer_patch(case, patch) if patch is not None else None,
-        feature_problem=problem,
-    )
+    progress("measure texture", 2, 3)
+    return Measurements(case.patient_id, row, lesions, picture, problem)
 
 
 @dataclass(frozen=True)

@@ -44,6 +44,8 @@ TITLES = {
     "cnn": "CNN",
     "all": "all models",
 }
+#: Enough for an average over patients; few enough to stay small in a bundle.
+BACKGROUND_PATIENTS = 100
 #: The sentence that every output of a model trained on synthetic images repeats.
 DEMONSTRATION = "This model was trained on synthetic images and is not for patients."
 
@@ -108,7 +110,9 @@ class ResponseModel:
 
     combinations: name -> the calibration of one model or the fusion of several. thresholds: name ->
     Youden's cut on out-of-fold probabilities. training_range: feature name (and
-    `diameter_mm`) -> smallest and largest training value.
+    `diameter_mm`) -> smallest and largest training value. background: (m, selected) features of at
+    most BACKGROUND_PATIENTS training patients, nameless and shuffled: what an explanation compares
+    a patient with.
     """
 
     settings: TrainingSettings
@@ -118,6 +122,7 @@ class ResponseModel:
     headline: str
     training_range: Mapping[str, tuple[float, float]]
     training_ids: tuple[str, ...]
+    background: np.ndarray = field(repr=False)
     engine: str = "fast"
     demonstration: bool = False
     identity: str = "unsaved"
@@ -157,6 +162,7 @@ class ResponseModel:
             headline=headline if headline in combinations else "all",
             training_range=_training_range(inputs, members.selected),
             training_ids=inputs.patient_ids,
+            background=_background(inputs, members.selected, settings.seed),
             engine=engine,
             demonstration=demonstration,
         )
@@ -177,7 +183,6 @@ class ResponseModel:
         Where the radiomics features cannot be computed (LoG on three slices, for example) the
         models without them answer and a warning says so; FeatureError when none is left.
         """
-        progress("measuring", 0, 2)
         engine = engine or self.engine
         measured = measure(
             case,
@@ -187,8 +192,9 @@ class ResponseModel:
             threads=threads,
             only=self.members.selected,
             features_required=False,
+            progress=progress,
         )
-        progress("predicting", 1, 2)
+        progress("predict", 2, 3)
         inputs = ModelInputs(
             patient_ids=(case.patient_id,),
             feature_names=tuple(measured.row),
@@ -204,7 +210,7 @@ class ResponseModel:
             *self._outside_training(inputs),
             *_about_dropped(measured.lesions),
         ]
-        progress("predicting", 2, 2)
+        progress("predict", 3, 3)
         return Prediction(
             patient_id=case.patient_id,
             bundle_id=self.identity,
@@ -261,6 +267,11 @@ _CHECKED = (
     "features and size compared with the training range",
     "bundle whole, self-test reproduced",
 )
+
+
+def _background(inputs: ModelInputs, selected: tuple[str, ...], seed: int) -> np.ndarray:
+    rows = np.random.default_rng(seed).permutation(len(inputs))[:BACKGROUND_PATIENTS]
+    return inputs.columns(selected)[rows]
 
 
 def _training_range(inputs: ModelInputs, selected: tuple[str, ...]) -> dict[str, tuple[float, float]]:
