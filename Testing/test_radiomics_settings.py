@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from TACEResponseLib.compiled import cache_folder
 from TACEResponseLib.errors import InputError, SettingsError
 from TACEResponseLib.radiomics import column_names, feature_names
 from TACEResponseLib.radiomics.columns import FEATURES
-from TACEResponseLib.radiomics.compiled import cache_folder
 from TACEResponseLib.radiomics.parameters import from_parameters, to_parameters
 from TACEResponseLib.radiomics.shape import surface_and_volume
 from TACEResponseLib.settings import RadiomicsSettings
@@ -183,7 +183,7 @@ def test_the_compiled_kernels_are_kept_in_a_folder_that_can_be_written(monkeypat
     kept = tmp_path / "read only"
     kept.mkdir()
     monkeypatch.setattr(
-        "TACEResponseLib.radiomics.compiled._user_folders", lambda: [kept / "is a file" / "x"]
+        "TACEResponseLib.compiled._user_folders", lambda: [kept / "is a file" / "x"]
     )
     (kept / "is a file").write_text("")
     cache_folder.cache_clear()

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .radiomics.compiled import compiled
+from .compiled import compiled
 
 #: Below this, a standard error counts as zero and the importance is left unscaled, as in R.
 ZERO_ERROR = np.finfo(float).eps

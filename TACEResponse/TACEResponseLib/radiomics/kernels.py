@@ -8,7 +8,7 @@ signed indices for being negative, which doubles the time of these loops.
 
 import numpy as np
 
-from .compiled import compiled
+from TACEResponseLib.compiled import compiled
 
 
 @compiled
