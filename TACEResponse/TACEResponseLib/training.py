@@ -4,7 +4,6 @@
 there is one road. The external validation cohort is looked at once, at the end.
 """
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -78,8 +77,9 @@ def train_on_cohort(
     store: folder that keeps finished measurements, so that a rerun goes on. A patient who cannot be
     measured or has no label is left out and named. Raises TrainingError when too few are left.
     """
-    how = {"engine": engine, "jobs": jobs, "store": store}
-    measured, left_out = measure_patients(cohort.patients, settings, progress=progress, **how)
+    patch = settings.patch if settings.network is not None else None
+    how = {"engine": engine, "jobs": jobs, "store": store, "progress": progress}
+    measured, left_out = measure_patients(cohort.patients, settings.radiomics, patch, **how)
     left_out |= {p.patient_id: _unlabelled(p) for p in cohort.patients if p.label is None}
     usable = [p for p in cohort.patients if p.patient_id not in left_out]
     training = [p for p in usable if p in cohort.part(training=True)]
@@ -93,7 +93,7 @@ def train_on_cohort(
         )
     names = feature_names(settings.radiomics)
     second = [p for p in training if p.mask_reader2 is not None]
-    again, _ = measure_patients(second, settings, reader=2, progress=progress, **how)
+    again, _ = measure_patients(second, settings.radiomics, None, reader=2, **how)
     reliability = _reliability(measured, again, names, settings) if again else None
     return _fit(
         _labelled(training, measured, names),
@@ -178,10 +178,13 @@ def external_inputs(
             remedy="remove them, or allow training patients by name and read the result as optimism",
         )
     settings = model.settings
-    if model.members.network is None:
-        settings = dataclasses.replace(settings, network=None)
     measured, left_out = measure_patients(
-        patients, settings, engine=engine or model.engine, jobs=jobs, progress=progress
+        patients,
+        settings.radiomics,
+        settings.patch if model.members.network is not None else None,
+        engine=engine or model.engine,
+        jobs=jobs,
+        progress=progress,
     )
     left_out |= {p.patient_id: _unlabelled(p) for p in patients if p.label is None}
     usable = [p for p in patients if p.patient_id not in left_out]
