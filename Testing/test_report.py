@@ -26,7 +26,7 @@ from TACEResponseLib.report import (
     write_training_report,
     write_validation_report,
 )
-from TACEResponseLib.report_figures import draw_all, draw_roc
+from TACEResponseLib.report_figures import Drawing, draw_all, draw_roc
 from TACEResponseLib.report_methods import fold_table, method_tables, parameter_table
 from TACEResponseLib.report_patients import clinical_columns, cohort_table, patient_tables, scores_table
 from TACEResponseLib.report_performance import auc_table, headline, performance_tables
@@ -99,6 +99,13 @@ def coarse_figures():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(report_figures, "DOTS_PER_INCH", 30)
         yield
+
+
+@pytest.fixture
+def without_figures(monkeypatch):
+    """For tests of the words: figures take most of a report's time."""
+    none = [Drawing(f"figure_{name}", name, None, "not drawn here") for name in FIGURES]
+    monkeypatch.setattr(report_figures, "draw_all", lambda study: none)
 
 
 @pytest.fixture(scope="module")
@@ -255,7 +262,9 @@ def test_resubstitution_is_in_one_table_only(trained):
     assert {group.estimate for group in study.scored} == {"out_of_fold", "external"}
 
 
-def test_a_demonstration_model_is_marked_first_and_last_on_the_page_and_in_the_readme(trained, tmp_path):
+def test_a_demonstration_model_is_marked_first_and_last_on_the_page_and_in_the_readme(
+    trained, tmp_path, without_figures
+):
     model = dataclasses.replace(trained.model, demonstration=True)
     folder = write_training_report(dataclasses.replace(trained, model=model), tmp_path / "r")
     page = (folder / "report.html").read_text(encoding="utf-8")
@@ -267,7 +276,7 @@ def test_a_demonstration_model_is_marked_first_and_last_on_the_page_and_in_the_r
     assert {d.figure._supxlabel.get_text() for d in draw_all(study)} == {DEMONSTRATION}
 
 
-def test_an_evaluation_on_fitted_patients_is_called_optimistic_everywhere(trained, tmp_path):
+def test_an_evaluation_on_fitted_patients_is_called_optimistic_everywhere(trained, tmp_path, without_figures):
     folder = write_validation_report(trained.model, trained.training, {}, tmp_path / "r")
     rows = json.loads((folder / "evaluation.json").read_text())
     assert {row["estimate"] for row in rows} == {"resubstitution"}
@@ -279,7 +288,9 @@ def test_an_evaluation_on_fitted_patients_is_called_optimistic_everywhere(traine
     assert "external AUC" not in page
 
 
-def test_a_validation_report_holds_external_figures_and_says_where_the_training_is(trained, tmp_path):
+def test_a_validation_report_holds_external_figures_and_says_where_the_training_is(
+    trained, tmp_path, without_figures
+):
     folder = write_validation_report(trained.model, trained.external, {}, tmp_path / "r")
     rows = json.loads((folder / "evaluation.json").read_text())
     assert rows == external_rows(trained.model, trained.external)
@@ -338,7 +349,7 @@ def test_a_validation_cohort_of_one_class_has_scores_and_no_auc(trained, tmp_pat
     assert all(0 <= float(r["sensitivity"]) <= 1 for r in points)
 
 
-def test_a_report_over_an_older_one_leaves_nothing_of_it_behind(trained, tmp_path):
+def test_a_report_over_an_older_one_leaves_nothing_of_it_behind(trained, tmp_path, without_figures):
     folder = tmp_path / "r"
     folder.mkdir()
     for name in ("scores_external.csv", "figure_2c_icc.png", "my notes.txt"):

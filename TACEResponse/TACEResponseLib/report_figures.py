@@ -79,6 +79,9 @@ def draw_all(study: Study) -> tuple[Drawing, ...]:
     for drawing in drawings:
         if drawing.figure is not None:
             _mark(drawing.figure, study.marks)
+            # Laid out once, for both files of the figure.
+            drawing.figure.draw_without_rendering()
+            drawing.figure.set_layout_engine("none")
     return drawings
 
 
