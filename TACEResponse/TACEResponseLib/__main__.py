@@ -74,12 +74,20 @@ def _parser() -> argparse.ArgumentParser:
         parser.add_argument("--engine", choices=("fast", "pyradiomics"), help="radiomics engine")
         parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="patients at a time")
 
+    def repairing(parser: argparse.ArgumentParser) -> None:
+        text = "copy-geometry, resample-mask or union: repair masks that would be refused, and write it down"
+        parser.add_argument("--repair", default="", help=text)
+
     demo = command("demo", "predict a synthetic patient with the demonstration model")
     demo.add_argument("--out", type=Path, default=Path("tace-response-demo"), help="folder for the answer")
     demo.add_argument("--seed", type=int, default=7, help="which synthetic patient")
 
     check = command("check", "find every problem of a cohort before anything is computed")
     check.add_argument("--cohort", type=Path, required=True, help="folder, cohort.csv or .xlsx")
+    check.add_argument("--out", type=Path, help="folder for the list (JSON, CSV) and a contact sheet (PNG)")
+    check.add_argument("--folds", type=int, default=5, help="folds of the training that is planned")
+    check.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="patients at a time")
+    repairing(check)
 
     extract = command("extract", "write the radiomics features of a cohort as CSV")
     extract.add_argument("--cohort", type=Path, required=True)
@@ -115,10 +123,11 @@ def _parser() -> argparse.ArgumentParser:
     predict = command("predict", "predict one patient, or every patient of a cohort")
     predict.add_argument("--bundle", type=Path, help="model bundle; the demonstration model without it")
     predict.add_argument("--image", type=Path, help="CT: volume file or DICOM folder")
-    predict.add_argument("--mask", type=Path, help="tumour: labelmap, .seg.nrrd or DICOM SEG")
+    predict.add_argument("--mask", type=Path, help="tumour: labelmap, .seg.nrrd, DICOM SEG or RTSTRUCT")
     predict.add_argument("--label", help="value of the tumour in the mask, or all")
     predict.add_argument("--segment", help="name of the tumour's segment, or all")
-    predict.add_argument("--series", help="description or UID, where the folder holds several series")
+    predict.add_argument("--series", help="description, number, UID or phase of one of several series")
+    repairing(predict)
     predict.add_argument("--patient", default="", help="how to call the patient in the answer")
     predict.add_argument("--cohort", type=Path, help="instead of image and mask: many patients")
     predict.add_argument("--out", type=Path, required=True, help="folder for the answer")

@@ -63,8 +63,11 @@ class Patient:
     repairs: tuple[str, ...] = ()
     row: int = 0
 
-    def read_case(self, reader: int = 1) -> Case:
-        """The patient's Case with the first or second reader's mask; see `readers.read_case`."""
+    def read_case(self, reader: int = 1, same_image_as: Case | None = None) -> Case:
+        """The patient's Case with the first or second reader's mask; see `readers.read_case`.
+
+        same_image_as: the other reader's case, whose CT is then not read again.
+        """
         mask = self.mask if reader == 1 else self.mask_reader2
         if mask is None:
             raise MaskError(
@@ -82,6 +85,7 @@ class Patient:
             segment=self.segment,
             series=self.series,
             repairs=self.repairs,
+            same_image_as=same_image_as,
         )
 
 

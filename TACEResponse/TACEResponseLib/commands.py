@@ -12,7 +12,7 @@ import sys
 from argparse import Namespace
 from pathlib import Path
 
-from .errors import InputError, Problem, TACEResponseError
+from .errors import InputError, TACEResponseError
 from .progress import JsonProgress, TerminalProgress
 
 DONE, SOME_FAILED = 0, 1
@@ -37,6 +37,7 @@ def predict(options: Namespace, progress: Reporting) -> int:
     """Predict one patient or a cohort; nothing is written for a patient that cannot be predicted."""
     from .bundle import demonstration_bundle, load_bundle
     from .readers import read_case
+    from .repair import parse_repairs
 
     if options.cohort is None and (options.image is None or options.mask is None):
         raise InputError("nothing to predict", expected="--image and --mask, or --cohort")
@@ -51,6 +52,7 @@ def predict(options: Namespace, progress: Reporting) -> int:
         label=int(label) if label and label.isdigit() else label,
         segment=options.segment,
         series=options.series,
+        repairs=parse_repairs(options.repair),
     )
     prediction = model.predict(case, engine=options.engine, progress=progress)
     return _answer(prediction, case, options, progress)
@@ -69,7 +71,7 @@ def _predict_cohort(model, options: Namespace, progress: Reporting) -> int:
     from .cohort import read_cohort
     from .patient_report import write_patient_report
 
-    patients = read_cohort(options.cohort).patients
+    patients = _with_repairs(read_cohort(options.cohort), options.repair).patients
     rows, problems = [], []
     for done, patient in enumerate(patients):
         progress("predicting", done, len(patients))
@@ -111,43 +113,38 @@ def _prediction_row(prediction) -> dict:
 def check(options: Namespace, progress: Reporting) -> int:
     """Read every patient of a cohort and list every problem; compute nothing."""
     from .cohort import read_cohort
+    from .preflight import check_cohort
+    from .preflight_report import PROBLEM_KEYS, as_text, verdict_json, write_preflight
+    from .storage import make_folder
 
-    patients = read_cohort(options.cohort).patients
-    verdicts = {"ok": 0, "warning": 0, "error": 0}
-    lines = []
-    for done, patient in enumerate(patients):
-        progress("checking", done, len(patients))
-        problems = _problems_of(patient)
-        verdict = max((p.severity for p in problems), key=list(verdicts).index, default="ok")
-        verdicts[verdict] += 1
-        if isinstance(progress, JsonProgress):
-            progress.line(_verdict_json(patient.patient_id, verdict, problems))
-        lines += [f"{verdict:<8}{problem}" for problem in problems] or [
-            f"ok      Patient {patient.patient_id}"
-        ]
-    progress("checking", len(patients), len(patients))
-    counts = ", ".join(f"{count} {verdict}" for verdict, count in verdicts.items())
-    _done(progress, "\n".join([*lines, f"{len(patients)} patients: {counts}"]), **verdicts)
-    return SOME_FAILED if verdicts["error"] else DONE
-
-
-def _problems_of(patient) -> list[Problem]:
-    problems = []
-    for reader in (1, 2) if patient.mask_reader2 is not None else (1,):
-        try:
-            problems += patient.read_case(reader).warnings
-        except TACEResponseError as error:
-            problems.append(error.about(patient_id=patient.patient_id).problem)
-    return problems
+    cohort = _with_repairs(read_cohort(options.cohort), options.repair)
+    if options.out is not None:
+        make_folder(options.out)  # said before the work, not after it
+    found = check_cohort(cohort, folds=options.folds, jobs=options.jobs, progress=progress)
+    if isinstance(progress, JsonProgress):
+        for patient in found.patients:
+            progress.line(verdict_json(patient))
+        problems = [{key: getattr(p, key) for key in ("severity", *PROBLEM_KEYS)} for p in found.problems]
+        progress.event("cohort", problems=problems, counts=found.counts)
+    text, written = as_text(found), {}
+    if options.out is not None:
+        files = write_preflight(found, options.out)
+        text += "".join(f"\n{file}" for file in files)
+        written = {"files": [str(file) for file in files]}
+    _done(progress, text, **found.verdicts, **written)
+    failed = found.verdicts["error"] or any(p.severity == "error" for p in found.problems)
+    return SOME_FAILED if failed else DONE
 
 
-def _verdict_json(patient_id: str, verdict: str, problems: list[Problem]) -> dict:
-    keys = ("kind", "field", "expected", "received", "remedy", "message")
-    return {
-        "patient_id": patient_id,
-        "verdict": verdict,
-        "problems": [{key: getattr(problem, key) for key in keys} for problem in problems],
-    }
+def _with_repairs(cohort, names: str):
+    """The cohort with the repairs that were asked for, beside those that its table asks for."""
+    from dataclasses import replace
+
+    from .repair import parse_repairs
+
+    repairs = parse_repairs(names)
+    patients = (replace(p, repairs=(*p.repairs, *repairs)) for p in cohort.patients)
+    return replace(cohort, patients=tuple(patients))
 
 
 def extract(options: Namespace, progress: Reporting) -> int:

@@ -31,6 +31,7 @@ def read_case(
     segment: str | None = None,
     series: str | None = None,
     repairs: tuple[str, ...] = (),
+    same_image_as: Case | None = None,
 ) -> Case:
     """Read a CT and a tumour mask and check them into a Case.
 
@@ -38,13 +39,17 @@ def read_case(
     `.seg.nrrd`, a DICOM SEG or an RTSTRUCT. label: the mask value of the tumour or `"all"`.
     segment: the name of the segment (`"all"` for their union) in formats that have names. series:
     what `acquisitions.choose_acquisition` takes, where the folder holds several. repairs: names
-    from `repair.REPAIRS` that were asked for.
+    from `repair.REPAIRS` that were asked for. same_image_as: a case of the same CT, which is then
+    not read again.
 
     Raises InputError (file missing or unreadable), GeometryError, MaskError or IntensityError.
     """
     image_path, mask_path = Path(image_path), Path(mask_path)
     try:
-        image, image_source = _read_chosen_image(image_path, mask_path, series)
+        if same_image_as is None:
+            image, image_source = _read_chosen_image(image_path, mask_path, series)
+        else:
+            image, image_source = same_image_as.image, dict(same_image_as.provenance["image"])
         opened = open_mask(mask_path, image)
         if UNION in repairs and segment is None and opened.names:
             segment = "all"
