@@ -48,7 +48,9 @@ def read_keras_file(content: bytes) -> NumpyNetwork:
         layers = _layers(json.loads(files[CONFIG]))
         with h5py.File(io.BytesIO(files[WEIGHTS]), "r") as weights:
             return _network(layers, _Arrays(weights), content)
-    except (ValueError, KeyError, TypeError, IndexError, AttributeError, OSError, RuntimeError) as error:
+    except BundleError:
+        raise
+    except Exception as error:  # a damaged file can fail anywhere in json, numpy and HDF5
         raise _damaged(f"{type(error).__name__}: {error}") from error
 
 
@@ -85,12 +87,10 @@ def _unpack(content: bytes) -> dict[str, bytes]:
             if sum(entry.file_size for entry in entries) > LARGEST_BYTES:
                 raise _foreign("more when unpacked", f"at most {LARGEST_BYTES} bytes")
             return {entry.filename: archive.read(entry) for entry in entries}
-    except (zipfile.BadZipFile, EOFError, OSError, NotImplementedError, RuntimeError, ValueError) as error:
-        raise _damaged(f"{type(error).__name__}: {error}") from error
-    except Exception as error:
-        if type(error).__module__ == "zlib":
-            raise _damaged(f"{type(error).__name__}: {error}") from error
+    except BundleError:
         raise
+    except Exception as error:  # zipfile and zlib have errors of their own
+        raise _damaged(f"{type(error).__name__}: {error}") from error
 
 
 def _layers(config: dict) -> list[tuple[str, dict]]:
@@ -174,9 +174,14 @@ def _block(options: list[dict], number: int, maps_in: int, arrays: _Arrays) -> B
     slope = float(relu["negative_slope"])
     if not 0 <= slope <= 1:
         raise _foreign(f"a leaky ReLU of slope {slope}", "a slope of 0 to 1")
+    with np.errstate(all="ignore"):
+        kernel = np.ascontiguousarray((kernel * factor).astype(np.float32).transpose(3, 2, 0, 1))
+        bias = ((bias - mean) * factor + beta).astype(np.float32)
+    if not (np.isfinite(kernel).all() and np.isfinite(bias).all()):
+        raise _damaged("weights beyond all bounds")
     return Block(
-        kernel=np.ascontiguousarray((kernel * factor).astype(np.float32).transpose(3, 2, 0, 1)),
-        bias=((bias - mean) * factor + beta).astype(np.float32),
+        kernel=kernel,
+        bias=bias,
         dilation=_same(convolution["dilation_rate"]),
         slope=slope,
         pool=_same(pool["pool_size"]),
