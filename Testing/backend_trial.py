@@ -16,11 +16,11 @@ import numpy as np
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "TACEResponse"), str(ROOT / "Testing")]
 
-from planted_cue import planted_patches  # noqa: E402
-from TACEResponseLib import network_framework  # noqa: E402
-from TACEResponseLib.errors import Cancelled  # noqa: E402
-from TACEResponseLib.network import build_network, train_network  # noqa: E402
-from TACEResponseLib.settings import NetworkSettings  # noqa: E402
+from planted_cue import planted_patches
+from TACEResponseLib import network_framework
+from TACEResponseLib.errors import Cancelled
+from TACEResponseLib.network import build_network, train_network
+from TACEResponseLib.settings import NetworkSettings
 
 warnings.simplefilter("error")  # as in the tests: the library may not pass a framework's warnings on
 COMMITTED = ROOT / "Testing" / "data" / "planted_cue.keras"

@@ -91,7 +91,7 @@ def test_the_published_values_of_the_asah_patients_come_out(real_data):
 
 def slow_delong(labels: np.ndarray, scores: list[np.ndarray]) -> tuple[list[float], np.ndarray]:
     """DeLong's definition pair by pair: AUCs and covariance."""
-    psi = lambda a, b: 1.0 if a > b else 0.5 if a == b else 0.0  # noqa: E731
+    psi = lambda a, b: 1.0 if a > b else 0.5 if a == b else 0.0
     v10, v01, auc = [], [], []
     for s in scores:
         x, y = s[labels == 1], s[labels == 0]

@@ -56,7 +56,7 @@ def slow_icc(ratings: np.ndarray, form: str) -> tuple[float, float, float]:
         for i in range(n)
         for j in range(k)
     ) / ((n - 1) * (k - 1))
-    quantile = lambda a, b: stats.f.ppf(0.975, a, b)  # noqa: E731
+    quantile = lambda a, b: stats.f.ppf(0.975, a, b)
     if form in ("ICC(1,1)", "ICC(3,1)"):
         noise, df = (within, n * (k - 1)) if form == "ICC(1,1)" else (error, (n - 1) * (k - 1))
         low, high = between / noise / quantile(n - 1, df), between / noise * quantile(df, n - 1)
@@ -71,7 +71,7 @@ def slow_icc(ratings: np.ndarray, form: str) -> tuple[float, float, float]:
 
 
 def slow_agreement_interval(rho, between, judges, error, n, k) -> tuple[float, float]:
-    quantile = lambda a, b: stats.f.ppf(0.975, a, b)  # noqa: E731
+    quantile = lambda a, b: stats.f.ppf(0.975, a, b)
     fj = judges / error
     top = (k - 1) * (n - 1) * (k * rho * fj + n * (1 + (k - 1) * rho) - k * rho) ** 2
     v = top / ((n - 1) * k**2 * rho**2 * fj**2 + (n * (1 + (k - 1) * rho) - k * rho) ** 2)

@@ -295,7 +295,7 @@ def test_a_planted_effect_is_chosen_and_frequent():
 
 def test_the_choice_of_size_follows_the_rule(training):
     features, names, labels = training
-    run = lambda **rule: eliminate(  # noqa: E731
+    run = lambda **rule: eliminate(
         features, names, labels, SelectionSettings(sizes=(2, 5, 10), trees=100, **rule), seed=4
     )
     by_number, best, tolerated = run(number=7), run(rule="best"), run(rule="tolerance", tolerance_percent=50)

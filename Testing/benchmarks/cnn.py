@@ -22,13 +22,13 @@ import numpy as np
 ROOT = Path(__file__).resolve().parent.parent.parent
 sys.path[:0] = [str(ROOT / "TACEResponse"), str(ROOT / "Testing")]
 
-from planted_cue import planted_patches  # noqa: E402
-from TACEResponseLib.explanation import attention_map  # noqa: E402
-from TACEResponseLib.network import build_network, train_network  # noqa: E402
-from TACEResponseLib.network_framework import start_framework  # noqa: E402
-from TACEResponseLib.network_inference import NumpyNetwork  # noqa: E402
-from TACEResponseLib.patches import Patch, largest_layer_patch  # noqa: E402
-from TACEResponseLib.settings import NetworkSettings  # noqa: E402
+from planted_cue import planted_patches
+from TACEResponseLib.explanation import attention_map
+from TACEResponseLib.network import build_network, train_network
+from TACEResponseLib.network_framework import start_framework
+from TACEResponseLib.network_inference import NumpyNetwork
+from TACEResponseLib.patches import Patch, largest_layer_patch
+from TACEResponseLib.settings import NetworkSettings
 
 PATIENTS = 139
 

@@ -16,10 +16,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "TACEResponse"))
 
-from TACEResponseLib.evaluation import auc_delong, paired_delong  # noqa: E402
-from TACEResponseLib.response_model import title  # noqa: E402
-from TACEResponseLib.settings import PRESETS, preset  # noqa: E402
-from TACEResponseLib.training import train_on_features  # noqa: E402
+from TACEResponseLib.evaluation import auc_delong, paired_delong
+from TACEResponseLib.response_model import title
+from TACEResponseLib.settings import PRESETS, preset
+from TACEResponseLib.training import train_on_features
 
 LABELS = {"reader 1": "labels_reader1.csv", "majority": "labels_majority.csv"}
 HEADER = ("label", "recipe", "model", "patients", "nested AUC (95 % CI)", "resubstitution", "against size, p")

@@ -24,10 +24,10 @@ import numpy as np
 TESTING = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(TESTING.parent / "TACEResponse"))
 
-from TACEResponseLib.classifiers import CLASSIFIERS, fit_classifier, score  # noqa: E402
-from TACEResponseLib.evaluation import auc_delong  # noqa: E402
-from TACEResponseLib.selection import eliminate  # noqa: E402
-from TACEResponseLib.settings import SelectionSettings  # noqa: E402
+from TACEResponseLib.classifiers import CLASSIFIERS, fit_classifier, score
+from TACEResponseLib.evaluation import auc_delong
+from TACEResponseLib.selection import eliminate
+from TACEResponseLib.settings import SelectionSettings
 
 PATIENTS, RESPONDERS, FEATURES, INFORMATIVE = 139, 83, 710, 10
 #: The sizes behind `rfe_full.json`.

@@ -34,7 +34,7 @@ def nothing_is_found(monkeypatch):
     import importlib.util
 
     find = importlib.util.find_spec
-    absent = lambda name, package=None: None if name in UNBUNDLED else find(name, package)  # noqa: E731
+    absent = lambda name, package=None: None if name in UNBUNDLED else find(name, package)
     monkeypatch.setattr(importlib.util, "find_spec", absent)
     slicer.mrmlScene.Clear(True)
 

@@ -234,7 +234,7 @@ def _refuse_another_cohort(folder: Path, recipe: dict) -> None:
     with contextlib.suppress(OSError, ValueError):
         found = json.loads((folder / TRUTH_FILE).read_text("utf-8"))
     if any(found.get(key) != value for key, value in recipe.items()):
-        words = lambda d: ", ".join(f"{key} {d[key]}" for key in recipe if key in d)  # noqa: E731
+        words = lambda d: ", ".join(f"{key} {d[key]}" for key in recipe if key in d)
         raise InputError(
             "the folder holds something else",
             field="folder",

@@ -132,7 +132,7 @@ def _latent_density() -> tuple[np.ndarray, np.ndarray]:
 def _intercept(strength: float) -> float:
     """Log-odds at score 0 that give RESPONDERS in the population."""
     score, density = _latent_density()
-    share = lambda b: np.sum(density * special.expit(b + strength * score)) - RESPONDERS  # noqa: E731
+    share = lambda b: np.sum(density * special.expit(b + strength * score)) - RESPONDERS
     return float(optimize.brentq(share, -20, 20))
 
 
