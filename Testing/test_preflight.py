@@ -1,0 +1,287 @@
+"""The preflight names every problem of a cohort before anything is computed, and shows the masks."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from scenes import a_scene, as_labelmap
+from TACEResponseLib.__main__ import main
+from TACEResponseLib.cohort import read_cohort
+from TACEResponseLib.errors import Cancelled
+from TACEResponseLib.preflight import check_cohort
+from TACEResponseLib.preflight_report import write_preflight
+
+IMAGE, SEGMENTS = a_scene()
+MASK = as_labelmap(IMAGE, {"Mass": SEGMENTS["Mass"]})
+
+
+def an_image(seed: int) -> sitk.Image:
+    """The scene with noise of its own, so that no two patients have the same voxels."""
+    values = sitk.GetArrayFromImage(IMAGE)
+    noise = np.random.default_rng(seed).integers(-5, 6, values.shape)
+    image = sitk.GetImageFromArray((values + noise).astype(np.int16))
+    image.CopyInformation(IMAGE)
+    return image
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """Twelve CTs, a good mask and bad ones, in one folder."""
+    folder = tmp_path_factory.mktemp("cohort files")
+    for n in range(12):
+        sitk.WriteImage(an_image(n), str(folder / f"ct{n}.nrrd"))
+    sitk.WriteImage(an_image(3), str(folder / "ct3 again.nii.gz"))
+    sitk.WriteImage(MASK, str(folder / "mask.nrrd"))
+    sitk.WriteImage(MASK * 0, str(folder / "empty.nrrd"))
+    shifted = sitk.Image(MASK)
+    shifted.SetOrigin((-120.5, -60.25, 420.0))
+    sitk.WriteImage(shifted, str(folder / "shifted.nrrd"))
+    bare = sitk.GetImageFromArray(sitk.GetArrayFromImage(MASK))
+    sitk.WriteImage(bare, str(folder / "bare.nrrd"))
+    return folder
+
+
+def checked(files, *rows, header="patient_id,image,mask", **options):
+    table = files / "cohort.csv"
+    table.write_text("\n".join([header, *rows]), encoding="utf-8")
+    return check_cohort(read_cohort(table), **options)
+
+
+def sentences(check, patient_id: str) -> list[str]:
+    (found,) = (p for p in check.patients if p.patient.patient_id == patient_id)
+    return [str(problem) for problem in found.problems]
+
+
+def test_one_broken_patient_never_hides_the_others(files):
+    check = checked(
+        files,
+        "P1,ct0.nrrd,mask.nrrd",
+        "P2,ct1.nrrd,shifted.nrrd",
+        "P3,ct2.nrrd,gone.nrrd",
+        "P4,cohort.csv,mask.nrrd",
+        "P5,ct4.nrrd,mask.nrrd",
+    )
+    assert [p.verdict for p in check.patients] == ["ok", "error", "error", "error", "ok"]
+    assert check.verdicts == {"ok": 2, "warning": 0, "error": 3}
+    assert check.patients[0].lesions["number"] == 1
+    assert sentences(check, "P2") == [
+        "Patient P2, shifted.nrrd: the mask lies on another grid than the CT. Expected 56 x 48 x 10 voxels "
+        "of 0.75 x 0.75 x 2.5 mm at (-120.50, -60.25, 410.00); received 56 x 48 x 10 voxels of 0.75 x 0.75 "
+        "x 2.5 mm at (-120.50, -60.25, 420.00), 10.0 mm away. Export the mask on the CT's grid, or choose "
+        "the CT on which it was drawn."
+    ]
+    assert "gone.nrrd: there is no such file or folder" in sentences(check, "P3")[0]
+    assert "cohort.csv: the file cannot be read as a volume" in sentences(check, "P4")[0]
+
+
+def test_a_second_reader_on_another_grid_is_named_as_the_second_reader(files):
+    check = checked(
+        files,
+        "P1,ct0.nrrd,mask.nrrd,shifted.nrrd",
+        "P2,ct1.nrrd,mask.nrrd,mask.nrrd",
+        header="patient_id,image,mask,mask_reader2",
+    )
+    (problem,) = check.patients[0].problems
+    assert (problem.field, problem.file) == ("mask_reader2", "shifted.nrrd")
+    assert problem.message == "the mask lies on another grid than the CT"
+    assert check.patients[1].problems == ()
+
+
+def test_the_same_ct_in_training_and_validation_is_an_error_whatever_its_format(files):
+    header = "patient_id,image,mask,cohort"
+    rows = ["P1,ct3.nrrd,mask.nrrd,training", "P2,ct3 again.nii.gz,mask.nrrd,{}", "P3,ct4.nrrd,mask.nrrd,"]
+    leak = checked(files, *rows[:1], rows[1].format("validation"), rows[2], header=header)
+    assert [p.verdict for p in leak.patients] == ["error", "error", "ok"]
+    assert sentences(leak, "P2") == [
+        "Patient P2: the CT is also that of another patient, in training and in validation. Expected a CT "
+        "of its own for every patient; received the same voxels as patient P1 (training). Keep one of them."
+    ]
+    twice = checked(files, *rows[:1], rows[1].format("training"), header=header)
+    assert [p.verdict for p in twice.patients] == ["warning", "warning"]
+
+
+def test_ids_that_a_spreadsheet_makes_alike_are_a_warning(files):
+    check = checked(files, "0012,ct0.nrrd,mask.nrrd", "12,ct1.nrrd,mask.nrrd", "13,ct2.nrrd,mask.nrrd")
+    assert [p.verdict for p in check.patients] == ["warning", "warning", "ok"]
+    assert sentences(check, "0012") == [
+        "Patient 0012: another patient has nearly the same ID. Received 12. Check that these are different "
+        "patients."
+    ]
+
+
+def test_a_blank_label_names_its_row(files):
+    check = checked(
+        files, "P1,ct0.nrrd,mask.nrrd,1", "P2,ct1.nrrd,mask.nrrd,", header="patient_id,image,mask,label"
+    )
+    assert sentences(check, "P2") == [
+        "Patient P2: row 3: label and response are empty. Expected label 0 or 1, or response CR, PR, SD or "
+        "PD; received nothing. Fill one of them, or the patient is neither trained nor evaluated on."
+    ]
+
+
+def test_one_class_only_and_too_few_for_the_folds_are_said_of_the_cohort(files):
+    header = "patient_id,image,mask,label"
+    rows = [f"P{n},ct{n}.nrrd,mask.nrrd" for n in range(12)]
+    only = checked(files, *(f"{row},1" for row in rows), header=header)
+    assert [str(p) for p in only.problems] == [
+        "The training patients are all of one class. Expected responders and non-responders; received 12 "
+        "responders only. Add patients of the other class, or check the labels."
+    ]
+    few = checked(files, *(f"{row},{int(n < 3)}" for n, row in enumerate(rows)), header=header, folds=5)
+    assert [str(p) for p in few.problems] == [
+        "Too few patients of one class. Expected at least 10 responders and 10 non-responders to train on; "
+        "received 3 responders, 9 non-responders. Add patients, or check the labels."
+    ]
+
+
+def test_clinical_numbers_that_cannot_be_are_warnings_with_row_and_column(files):
+    check = checked(
+        files,
+        'P1,ct0.nrrd,mask.nrrd,4.0,>1210,"12,5",ja',
+        'P2,ct1.nrrd,mask.nrrd,38,"12,100",1.1,nein',
+        header="patient_id,image,mask,albumin_g_l,afp_ng_ml,inr,ascites",
+    )
+    assert sentences(check, "P1") == [
+        "Patient P1: row 2, column albumin_g_l cannot be g/l. Expected 10 to 70; received 4.0, which looks "
+        "like g/dl. Rename the column to albumin_g_dl, or correct the cell."
+    ]
+    assert "row 3, column afp_ng_ml can be read in two ways" in sentences(check, "P2")[0]
+    assert [p.verdict for p in check.patients] == ["warning", "warning"]
+
+
+def test_counts_are_by_cohort_and_center(files):
+    check = checked(
+        files,
+        "P1,ct0.nrrd,mask.nrrd,mask.nrrd,1,training,A",
+        "P2,ct1.nrrd,mask.nrrd,,0,,A",
+        "P3,ct2.nrrd,mask.nrrd,,,external,B",
+        header="patient_id,image,mask,mask_reader2,label,cohort,center",
+    )
+    assert check.counts == [
+        {
+            "cohort": "training",
+            "center": "A",
+            "responders": 1,
+            "non_responders": 1,
+            "unlabelled": 0,
+            "second_reader": 1,
+        },
+        {
+            "cohort": "external",
+            "center": "B",
+            "responders": 0,
+            "non_responders": 0,
+            "unlabelled": 1,
+            "second_reader": 0,
+        },
+    ]
+
+
+def test_stray_voxels_are_counted_and_said(files):
+    values = sitk.GetArrayFromImage(MASK)
+    values[0, 0, 0] = values[9, 47, 55] = 1
+    stray = sitk.GetImageFromArray(values)
+    stray.CopyInformation(MASK)
+    sitk.WriteImage(stray, str(files / "stray.nrrd"))
+    check = checked(files, "P1,ct0.nrrd,stray.nrrd")
+    assert check.patients[0].lesions["number"] == 1
+    assert "received 1 lesions and 2 stray components" in sentences(check, "P1")[0]
+
+
+def test_the_picture_shows_the_tumour_where_it_is_so_that_a_flip_is_seen(files):
+    flipped = sitk.GetImageFromArray(sitk.GetArrayFromImage(MASK)[:, :, ::-1])
+    flipped.CopyInformation(MASK)
+    sitk.WriteImage(flipped, str(files / "flipped.nrrd"))
+    check = checked(files, "P1,ct0.nrrd,mask.nrrd", "P2,ct0.nrrd,flipped.nrrd")
+    right, wrong = (p.thumbnail for p in check.patients)
+    brightness = [t.grey[t.tumour].mean() - t.grey.mean() for t in (right, wrong)]
+    assert right.grey.shape == (165, 192)
+    assert brightness[0] > brightness[1] + 10  # the flipped outline lies beside the bright tumour
+    share = right.tumour.mean() / SEGMENTS["Mass"][4].mean()
+    assert share == pytest.approx(1, abs=0.12)
+
+
+def test_check_writes_the_table_the_lines_and_the_sheet(files, tmp_path, capsys):
+    rows = ["病人,ct0.nrrd,mask.nrrd", "P2,ct1.nrrd,empty.nrrd", "$x_1$,ct2.nrrd,mask.nrrd"]
+    (files / "cohort.csv").write_text("\n".join(["patient_id,image,mask", *rows]), encoding="utf-8")
+    assert main(["check", "--cohort", str(files), "--out", str(tmp_path / "out"), "--jobs", "1"]) == 1
+    printed = capsys.readouterr().out
+    assert "3 patients: 2 ok, 0 warning, 1 error" in printed
+    assert "error   Patient P2, empty.nrrd: the mask is empty." in printed
+    lines = (tmp_path / "out" / "check.jsonl").read_text(encoding="utf-8").splitlines()
+    assert [json.loads(line)["verdict"] for line in lines] == ["ok", "error", "ok"]
+    problem = json.loads(lines[1])["problems"][0]
+    assert set(problem) == {"kind", "field", "expected", "received", "remedy", "message"}
+    with (tmp_path / "out" / "check.csv").open(encoding="utf-8", newline="") as stream:
+        table = list(csv.DictReader(stream))
+    assert [(r["patient_id"], r["verdict"], r["kind"]) for r in table] == [
+        ("病人", "ok", ""),
+        ("P2", "error", "mask"),
+        ("$x_1$", "ok", ""),
+    ]
+    sheet = sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "out" / "contact_sheet.png")))
+    assert sheet.shape[:2] == (212, 588)
+    assert ((sheet[:, :196, :3] == (255, 70, 70)).all(axis=2)).sum() > 50  # the outline of the first
+    assert not ((sheet[:, 196:392, :3] == (255, 70, 70)).all(axis=2)).any()  # the second has none
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [
+        "check.csv",
+        "check.jsonl",
+        "contact_sheet.png",
+    ]
+
+
+def test_many_patients_fill_several_pages(files, tmp_path):
+    check = checked(files, *(f"P{n},ct{n % 12}.nrrd,empty.nrrd" for n in range(49)))
+    names = [path.name for path in write_preflight(check, tmp_path)]
+    assert names[2:] == ["contact_sheet_01.png", "contact_sheet_02.png"]
+
+
+def test_the_json_events_carry_the_cohorts_problems(files, capsys):
+    rows = [f"P{n},ct{n}.nrrd,mask.nrrd,1" for n in range(2)]
+    (files / "cohort.csv").write_text("\n".join(["patient_id,image,mask,label", *rows]))
+    assert main(["check", "--cohort", str(files), "--json", "--jobs", "1"]) == 1
+    events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    (cohort,) = (e for e in events if e.get("event") == "cohort")
+    assert cohort["problems"][0]["message"] == "the training patients are all of one class"
+    assert cohort["counts"][0]["responders"] == 2
+    assert events[-1] == {"event": "done", "ok": 2, "warning": 0, "error": 0}
+
+
+def test_a_repair_asked_for_on_the_command_line_or_in_the_table_is_done_and_said(files, capsys):
+    row = "P1,ct0.nrrd,bare.nrrd"
+    (files / "cohort.csv").write_text(f"patient_id,image,mask\n{row}\n")
+    assert main(["check", "--cohort", str(files), "--jobs", "1"]) == 1
+    assert "the mask has lost its geometry" in capsys.readouterr().out
+    assert main(["check", "--cohort", str(files), "--jobs", "1", "--repair", "copy-geometry"]) == 0
+    assert "warning Patient P1: the mask had lost its geometry and got that of the CT." in (
+        capsys.readouterr().out
+    )
+    check = checked(files, f"{row},copy-geometry", header="patient_id,image,mask,repair")
+    assert check.patients[0].verdict == "warning"
+    assert main(["check", "--cohort", str(files), "--repair", "glue"]) == 2
+    assert "No repair has this name" in capsys.readouterr().err
+
+
+def test_a_folder_that_cannot_be_written_is_said_before_the_work(files, tmp_path, capsys):
+    (files / "cohort.csv").write_text("patient_id,image,mask\nP1,ct0.nrrd,mask.nrrd\n")
+    (tmp_path / "file").touch()
+    assert main(["check", "--cohort", str(files), "--out", str(tmp_path / "file" / "out")]) == 2
+    assert "the folder cannot be written" in capsys.readouterr().err
+
+
+def test_the_preflight_can_be_cancelled(files):
+    def stop(stage, done, total):
+        if done == 1:
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        checked(files, "P1,ct0.nrrd,mask.nrrd", "P2,ct1.nrrd,mask.nrrd", progress=stop)
+
+
+def test_processes_give_what_one_process_gives(files):
+    rows = ["P1,ct0.nrrd,mask.nrrd", "P2,ct1.nrrd,shifted.nrrd"]
+    one, two = (checked(files, *rows, jobs=jobs) for jobs in (1, 2))
+    assert [p.problems for p in one.patients] == [p.problems for p in two.patients]
+    np.testing.assert_array_equal(one.patients[0].thumbnail.grey, two.patients[0].thumbnail.grey)
