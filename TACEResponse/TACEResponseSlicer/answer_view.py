@@ -87,4 +87,6 @@ def fill_table(table, headers, rows, wide: int = 0) -> None:
     for c in range(len(headers)):
         mode = qt.QHeaderView.Stretch if c == wide else qt.QHeaderView.ResizeToContents
         header.setSectionResizeMode(c, mode)
+    table.setWordWrap(False)
     table.resizeRowsToContents()
+    table.updateGeometry()  # it is as high as its rows, by its size policy

@@ -101,17 +101,26 @@ def start():
 
 
 class PanelParent:
-    """The parent that Slicer gives to a module's widget: a layout, and whether it is shown."""
+    """The parent that Slicer gives to a module's widget: a layout, and whether it is shown.
+
+    It lies in a scroll area, as in Slicer's module panel: never lower than it needs to be, and as
+    wide as the window, which is what `resize` changes.
+    """
 
     def __new__(cls, name):
         import slicer
-        from PySide6 import QtWidgets
+        from PySide6 import QtCore, QtWidgets
 
         parent = slicer.qMRMLWidget()
         layout = QtWidgets.QVBoxLayout(parent)
         layout.setContentsMargins(0, 0, 0, 0)
         parent.isEntered = False
-        parent.resize(420, 900)
+        parent.window_ = QtWidgets.QScrollArea()
+        parent.window_.setFrameShape(QtWidgets.QFrame.NoFrame)
+        parent.window_.setVerticalScrollBarPolicy(QtCore.Qt.ScrollBarAlwaysOff)
+        parent.window_.setWidgetResizable(True)
+        parent.window_.setWidget(parent)
+        parent.window_.resize(420, 900)
         return parent
 
 
@@ -144,7 +153,7 @@ def open_panel(name: str):
         panel = getattr(module, f"{name}Widget")(parent)
         setattr(slicer.modules, f"{name}Widget", panel)
         panel.setup()
-        parent.show()
+        parent.window_.show()
         _panels[name] = panel
     panel = _panels[name]
     if not panel.parent.isEntered:
@@ -164,5 +173,5 @@ def close_panel(name: str) -> None:
     """Unload the module: its widget is cleaned up and gone."""
     panel = _panels.pop(name)
     panel.cleanup()
-    panel.parent.close()
-    panel.parent.deleteLater()
+    panel.parent.window_.close()
+    panel.parent.window_.deleteLater()

@@ -1,0 +1,40 @@
+"""What is wrong with a laid-out panel: texts that are cut, widgets on top of each other, hidden rows."""
+
+from itertools import combinations
+
+from PySide6 import QtCore, QtWidgets
+
+
+def layout_faults(panel) -> list[str]:
+    """One sentence a fault of everything visible in `panel`; empty where it can be read as a whole."""
+    seen = [w for w in panel.findChildren(QtWidgets.QWidget) if w.isVisible() and w.name and not _folded(w)]
+    faults = []
+    if panel.width > panel.window_.width:
+        faults.append(f"the panel is {panel.width - panel.window_.width} pixels wider than its window")
+    for widget in seen:
+        if isinstance(widget, (QtWidgets.QPushButton, QtWidgets.QLabel)) and not _fits(widget):
+            faults.append(f"{widget.name} is cut")
+        if isinstance(widget, QtWidgets.QTableWidget) and _hides_rows(widget):
+            faults.append(f"{widget.name} hides rows")
+    for one, other in combinations([w for w in seen if not w.name.startswith("qt_")], 2):
+        if one.parentWidget() is other.parentWidget() and one.geometry.intersects(other.geometry):
+            faults.append(f"{one.name} and {other.name} lie on top of each other")
+    return faults
+
+
+def _folded(widget) -> bool:
+    """Whether it lies in a collapsed section."""
+    return getattr(widget.parentWidget(), "collapsed", False) is True
+
+
+def _fits(widget) -> bool:
+    if getattr(widget, "wordWrap", False):
+        needed = widget.heightForWidth(QtCore.QObject.property(widget, "width"))
+        return QtCore.QObject.property(widget, "height") >= needed
+    if widget.name == "barLabel":  # a picture drawn to the width that is there
+        return True
+    return widget.width >= widget.minimumSizeHint().width()
+
+
+def _hides_rows(table) -> bool:
+    return table.height < table.maximumHeight and table.verticalScrollBar().maximum > 0
