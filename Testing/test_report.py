@@ -15,7 +15,7 @@ from TACEResponseLib import report_figures
 from TACEResponseLib.checklist_answers import BLANK, checklist_tables, facts
 from TACEResponseLib.checklists import CHECKLISTS, CLEAR, METRICS, TRIPOD_AI
 from TACEResponseLib.errors import Problem
-from TACEResponseLib.evaluation import auc_delong, paired_delong
+from TACEResponseLib.evaluation import auc_delong, holm, paired_delong
 from TACEResponseLib.measurements import ModelInputs
 from TACEResponseLib.reliability import reliable_features
 from TACEResponseLib.report import (
@@ -248,6 +248,17 @@ def test_tumour_size_is_compared_as_measured_not_through_its_fits(trained):
     labels, size = trained.training.labels, -trained.training.inputs.diameters_mm
     assert table["tumour size as measured", "out_of_fold"] == auc_delong(labels, size).auc
     assert table["tumour size as measured", "out_of_fold"] != table["size", "out_of_fold"]
+
+
+def test_the_pairs_are_delongs_with_holms_correction_and_the_planned_one_first(trained, report):
+    rows = [r for r in rows_of(report / "paired_delong.csv") if r["estimate"] == "external"]
+    assert (rows[0]["first"], rows[0]["second"]) == ("all", "tumour size as measured")
+    assert rows[0]["p_adjusted"] == ""
+    labels, answers = trained.external.labels, trained.model.probabilities(trained.external.inputs)
+    assert len(rows) == 1 + 7 * 6 // 2
+    plain = [paired_delong(labels, answers[r["first"]], answers[r["second"]]) for r in rows[1:]]
+    np.testing.assert_allclose([float(r["p"]) for r in rows[1:]], [pair.p for pair in plain])
+    np.testing.assert_allclose([float(r["p_adjusted"]) for r in rows[1:]], holm([pair.p for pair in plain]))
 
 
 def test_resubstitution_is_in_one_table_only(trained):
