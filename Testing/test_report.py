@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 from sklearn.model_selection import StratifiedKFold
-from TACEResponseLib import report_figures
+from TACEResponseLib import report_drawing, report_figures
 from TACEResponseLib.checklist_answers import BLANK, checklist_tables, facts
 from TACEResponseLib.checklists import CHECKLISTS, CLEAR, METRICS, TRIPOD_AI
 from TACEResponseLib.errors import Problem
@@ -26,7 +26,9 @@ from TACEResponseLib.report import (
     write_training_report,
     write_validation_report,
 )
-from TACEResponseLib.report_figures import Drawing, draw_all, draw_roc
+from TACEResponseLib.report_curves import draw_roc
+from TACEResponseLib.report_drawing import Drawing
+from TACEResponseLib.report_figures import draw_all
 from TACEResponseLib.report_methods import fold_table, method_tables, parameter_table
 from TACEResponseLib.report_patients import clinical_columns, cohort_table, patient_tables, scores_table
 from TACEResponseLib.report_performance import auc_table, headline, performance_tables
@@ -97,7 +99,7 @@ def train(training: LabelledInputs, external: LabelledInputs | None = None, repe
 def coarse_figures():
     """Figures in few pixels: drawing them sharp would take most of the time."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(report_figures, "DOTS_PER_INCH", 30)
+        patch.setattr(report_drawing, "DOTS_PER_INCH", 30)
         yield
 
 

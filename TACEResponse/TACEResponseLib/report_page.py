@@ -11,7 +11,7 @@ import jinja2
 
 from . import __version__
 from .evaluation import at_threshold, auc_delong
-from .report_figures import Drawing
+from .report_drawing import Drawing
 from .report_performance import against_size, headline
 from .report_table import Table, number_text, p_text
 from .response_model import title

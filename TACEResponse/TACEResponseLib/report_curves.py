@@ -1,0 +1,198 @@
+"""Figures of how the models did: ROC curves, AUCs, correlations, calibration, decisions.
+
+Out-of-fold and external estimates stand in panels of their own, or differ in colour and marker.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from .associations import correlations
+from .calibration import calibration, decision_curve
+from .evaluation import auc_delong, proportion, roc_curve
+from .report_drawing import COLOURS, GREY, MARKERS, STYLES, WIDTH_IN, Drawing, canvas
+from .report_performance import ONE_CLASS, bins
+from .response_model import title
+from .study import Scored, Study
+
+#: Decision thresholds between which a curve is worth reading.
+DECISION_RANGE = (0.05, 0.9)
+
+
+def draw_roc(study: Study) -> Drawing:
+    """Figure 3: ROC curves of the single models, one panel an estimate."""
+    name, caption = "figure_3_roc", f"Figure 3. ROC curves of the single models: {_panels(study)}"
+    return _roc_panels(name, caption, study, study.singles)
+
+
+def draw_integration(study: Study) -> Drawing:
+    """Figure 4: ROC curves of the CNN, of tumour size, and of what is made of both and the models."""
+    caption = f"Figure 4A. ROC curves of the integrated models: {_panels(study)}"
+    fused = [name for name in study.models if name not in study.singles]
+    names = [name for name in ("size", "cnn") if name in study.singles] + fused
+    return _roc_panels("figure_4a_integration", caption, study, names)
+
+
+def _panels(study: Study) -> str:
+    return " and ".join(f"{group.title} ({group.cohort})" for group in study.with_auc)
+
+
+def _roc_panels(name: str, caption: str, study: Study, models: Sequence[str]) -> Drawing:
+    if not study.with_auc or not models:
+        return Drawing(name, caption, None, ONE_CLASS)
+    figure, axes, keys = _with_keys(len(study.with_auc), len(models))
+    for panel, key, group in zip(axes, keys, study.with_auc, strict=True):
+        panel.plot((0, 1), (0, 1), color=GREY, lw=0.8, ls=":")
+        for k, model in enumerate(models):
+            curve = roc_curve(group.labels, group.probabilities[model])
+            auc = auc_delong(group.labels, group.probabilities[model])
+            label = f"{title(model)}: {auc.auc:.3f} ({auc.ci_low:.3f} to {auc.ci_high:.3f})"
+            style = {"color": COLOURS[k % 7], "ls": STYLES[(k + k // 7) % 7], "lw": 1.6}
+            panel.plot(1 - curve.specificity, curve.sensitivity, label=label, **style)
+        panel.set_aspect("equal")
+        panel.set_xlabel("1 - specificity")
+        panel.set_ylabel("sensitivity")
+        panel.set_title(_panel_title(group), fontsize=10)
+        handles, words = panel.get_legend_handles_labels()
+        key.legend(
+            handles, words, frameon=False, fontsize=8, title="AUC (95 % CI)", title_fontsize=9, loc="center"
+        )
+    return Drawing(name, caption, figure)
+
+
+def _with_keys(panels: int, lines: int) -> tuple:
+    """A figure, its panels, and for each an empty place for a legend of so many lines.
+
+    Inside the panels it would hide the curves: it stands below two panels and beside one.
+    """
+    from matplotlib.figure import Figure
+
+    if panels == 1:
+        figure = Figure(figsize=(8.6, 4.6), layout="constrained")
+        axes, keys = ([part] for part in figure.subplots(1, 2, width_ratios=(1.2, 1)))
+    else:
+        below = 0.16 * (lines + 2)
+        figure = Figure(figsize=(WIDTH_IN, 4.9 + below), layout="constrained")
+        axes, keys = figure.subplots(2, panels, height_ratios=(4.9, below))
+    for panel, key in zip(axes, keys, strict=True):
+        panel.spines[["top", "right"]].set_visible(False)
+        key.set_axis_off()
+    return figure, axes, keys
+
+
+def _panel_title(group: Scored) -> str:
+    count, responders = len(group.labels), int(group.labels.sum())
+    return f"{group.title}, {group.cohort}: {count} patients, {responders} responders"
+
+
+def draw_comparison(study: Study) -> Drawing:
+    """Figure 4B: AUC with interval of every model and fusion, estimates beside each other."""
+    name, caption = "figure_4b_comparison", f"Figure 4B. AUC with 95 % CI of every model: {_panels(study)}"
+    if not study.with_auc:
+        return Drawing(name, caption, None, ONE_CLASS)
+    figure, (axes,) = canvas(1.1 + 0.36 * len(study.models), width_in=7.4)
+    rows = np.arange(len(study.models))[::-1]
+    for k, group in enumerate(study.with_auc):
+        aucs = [auc_delong(group.labels, group.probabilities[model]) for model in study.models]
+        auc = np.array([a.auc for a in aucs])
+        margins = np.array([[a.auc - a.ci_low, a.ci_high - a.auc] for a in aucs]).T
+        axes.errorbar(
+            auc,
+            rows + 0.12 - 0.24 * k if len(study.with_auc) > 1 else rows,
+            xerr=margins,
+            fmt=MARKERS[k],
+            color=COLOURS[k],
+            capsize=2,
+            ms=5,
+            lw=1.2,
+            label=_panel_title(group),
+        )
+    axes.axvline(0.5, color=GREY, lw=0.8, ls=":")
+    axes.set_yticks(rows, [title(model) for model in study.models])
+    axes.set_ylim(-0.6, len(study.models) - 0.4)
+    axes.set_xlabel("AUC (0.5 is chance)")
+    axes.legend(frameon=False, fontsize=8, loc="lower center", bbox_to_anchor=(0.4, 1.0))
+    return Drawing(name, caption, figure)
+
+
+def draw_correlations(study: Study) -> Drawing:
+    """Figure 5: Pearson correlations between the single models' probabilities."""
+    name = "figure_5_correlation"
+    caption = "Figure 5. Pearson correlation between the models' probabilities"
+    groups = [group for group in study.scored if len(group.labels) > 2]
+    if not groups or len(study.singles) < 2:
+        return Drawing(name, caption, None, "fewer than three patients, or one model")
+    figure, axes = canvas(4.4 if len(groups) > 1 else 5.2, len(groups), 9.6 if len(groups) > 1 else 7)
+    for panel, group in zip(axes, groups, strict=True):
+        found = correlations({model: group.probabilities[model] for model in study.singles})
+        picture = panel.imshow(found.r, cmap="RdBu_r", vmin=-1, vmax=1)
+        for (i, j), r in np.ndenumerate(found.r):
+            colour = "white" if abs(r) > 0.6 else "black"
+            panel.text(
+                j, i, "–" if np.isnan(r) else f"{r:.2f}", ha="center", va="center", color=colour, fontsize=8
+            )
+        words = [title(model) for model in study.singles]
+        panel.set_xticks(range(len(words)), words, rotation=40, ha="right", fontsize=8)
+        panel.set_yticks(range(len(words)), words, fontsize=8)
+        panel.set_title(f"{group.title}, {group.cohort}", fontsize=10)
+        panel.spines[:].set_visible(False)
+    figure.colorbar(picture, ax=axes, shrink=0.7, label="Pearson r")
+    return Drawing(name, caption, figure)
+
+
+def _of_interest(study: Study) -> list[str]:
+    """The headline model and, where there is one, tumour size alone."""
+    return [name for name in dict.fromkeys((study.model.headline, "size")) if name in study.models]
+
+
+def draw_calibration(study: Study) -> Drawing:
+    """Share of responders against predicted probability, in groups of equal number."""
+    name, caption = "figure_calibration", f"Calibration: predicted and observed response, {_panels(study)}"
+    if not study.with_auc:
+        return Drawing(name, caption, None, ONE_CLASS)
+    panels = len(study.with_auc)
+    figure, axes = canvas(4.6, panels, WIDTH_IN if panels > 1 else 5.2)
+    for panel, group in zip(axes, study.with_auc, strict=True):
+        panel.plot((0, 1), (0, 1), color=GREY, lw=0.8, ls=":", label="perfect")
+        for k, model in enumerate(_of_interest(study)):
+            found = calibration(group.labels, group.probabilities[model], bins(len(group.labels)))
+            counts = np.round(found.bin_observed * found.bin_count).astype(int)
+            shares = [proportion(c, n) for c, n in zip(counts, found.bin_count, strict=True)]
+            error = np.array([(s.estimate - s.ci_low, s.ci_high - s.estimate) for s in shares]).T
+            slope = "none" if found.slope is None else f"{found.slope:.2f}"
+            label = f"{title(model)}: slope {slope}, Brier {found.brier:.3f}"
+            line = {"fmt": MARKERS[k], "ls": STYLES[k], "color": COLOURS[k], "capsize": 2, "lw": 1.2, "ms": 5}
+            panel.errorbar(found.bin_probability, found.bin_observed, yerr=np.abs(error), label=label, **line)
+        panel.set_aspect("equal")
+        panel.set_xlabel("predicted probability of response")
+        panel.set_ylabel("share of responders (95 % CI)")
+        panel.set_title(_panel_title(group), fontsize=10)
+        panel.legend(frameon=False, fontsize=8, loc="upper left")
+        panel.set_xlim(-0.02, 1.02)
+        panel.set_ylim(-0.02, 1.22)
+        panel.set_yticks(np.linspace(0, 1, 6))
+    return Drawing(name, caption, figure)
+
+
+def draw_decisions(study: Study) -> Drawing:
+    """Net benefit of treating by the model, against treating everybody and nobody."""
+    name, caption = "figure_decision_curve", f"Decision curve: net benefit by threshold, {_panels(study)}"
+    if not study.with_auc:
+        return Drawing(name, caption, None, ONE_CLASS)
+    panels = len(study.with_auc)
+    figure, axes = canvas(4.2, panels, WIDTH_IN if panels > 1 else 6.2)
+    thresholds = np.linspace(*DECISION_RANGE, 171)
+    for panel, group in zip(axes, study.with_auc, strict=True):
+        top = float(group.labels.mean())
+        for k, model in enumerate(_of_interest(study)):
+            curve = decision_curve(group.labels, group.probabilities[model], thresholds)
+            line = {"color": COLOURS[k], "ls": STYLES[k], "lw": 1.6}
+            panel.plot(thresholds, curve.model, label=title(model), **line)
+        panel.plot(thresholds, curve.treat_all, color=GREY, lw=1, label="treat everybody")
+        panel.axhline(0, color="black", lw=1, label="treat nobody")
+        panel.set_ylim(-0.15, top + 0.08)
+        panel.set_xlabel("threshold probability of response")
+        panel.set_ylabel("net benefit (true positives a patient)")
+        panel.set_title(_panel_title(group), fontsize=10)
+        panel.legend(frameon=False, fontsize=8, loc="lower left")
+    return Drawing(name, caption, figure)
