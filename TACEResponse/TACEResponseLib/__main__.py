@@ -133,6 +133,16 @@ def _parser() -> argparse.ArgumentParser:
     predict.add_argument("--out", type=Path, required=True, help="folder for the answer")
     working(predict)
 
+    fetch = command("fetch", "download the public cohort HCC-TACE-Seg and lay it out for training")
+    fetch.add_argument("collection", choices=("hcc-tace-seg",))
+    fetch.add_argument("--out", type=Path, required=True, help="folder of the cohort")
+    fetch.add_argument("--from", dest="source", type=Path, help="folder that holds its DICOM files already")
+    fetch.add_argument("--clinical", type=Path, help="its clinical table, where it lies elsewhere")
+    labels = ("reader1", "reader2", "reader3", "majority", "ttp14")
+    fetch.add_argument("--label", choices=labels, default="reader1", help="whose reading is the response")
+    phases = ("annotated", "arterial", "portal venous", "delayed", "native")
+    fetch.add_argument("--phase", choices=phases, default="annotated", help="the scan to take")
+
     phantom = command("phantom", "write a synthetic cohort with a known answer")
     phantom.add_argument("--patients", type=int, required=True)
     phantom.add_argument("--out", type=Path, required=True)

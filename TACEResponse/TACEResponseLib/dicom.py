@@ -45,6 +45,7 @@ HEADER_TAGS = [
     "ContentTime",
     "ImageOrientationPatient",
     "ImagePositionPatient",
+    "PatientID",
     "SOPClassUID",
     "SOPInstanceUID",
     "SeriesDescription",
@@ -60,6 +61,7 @@ class Slice:
     """What decides where one DICOM slice belongs. position and orientation are LPS, in mm."""
 
     path: Path
+    patient_id: str
     instance_uid: str
     series_uid: str
     study_uid: str
@@ -114,6 +116,7 @@ def read_slice(path: Path) -> Slice | None:
 
         return Slice(
             path=path,
+            patient_id=text("PatientID"),
             instance_uid=str(header.SOPInstanceUID),
             series_uid=str(header.SeriesInstanceUID),
             study_uid=text("StudyInstanceUID"),

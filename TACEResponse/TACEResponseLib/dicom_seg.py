@@ -10,7 +10,7 @@ import numpy as np
 import pydicom
 import SimpleITK as sitk
 
-from .dicom import DAMAGE, SEGMENTATION, reading_dicom
+from .dicom import SEGMENTATION, reading_dicom
 from .errors import GeometryError, MaskError, Problem
 
 #: A voxel of a fractional segment counts as inside from this share or probability on.
@@ -36,18 +36,17 @@ def open_segmentation(path: Path):
 
 def _union(path: Path, segmentation, numbers: list[int]) -> sitk.Image:
     """The union of the numbered segments of an open segmentation, 0/1."""
-    try:
+    with reading_dicom(path, "mask"):
+        if segmentation.get_volume_geometry(allow_missing_positions=True) is None:
+            raise GeometryError(
+                "the segmentation's frames do not form a volume",
+                field="mask",
+                file=path.name,
+                expected="evenly spaced parallel frames",
+                received="frames at uneven positions or in several directions",
+                remedy="export the segmentation again",
+            )
         volume = segmentation.get_volume(segment_numbers=numbers)
-    except DAMAGE as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise GeometryError(
-            "the segmentation's frames do not form a volume",
-            field="mask",
-            file=path.name,
-            expected="evenly spaced parallel frames",
-            received=reason[:200],
-            remedy="export the segmentation again",
-        ) from None
     inside = (np.asarray(volume.array) >= INSIDE_FROM).any(axis=-1).astype(np.uint8)
     mask = sitk.GetImageFromArray(inside)
     _set_geometry(mask, np.asarray(volume.affine, dtype=float))

@@ -54,7 +54,7 @@ def read_case(
         if UNION in repairs and segment is None and opened.names:
             segment = "all"
         mask = opened.read(segment)
-        vessels = _vessels(opened, image)
+        vessels = measure_opened(opened, image)
         notes = (*mask.warnings, *phase_warning(vessels, image_source.get("series_description", "")))
         if vessels is not None:
             image_source |= {"phase": vessels.phase, "vessels": str(vessels)}
@@ -92,7 +92,7 @@ def propose_arterial(
     seen = {}
     for each in acquisitions if opened is not None and vessel_segments(opened.names) else ():
         try:
-            vessels = _vessels(opened, each.read(folder)[0])
+            vessels = measure_opened(opened, each.read(folder)[0])
         except TACEResponseError:
             continue  # a scan that cannot be read says so when it is chosen
         if vessels is not None:
@@ -119,7 +119,7 @@ def _read_chosen_image(image_path: Path, mask_path: Path, series: str | None) ->
     return choose_acquisition(acquisitions, None, image_path, proposal).read(image_path)
 
 
-def _vessels(opened: MaskFile, image: sitk.Image) -> VesselEnhancement | None:
+def measure_opened(opened: MaskFile, image: sitk.Image) -> VesselEnhancement | None:
     """The enhancement of aorta and portal vein, where the mask's file names both."""
     names = vessel_segments(opened.names)
     if names is None:

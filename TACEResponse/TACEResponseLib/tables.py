@@ -44,14 +44,14 @@ class Row(dict[str, str]):
         self.number = number
 
 
-def read_table(path: Path, required: tuple[str, ...]) -> list[Row]:
+def read_table(path: Path, required: tuple[str, ...], id_column: str = "patient_id") -> list[Row]:
     """Rows of a CSV or `.xlsx`, every cell as text.
 
     CSV may be UTF-8, UTF-16, GB18030 or Windows-1252, with comma, semicolon or tab. `required`
-    names columns that must be there, `patient_id` among them; IDs must be filled and unique.
+    names columns that must be there, `id_column` among them; IDs must be filled and unique.
     Raises InputError when there is no such file, TableError naming row and column otherwise.
     """
-    lines = _cells(path)
+    lines = _cells(path, id_column)
     header = [name.strip() for name in lines[0]] if lines else []
     _check_header(header, required, path.name)
     rows, seen = [], {}
@@ -68,8 +68,8 @@ def read_table(path: Path, required: tuple[str, ...]) -> list[Row]:
             )
         cells = [cell.strip() for cell in line] + [""] * len(header)
         row = Row(zip(header, cells, strict=False), number)
-        _check_id(row, seen, path.name)
-        seen[row["patient_id"]] = row
+        _check_id(row, id_column, seen, path.name)
+        seen[row[id_column]] = row
         rows.append(row)
     return rows
 
@@ -99,9 +99,9 @@ def _check_header(header: list[str], required: tuple[str, ...], table: str) -> N
         )
 
 
-def _check_id(row: Row, seen: dict[str, Row], table: str) -> None:
+def _check_id(row: Row, column: str, seen: dict[str, Row], table: str) -> None:
     """Raise TableError when the row's ID is empty, an error value, or that of another row."""
-    patient_id = row["patient_id"]
+    patient_id = row[column]
     if patient_id and not patient_id.startswith("#") and patient_id not in seen:
         return
     what = "is empty" if not patient_id else "is an error value of the spreadsheet"
@@ -112,23 +112,23 @@ def _check_id(row: Row, seen: dict[str, Row], table: str) -> None:
         if parts[0] != parts[1]:
             what += f", so the patient is in {parts[0]} and in {parts[1]}"
     raise TableError(
-        f"row {row.number}, column patient_id {what}",
+        f"row {row.number}, column {column} {what}",
         file=table,
-        field="patient_id",
+        field=column,
         expected="a text that no other row has",
         received=f'"{patient_id}"',
         remedy="give every patient an ID of its own",
     )
 
 
-def _cells(path: Path) -> list[list[str]]:
+def _cells(path: Path, id_column: str) -> list[list[str]]:
     """Every cell as text; numbers of a spreadsheet as a person would type them."""
     path = Path(path)
     if not path.is_file():
         raise InputError("there is no such table", field="table", received=str(path), remedy="check the path")
     content = path.read_bytes()
     if content[:2] == b"PK":  # a spreadsheet, whatever its name says
-        return _spreadsheet_cells(content, path.name)
+        return _spreadsheet_cells(content, path.name, id_column)
     if content[:4] == OLD_EXCEL:
         raise TableError(
             "the table is a spreadsheet of an old Excel",
@@ -183,7 +183,7 @@ def _looks_western(content: bytes) -> bool:
     return all(chr(byte).isalpha() for byte in set(content) if byte > 127)
 
 
-def _spreadsheet_cells(content: bytes, table: str) -> list[list[str]]:
+def _spreadsheet_cells(content: bytes, table: str, id_column: str) -> list[list[str]]:
     """The first sheet of an `.xlsx`, cell by cell as text."""
     from openpyxl import load_workbook
 
@@ -204,13 +204,13 @@ def _spreadsheet_cells(content: bytes, table: str) -> list[list[str]]:
     except _DAMAGE as error:
         raise _damaged(table, f"{type(error).__name__}: {error}"[:200]) from None
     lines = [[_typed(cell) for cell in row] for row in rows]
-    ids = lines[0].index("patient_id") if lines and "patient_id" in lines[0] else None
+    ids = lines[0].index(id_column) if lines and id_column in lines[0] else None
     for number, row in enumerate(rows if ids is not None else [], start=1):
         if ids < len(row) and isinstance(row[ids].value, datetime.date | datetime.time):
             raise TableError(
-                f"row {number}, column patient_id is a date",
+                f"row {number}, column {id_column} is a date",
                 file=table,
-                field="patient_id",
+                field=id_column,
                 expected="a text",
                 received=lines[number - 1][ids],
                 remedy="format the column as text and type the ID again",
