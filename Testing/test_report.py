@@ -30,7 +30,13 @@ from TACEResponseLib.report_curves import draw_roc
 from TACEResponseLib.report_drawing import Drawing
 from TACEResponseLib.report_figures import draw_all
 from TACEResponseLib.report_methods import fold_table, method_tables, parameter_table
-from TACEResponseLib.report_patients import clinical_columns, cohort_table, patient_tables, scores_table
+from TACEResponseLib.report_patients import (
+    clinical_columns,
+    cohort_table,
+    patient_tables,
+    response_table,
+    scores_table,
+)
 from TACEResponseLib.report_performance import auc_table, headline, performance_tables
 from TACEResponseLib.report_table import Table, number_text, p_text
 from TACEResponseLib.response_model import DEMONSTRATION, ResponseModel
@@ -219,7 +225,8 @@ def test_the_first_sentence_gives_the_aucs_of_the_file_and_the_planned_compariso
     size = -trained.external.inputs.diameters_mm
     answer = trained.model.probabilities(trained.external.inputs)["all"]
     pair = paired_delong(trained.external.labels, answer, size)
-    assert f"difference {pair.difference:+.2f}" in sentence
+    difference = f"{pair.difference:+.2f}".replace("-", "\N{MINUS SIGN}")
+    assert f"difference {difference}" in sentence
     assert sentence.endswith(f"{p_text(pair.p)}).")
     assert sentence in (report / "report.html").read_text(encoding="utf-8").replace("&lt;", "<")
 
@@ -421,6 +428,15 @@ def test_the_papers_cuts_are_made_and_a_cell_that_decides_nothing_is_missing(tra
     above = ["yes" if mm > 50 else "no" for mm in trained.training.inputs.diameters_mm]
     assert columns["Tumour size above 5 cm"] == above
     assert columns["Age (years)"][:2] == [40.0, 41.0]
+
+
+def test_a_number_stays_a_number_however_few_the_patients(trained):
+    few = patients(4, seed=5, first=200)
+    few = dataclasses.replace(few, labels=np.array([0, 1, 0, 1]))
+    table = response_table(Study(trained.model, few, {}))
+    ages = [r for r in table.rows if r["variable"] == "Age (years)"]
+    assert [r["test"] for r in ages] == ["not tested: fewer than three values in a group"]
+    assert {"40", "41", "42", "43"}.isdisjoint(r["level"] for r in table.rows)
 
 
 def test_the_flow_adds_up(trained, report):

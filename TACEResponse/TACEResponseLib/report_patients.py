@@ -114,7 +114,8 @@ def _compared(name: str, caption: str, columns: Mapping[str, Sequence], groups: 
     usable = {n: _as_texts(column) for n, column in columns.items() if usable_column(column)}
     ignored = sorted(set(columns) - set(usable))
     counts = Counter(np.asarray(groups).tolist())
-    rows = [row for found in table_one(usable, groups) for row in _rows_of(found, counts)]
+    kinds = {n: "number" for n, column in usable.items() if any(isinstance(v, float) for v in column)}
+    rows = [row for found in table_one(usable, groups, kinds) for row in _rows_of(found, counts)]
     note = (
         "Number (%) by chi-squared or Fisher's exact test; mean ± SD by Welch's t; "
         "median (quartiles) by Mann-Whitney."
@@ -126,9 +127,10 @@ def _compared(name: str, caption: str, columns: Mapping[str, Sequence], groups: 
 
 
 def _as_texts(column: Sequence) -> Sequence:
-    """A number with a few values is a category, and its levels are written without a point."""
-    present = {value for value in column if value is not None}
-    if len(present) > MOST_CATEGORIES or not all(isinstance(value, float) for value in present):
+    """A number with few values for many patients is a category; its levels are written as text."""
+    present = [value for value in column if value is not None]
+    few = len(set(present)) <= min(MOST_CATEGORIES, len(present) // 2)
+    if not few or not all(isinstance(value, float) for value in present):
         return column
     return [None if value is None else f"{value:g}" for value in column]
 

@@ -260,8 +260,8 @@ def _verdict(study: Study, group: Scored) -> str:
         words = "not shown to beat"
     else:
         words = "better than" if pair.difference > 0 else "worse than"
-    p = p_text(pair.p)
+    p, difference = p_text(pair.p), f"{pair.difference:+.2f}".replace("-", "\N{MINUS SIGN}")
     return (
-        f", {words} tumour size alone (AUC {size:.2f}, difference {pair.difference:+.2f}, "
+        f", {words} tumour size alone (AUC {size:.2f}, difference {difference}, "
         f"paired DeLong p {p if p.startswith('<') else '= ' + p})"
     )
