@@ -132,6 +132,15 @@ def test_too_few_of_one_class_is_said_before_anything_is_fitted():
         ResponseModel.fit(inputs, labels, preset("peng2021", **QUICK))
 
 
+def test_a_model_that_tells_nobody_apart_is_left_out_and_named():
+    inputs, labels = a_table(45, 8, 1.0, seed=4)  # 30 training patients a fold: too few for boosting
+    model, record = ResponseModel.fit(inputs, labels, preset("peng2021", **QUICK))
+    assert record.out_of_fold.mute == ("gbm",)
+    assert "gbm" not in model.members.classifiers
+    assert "gbm" not in model.combinations
+    assert model.combinations["all"].models == ("linear", "logistic", "svm", "random_forest")
+
+
 def test_a_feature_table_trains_a_bundle_that_loads_and_keeps_estimates_apart(tmp_path, capsys):
     inputs, labels = a_table(120, 20, 1.2, seed=9)
     features, label_table = write_tables(tmp_path, inputs, labels, blank=(0, 30))

@@ -45,6 +45,7 @@ def model_card(trained: "Trained") -> str:
         f"Headline: {title(model.headline)}, threshold {model.thresholds[model.headline]:.3f} "
         "(Youden, out of fold).",
         "",
+        *_about_mute(trained.record.out_of_fold.mute),
         "Selected features:",
         "",
         *(f"- `{name}`" for name in model.members.selected),
@@ -60,3 +61,10 @@ def model_card(trained: "Trained") -> str:
         "treatment than its training cohort. " + first,
     ]
     return "\n".join(lines) + "\n"
+
+
+def _about_mute(models: tuple[str, ...]) -> list[str]:
+    if not models:
+        return []
+    names = ", ".join(map(title, models))
+    return [f"Left out, since with so few patients they gave everybody the same score: {names}.", ""]

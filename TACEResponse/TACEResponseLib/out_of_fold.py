@@ -49,7 +49,7 @@ class OutOfFoldScores:
 
     labels: (n,) 0/1. folds: (repeats, n) fold in which a patient was held out. scores: model name ->
     (repeats, n). probabilities: combination name (a model or a fusion) -> (n,), calibrated on the
-    other folds and averaged over repeats.
+    other folds and averaged over repeats. mute: models left out because they told nobody apart.
     """
 
     patient_ids: tuple[str, ...]
@@ -57,6 +57,7 @@ class OutOfFoldScores:
     folds: np.ndarray
     scores: Mapping[str, np.ndarray]
     probabilities: Mapping[str, np.ndarray]
+    mute: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -113,8 +114,23 @@ def score_out_of_fold(
                 scores.setdefault(name, np.full(folds.shape, np.nan))[repeat, held_out] = values
             folds[repeat, held_out] = fold
             fold_selected.append(members.selected)
+    mute = tuple(name for name, values in scores.items() if _is_mute(values, folds))
+    scores = {name: values for name, values in scores.items() if name not in mute}
     probabilities = _cross_fitted(scores, folds, labels, settings)
-    return OutOfFoldScores(inputs.patient_ids, labels, folds, scores, probabilities), tuple(fold_selected)
+    out_of_fold = OutOfFoldScores(inputs.patient_ids, labels, folds, scores, probabilities, mute)
+    return out_of_fold, tuple(fold_selected)
+
+
+def _is_mute(scores: np.ndarray, folds: np.ndarray) -> bool:
+    """Whether a model gave every patient of some fold the same score, so that it orders nobody.
+
+    Gradient boosting does so with 42 training patients or fewer, where R's `gbm` refuses to start.
+    """
+    return any(
+        np.ptp(values[fold_of == fold]) == 0
+        for values, fold_of in zip(scores, folds, strict=True)
+        for fold in np.unique(fold_of)
+    )
 
 
 def _cross_fitted(

@@ -151,6 +151,8 @@ class ResponseModel:
         members, selection, learning_curve = fit_members(
             inputs, labels, names, settings, settings.seed, jobs, within("final fit", progress)
         )
+        heard = {n: c for n, c in members.classifiers.items() if n not in out_of_fold.mute}
+        members = dataclasses.replace(members, classifiers=heard)
         mean_scores = {name: values.mean(axis=0) for name, values in out_of_fold.scores.items()}
         combinations = fit_combinations(mean_scores, labels, settings)
         headline = settings.fusion.headline
