@@ -11,9 +11,6 @@ import pandas as pd
 import pytest
 from scipy import stats
 from sklearn.model_selection import StratifiedKFold
-from TACEResponseLib import report_drawing, report_figures
-from TACEResponseLib.checklist_answers import BLANK, checklist_tables, facts
-from TACEResponseLib.checklists import CHECKLISTS, CLEAR, METRICS, TRIPOD_AI
 from TACEResponseLib.errors import Problem
 from TACEResponseLib.evaluation import auc_delong, holm, paired_delong
 from TACEResponseLib.measurements import ModelInputs
@@ -26,22 +23,26 @@ from TACEResponseLib.report import (
     write_training_report,
     write_validation_report,
 )
-from TACEResponseLib.report_curves import draw_roc
-from TACEResponseLib.report_drawing import Drawing
-from TACEResponseLib.report_figures import draw_all
-from TACEResponseLib.report_methods import fold_table, method_tables, parameter_table
-from TACEResponseLib.report_patients import (
+from TACEResponseLib.report import drawing as report_drawing
+from TACEResponseLib.report import figures as report_figures
+from TACEResponseLib.report.checklist_answers import BLANK, checklist_tables, facts
+from TACEResponseLib.report.checklists import CHECKLISTS, CLEAR, METRICS, TRIPOD_AI
+from TACEResponseLib.report.curves import draw_roc
+from TACEResponseLib.report.drawing import Drawing
+from TACEResponseLib.report.figures import draw_all
+from TACEResponseLib.report.methods import fold_table, method_tables, parameter_table
+from TACEResponseLib.report.patients import (
     clinical_columns,
     cohort_table,
     patient_tables,
     response_table,
     scores_table,
 )
-from TACEResponseLib.report_performance import auc_table, headline, performance_tables
-from TACEResponseLib.report_table import Table, number_text, p_text
+from TACEResponseLib.report.performance import auc_table, headline, performance_tables
+from TACEResponseLib.report.study import Study
+from TACEResponseLib.report.table import Table, number_text, p_text
 from TACEResponseLib.response_model import DEMONSTRATION, ResponseModel
 from TACEResponseLib.settings import preset
-from TACEResponseLib.study import Study
 from TACEResponseLib.training import LabelledInputs, Trained
 
 QUICK = {

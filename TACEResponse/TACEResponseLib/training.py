@@ -15,11 +15,11 @@ from .cohort import COLUMNS, Cohort, Patient, read_table, responder_label
 from .cohort_measurements import measure_patients
 from .errors import Problem, TableError, TrainingError
 from .measurements import Measurements, ModelInputs, stack
-from .model_card import model_card
 from .out_of_fold import TrainingRecord
 from .progress import Progress, silent, within
 from .radiomics import feature_names
 from .reliability import ReliabilityTable, reliable_features
+from .report.model_card import model_card
 from .response_model import ResponseModel
 from .selection import Selection, bootstrap_frequency
 from .settings import TrainingSettings

@@ -5,7 +5,8 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from .response_model import title
+from TACEResponseLib.response_model import title
+
 from .study import ESTIMATES
 
 #: Columns whose name alone would not tell a reader enough.

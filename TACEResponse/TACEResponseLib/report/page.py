@@ -9,13 +9,14 @@ from collections.abc import Mapping, Sequence
 
 import jinja2
 
-from . import __version__
-from .evaluation import at_threshold, auc_delong
-from .report_drawing import Drawing
-from .report_performance import against_size, headline
-from .report_table import Table, number_text, p_text
-from .response_model import title
+from TACEResponseLib import __version__
+from TACEResponseLib.evaluation import at_threshold, auc_delong
+from TACEResponseLib.response_model import title
+
+from .drawing import Drawing
+from .performance import against_size, headline
 from .study import Study
+from .table import Table, number_text, p_text
 
 #: Tables that the page names and does not print: one row a patient or a feature.
 FILES_ONLY = ("scores_out_of_fold", "scores_external", "table_s1_icc", "image_hashes")

@@ -1,11 +1,12 @@
 """What the software can answer of the reporting checklists; everything else stays blank and says so."""
 
+from TACEResponseLib.response_model import title
+
 from .checklists import CHECKLISTS
-from .report_methods import extracted_here, versions
-from .report_patients import clinical_columns
-from .report_table import Table
-from .response_model import title
+from .methods import extracted_here, versions
+from .patients import clinical_columns
 from .study import Study
+from .table import Table
 
 #: What stands where the software knows nothing, or not everything.
 BLANK, THE_REST = "for the authors to fill in", "for the authors"

@@ -1,12 +1,12 @@
 """The figures of a report, under the paper's numbers where the paper has them.
 
 Every function gives a `Drawing`: a figure, or the reason why there is none. How the models did
-stands in `report_curves`; here is what they were made of.
+stands in `curves`; here is what they were made of.
 """
 
 import numpy as np
 
-from .report_curves import (
+from .curves import (
     draw_calibration,
     draw_comparison,
     draw_correlations,
@@ -14,8 +14,8 @@ from .report_curves import (
     draw_integration,
     draw_roc,
 )
-from .report_drawing import COLOURS, GREY, MARKERS, STYLES, Drawing, canvas, finish
-from .report_methods import VALIDATION_ONLY, elimination_table, feature_table
+from .drawing import COLOURS, GREY, MARKERS, STYLES, Drawing, canvas, finish
+from .methods import VALIDATION_ONLY, elimination_table, feature_table
 from .study import Study
 
 #: Names of the CNN's histories in words.

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from .errors import Problem
-from .response_model import DEMONSTRATION, ResponseModel
+from TACEResponseLib.errors import Problem
+from TACEResponseLib.response_model import DEMONSTRATION, ResponseModel
 
 if TYPE_CHECKING:
-    from .bundle import BundleManifest
-    from .out_of_fold import TrainingRecord
-    from .reliability import ReliabilityTable
-    from .training import LabelledInputs, Trained
+    from TACEResponseLib.bundle import BundleManifest
+    from TACEResponseLib.out_of_fold import TrainingRecord
+    from TACEResponseLib.reliability import ReliabilityTable
+    from TACEResponseLib.training import LabelledInputs, Trained
 
 #: An AUC and its variance need this many patients of each class.
 FEWEST_FOR_AUC = 2

@@ -7,12 +7,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .associations import correlations
-from .calibration import calibration, decision_curve
-from .evaluation import auc_delong, proportion, roc_curve
-from .report_drawing import COLOURS, GREY, MARKERS, STYLES, WIDTH_IN, Drawing, canvas
-from .report_performance import ONE_CLASS, bins
-from .response_model import title
+from TACEResponseLib.associations import correlations
+from TACEResponseLib.calibration import calibration, decision_curve
+from TACEResponseLib.evaluation import auc_delong, proportion, roc_curve
+from TACEResponseLib.response_model import title
+
+from .drawing import COLOURS, GREY, MARKERS, STYLES, WIDTH_IN, Drawing, canvas
+from .performance import ONE_CLASS, bins
 from .study import Scored, Study
 
 #: Decision thresholds between which a curve is worth reading.

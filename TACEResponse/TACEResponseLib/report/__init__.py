@@ -15,14 +15,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .evaluation import at_threshold, auc_delong
+from TACEResponseLib.evaluation import at_threshold, auc_delong
+
 from .study import Study, has_auc
 
 if TYPE_CHECKING:
-    from .bundle import BundleManifest
-    from .errors import Problem
-    from .response_model import ResponseModel
-    from .training import LabelledInputs, Trained
+    from TACEResponseLib.bundle import BundleManifest
+    from TACEResponseLib.errors import Problem
+    from TACEResponseLib.response_model import ResponseModel
+    from TACEResponseLib.training import LabelledInputs, Trained
 
 PAGE, EVALUATION, CARD, README = "report.html", "evaluation.json", "model_card.md", "README.txt"
 #: Keys of a row of `evaluation.json`.
@@ -100,7 +101,7 @@ def evaluation_rows(trained: "Trained") -> list[dict]:
                     "estimate": estimate,
                     "cohort": "training",
                     "center": "",
-                    **performance(trained.training.labels, values, threshold),
+                    **performance_of(trained.training.labels, values, threshold),
                 }
             )
     if trained.external is not None:
@@ -127,13 +128,13 @@ def external_rows(model, external: "LabelledInputs") -> list[dict]:
                     "estimate": "resubstitution" if fitted else "external",
                     "cohort": "validation",
                     "center": center,
-                    **performance(external.labels[chosen], values[chosen], model.thresholds[name]),
+                    **performance_of(external.labels[chosen], values[chosen], model.thresholds[name]),
                 }
             )
     return rows
 
 
-def performance(labels: np.ndarray, probabilities: np.ndarray, threshold: float) -> dict:
+def performance_of(labels: np.ndarray, probabilities: np.ndarray, threshold: float) -> dict:
     """AUC with DeLong's interval, the threshold's sensitivity and specificity, and the Brier score."""
     auc, operating = auc_delong(labels, probabilities), at_threshold(labels, probabilities, threshold)
     return {
@@ -151,11 +152,11 @@ def performance(labels: np.ndarray, probabilities: np.ndarray, threshold: float)
 
 def _write(study: Study, rows: list[dict], card: str, folder: Path) -> Path:
     from .checklist_answers import checklist_tables
-    from .report_figures import draw_all
-    from .report_methods import method_tables
-    from .report_page import render
-    from .report_patients import patient_tables
-    from .report_performance import performance_tables
+    from .figures import draw_all
+    from .methods import method_tables
+    from .page import render
+    from .patients import patient_tables
+    from .performance import performance_tables
 
     parts = (patient_tables, performance_tables, method_tables, checklist_tables)
     tables, drawings = [table for part in parts for table in part(study)], draw_all(study)

@@ -9,9 +9,10 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from .associations import MOST_CATEGORIES, Comparison, table_one, univariable
-from .report_table import Table
+from TACEResponseLib.associations import MOST_CATEGORIES, Comparison, table_one, univariable
+
 from .study import ESTIMATES, Scored, Study
+from .table import Table
 
 #: More different texts than this are names or free text, not a category.
 MOST_LEVELS = 10

@@ -5,12 +5,20 @@ Every row names its estimate; out-of-fold, external and resubstitution figures n
 
 import numpy as np
 
-from .associations import correlations
-from .calibration import calibration
-from .evaluation import AucDifference, Proportion, at_threshold, auc_delong, compare_all, paired_delong
-from .report_table import Table, p_text
-from .response_model import title
+from TACEResponseLib.associations import correlations
+from TACEResponseLib.calibration import calibration
+from TACEResponseLib.evaluation import (
+    AucDifference,
+    Proportion,
+    at_threshold,
+    auc_delong,
+    compare_all,
+    paired_delong,
+)
+from TACEResponseLib.response_model import title
+
 from .study import Scored, Study, has_auc
+from .table import Table, p_text
 
 #: Patients that a bin of the calibration needs, and the most bins.
 PATIENTS_PER_BIN, MOST_BINS = 15, 10

@@ -2,15 +2,15 @@
 
 from typing import TYPE_CHECKING
 
-from .response_model import DEMONSTRATION, title
+from TACEResponseLib.response_model import DEMONSTRATION, title
 
 if TYPE_CHECKING:
-    from .training import Trained
+    from TACEResponseLib.training import Trained
 
 
 def model_card(trained: "Trained") -> str:
     """Markdown; the first line says whether the model is for patients at all."""
-    from .report import evaluation_rows
+    from TACEResponseLib.report import evaluation_rows
 
     model, settings = trained.model, trained.model.settings
     first = DEMONSTRATION if model.demonstration else "For research use only; not a medical device."

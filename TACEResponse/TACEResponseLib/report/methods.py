@@ -5,8 +5,8 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from .report_table import Table
 from .study import Study
+from .table import Table
 
 VALIDATION_ONLY = "the training is not part of a validation; see the report of the training"
 #: Diagnostics that differ from patient to patient and identify what was measured.
@@ -190,7 +190,7 @@ def _settings_used(study: Study) -> dict:
 
 def extracted_here(study: Study) -> bool:
     """Whether the features are those of the model's own extraction settings."""
-    from .radiomics import feature_names
+    from TACEResponseLib.radiomics import feature_names
 
     group = study.training or study.external
     return group.inputs.feature_names == tuple(feature_names(study.model.settings.radiomics))
@@ -200,7 +200,7 @@ def versions(study: Study) -> Mapping[str, str]:
     """Software versions: of the bundle's training, or of this machine when it is not saved."""
     if study.manifest is not None:
         return study.manifest.versions
-    from .bundle_files import software_versions
+    from TACEResponseLib.bundle_files import software_versions
 
     return software_versions()
 
