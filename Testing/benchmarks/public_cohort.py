@@ -88,9 +88,9 @@ def _page(table: list[str], repeats: int) -> str:
         [
             "# The public cohort, honestly",
             "",
-            "TCIA HCC-TACE-Seg: radiomics of the tumour (2018 features, pyradiomics 3.0.1, made by others),",
+            "TCIA HCC-TACE-Seg: tumour radiomics (2018 features, pyradiomics 3.0.1, made by others),",
             "objective response by mRECIST. Every figure is nested: selection, models, calibration and",
-            f"fusion inside each of 5 folds, {repeats} repeats; resubstitution stands beside it as a warning.",
+            f"fusion inside each of 5 folds, {repeats} repeats; resubstitution stands beside it.",
             "Size as measured is the longest axial diameter of the mask; p by DeLong's paired test against",
             "it, not corrected for the number of models. Where p is above 0.05 a model is not shown to be",
             "better than the ruler.",
