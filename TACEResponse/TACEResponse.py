@@ -93,6 +93,10 @@ class TACEResponseLogic(ScriptedLoadableModuleLogic):
     Example: `TACEResponse.TACEResponseLogic().process(getNode("CT"), getNode("Segmentation"))`.
     """
 
+    def __init__(self):
+        ScriptedLoadableModuleLogic.__init__(self)
+        self._opened = None
+
     def getParameterNode(self):
         """The parameter node of the scene, typed."""
         return TACEResponseParameterNode(super().getParameterNode())
@@ -108,14 +112,43 @@ class TACEResponseLogic(ScriptedLoadableModuleLogic):
         FeatureError, DependencyError, or Cancelled when `progress` does.
         """
         dependencies.require([dependencies.PREDICTION])
-        from TACEResponseLib.bundle import demonstration_bundle, load_bundle
+        return self._model(bundle).predict(case, progress=progress)
 
-        model = load_bundle(Path(bundle) if bundle else demonstration_bundle())
-        return model.predict(case, progress=progress)
+    def runExplanation(self, case, bundle=None, progress=silent):
+        """Case -> Explanation (`TACEResponseLib.explained`), on any thread; raises what `run` does."""
+        dependencies.require([dependencies.PREDICTION])
+        from TACEResponseLib.explained import explain
+
+        return explain(self._model(bundle), case, progress=progress)
+
+    def _model(self, bundle):
+        """The model in a folder; kept until another one, or another training in it, is asked for."""
+        from TACEResponseLib.bundle import demonstration_bundle, load_bundle, read_manifest
+
+        folder = Path(bundle) if bundle else demonstration_bundle()
+        wanted = (folder, read_manifest(folder).files)
+        if self._opened is None or self._opened[0] != wanted:
+            self._opened = (wanted, load_bundle(folder))
+        return self._opened[1]
 
     def publish(self, prediction, tableNode=None):
         """Prediction -> vtkMRMLTableNode; the given node is filled again. Main thread."""
         return publish.prediction_table(prediction, tableNode)
+
+    def publishExplanation(self, explanation, sentence=""):
+        """Explanation -> vtkMRMLPlotChartNode of the features' shares; None when there are none."""
+        return publish.contribution_chart(explanation, sentence) if explanation.contributions else None
+
+    def explain(self, volumeNode, segmentationNode, segmentIds=None, bundle=None, patientId="", publish=True):
+        """Why the model answers what `process` returns; same arguments; returns the Explanation.
+
+        publish: also put a bar chart and its table into the scene.
+        """
+        case = self.prepare(volumeNode, segmentationNode, segmentIds, patientId)
+        explanation = self.runExplanation(case, bundle)
+        if publish:
+            self.publishExplanation(explanation)
+        return explanation
 
     def process(self, volumeNode, segmentationNode, segmentIds=None, bundle=None, patientId="", publish=True):
         """The three phases in one call; returns the Prediction.

@@ -221,6 +221,8 @@ def test_vessels_tell_the_phase(aorta_hu, portal_hu, phase):
         ("DELAYED 5 MIN", "delayed"),
         ("arterial and portal venous", None),
         ("", None),
+        ("CT abdomen pre TACE", None),
+        ("pre-TACE arterial", "arterial"),
     ],
 )
 def test_descriptions_tell_the_phase_or_nothing(description, phase):

@@ -23,7 +23,7 @@ ARTERIAL_RATIO = 1.3
 PORTAL_HU = 120
 #: How descriptions name the phases, in the order in which they are looked for.
 _WORDS = (
-    (NATIVE, r"native|nativ|unenhanced|non.?contrast|without|w/?o\b|\bpre\b|平扫"),
+    (NATIVE, r"native|nativ|unenhanced|non.?contrast|without|w/?o\b|\bpre\b(?!.?tace)|平扫"),
     (DELAYED, r"delay|equilibrium|tardi|spät|延迟期?"),
     (PORTAL, r"portal|venous|\bpvp?\b|\bvp\b|venös|veineux|门静?脉期?"),
     (ARTERIAL, r"arteri|artéri|\bart\b|\bhap\b|动脉期?"),

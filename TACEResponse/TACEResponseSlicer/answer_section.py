@@ -9,18 +9,21 @@ import slicer
 from slicer.i18n import tr as _
 
 from .answer_view import answer_html, bar_pixmap, fill_table, is_dark, lines_html, warning_html
+from .why_section import WhySection
 
 
 class AnswerSection:
-    """prediction and case: what is shown, None while there is nothing."""
+    """prediction and case: what is shown, None while there is nothing. why: its explanation."""
 
     def __init__(self, ui):
         self._ui = ui
+        self.why = WhySection(ui)
         self.clear()
 
     def clear(self) -> None:
         """Show nothing: another patient, another model, another scene."""
         self.prediction = self.case = None
+        self.why.clear()
         self._ui.resultSection.visible = False
 
     def show(self, case, prediction) -> None:

@@ -39,13 +39,23 @@ def answer_html(prediction) -> str:
     )
 
 
-def found_text(lesions, spacing_mm) -> str:
-    """What is measured in the chosen segments, before anything is predicted."""
+def found_text(lesions, spacing_mm, median_hu: float, phase: str | None) -> str:
+    """What is measured in the chosen segments, before anything is predicted.
+
+    median_hu: inside the tumour. phase: what the volume's name says, None when it says nothing.
+    """
     number = _("1 lesion") if lesions.number == 1 else _("{n} lesions").format(n=lesions.number)
     spacing = " x ".join(f"{s:.2g}" if s < 1 else f"{s:.1f}" for s in spacing_mm)
-    return _("{number}, largest {diameter:.1f} mm axial, {volume:.1f} mL; voxels {spacing} mm").format(
-        number=number, diameter=lesions.largest_diameter_mm, volume=lesions.volume_ml, spacing=spacing
+    text = _(
+        "{number}, largest {diameter:.1f} mm axial, {volume:.1f} mL; median {hu:.0f} HU; voxels {spacing} mm"
+    ).format(
+        number=number,
+        diameter=lesions.largest_diameter_mm,
+        volume=lesions.volume_ml,
+        hu=median_hu,
+        spacing=spacing,
     )
+    return text if phase is None else f"{text}; {_('named as {phase} phase').format(phase=phase)}"
 
 
 def bar_pixmap(label, probability: float, threshold: float):
@@ -81,7 +91,9 @@ def fill_table(table, headers, rows, wide: int = 0) -> None:
     table.setHorizontalHeaderLabels(list(headers))
     for r, row in enumerate(rows):
         for c, text in enumerate(row):
-            table.setItem(r, c, qt.QTableWidgetItem(str(text)))
+            item = qt.QTableWidgetItem(str(text))
+            item.setToolTip(str(text))  # a narrow panel may show less than all of it
+            table.setItem(r, c, item)
     table.verticalHeader().setVisible(False)
     header = table.horizontalHeader()
     for c in range(len(headers)):

@@ -2,10 +2,13 @@
 
 import contextlib
 
+import numpy as np
 import qt
+import SimpleITK as sitk
 import slicer
 from slicer.i18n import tr as _
 from TACEResponseLib.errors import TACEResponseError
+from TACEResponseLib.phases import phase_of_description
 
 from . import publish, scene
 from .answer_view import found_text, lines_html
@@ -40,7 +43,14 @@ def describe(volume_node, segmentation_node, segment_ids) -> tuple[str, list[str
     from TACEResponseLib.clinical import measure_lesions
 
     case = scene.case_from_nodes(volume_node, segmentation_node, segment_ids, margin_voxels=2)
-    return found_text(measure_lesions(case), case.spacing_mm), [str(note) for note in case.warnings]
+    image, mask = (sitk.GetArrayViewFromImage(volume) for volume in (case.image, case.mask))
+    found = found_text(
+        measure_lesions(case),
+        case.spacing_mm,
+        float(np.median(image[mask > 0])),
+        phase_of_description(volume_node.GetName()),
+    )
+    return found, [str(note) for note in case.warnings]
 
 
 class PatientSection:

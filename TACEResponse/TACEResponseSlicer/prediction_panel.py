@@ -32,6 +32,7 @@ class PredictionPanel(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.lastError = ""
         self._parameterNode = None
         self._parameterNodeGuiTag = None
+        self._asked = None
 
     # Setup, and the comings and goings of module and scene
 
@@ -62,6 +63,8 @@ class PredictionPanel(ScriptedLoadableModuleWidget, VTKObservationMixin):
             (self.ui.openBundleButton, self.onOpenBundle),
             (self.ui.cardButton, self.onCard),
             (self.ui.predictButton, self.onPredict),
+            (self.ui.whyButton, self.onWhy),
+            (self.ui.mapButton, self.onMap),
             (self.ui.largestLayerButton, self.onLargestLayer),
             (self.ui.reportButton, self.onReport),
             (self.ui.copyButton, self.onCopy),
@@ -139,9 +142,16 @@ class PredictionPanel(ScriptedLoadableModuleWidget, VTKObservationMixin):
             if kept != list(node.segmentIds):
                 node.segmentIds = kept  # calls this again, with what is left
                 return
+        if self.answer.prediction is not None and self._choice() != self._asked:
+            self.answer.clear()  # it was about another patient, tumour or model
         self.patient.show(node)
         self.model.show(node.bundle)
         self._checkCanApply()
+
+    def _choice(self):
+        node = self._parameterNode
+        chosen = (node.ctVolume, node.segmentation)
+        return (*(n.GetID() if n else "" for n in chosen), *node.segmentIds, node.bundle)
 
     def _onNodesChanged(self, caller, event):
         self.patient.offer_sample()
@@ -162,8 +172,9 @@ class PredictionPanel(ScriptedLoadableModuleWidget, VTKObservationMixin):
         reason = "" if self._running() else self._whyNot()
         button = self.ui.predictButton
         button.enabled = not reason
+        self.ui.whyButton.enabled = not self._running()
         if self._running():
-            button.text, button.toolTip = _("Cancel"), _("Stop the prediction")
+            button.text, button.toolTip = _("Cancel"), _("Stop what is being computed")
         else:
             button.text = _("Predict")
             button.toolTip = reason or _("Say how likely this tumour responds to the first TACE")
@@ -241,12 +252,23 @@ class PredictionPanel(ScriptedLoadableModuleWidget, VTKObservationMixin):
             case = self.logic.prepare(node.ctVolume, node.segmentation, list(node.segmentIds))
             bundle = self.model.chosen.path
             self.answer.clear()
-            self._onProgress(_("loading the model"), 0, 0)
-            self.work = Work(
-                lambda progress: (case, self.logic.run(case, bundle, progress)),
-                self._onProgress,
-                self._onFinished,
-            )
+            self._asked = self._choice()
+            self._start(lambda progress: (case, self.logic.run(case, bundle, progress)), self._onFinished)
+
+    def onWhy(self, _checked=False):
+        """Work out what speaks for and against response in the patient that was predicted."""
+        case, bundle = self.answer.case, self.model.chosen.path
+        self._start(lambda progress: self.logic.runExplanation(case, bundle, progress), self._onExplained)
+
+    def onMap(self, _checked=False):
+        """Lay the network's map over the CT, or take it away again."""
+        self.answer.why.toggle_map(self._parameterNode.ctVolume, self.answer.prediction.statement())
+        if self.answer.why.map_is_shown:
+            self.answer.go_to_largest_layer()
+
+    def _start(self, compute, onFinished):
+        self._onProgress(_("loading the model"), 0, 0)
+        self.work = Work(compute, self._onProgress, onFinished)
         self._checkCanApply()
 
     def _onProgress(self, stage, done, total):
@@ -264,6 +286,15 @@ class PredictionPanel(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self.answer.show(*outcome)
             node = self.logic.getParameterNode()  # also while another module is open
             node.resultTable = self.logic.publish(outcome[1], node.resultTable)
+
+    def _onExplained(self, explanation, error):
+        self.ui.runRow.visible = False
+        self._checkCanApply()
+        with self._errorsShown(_("The answer was not explained.")):
+            if error is not None:
+                raise error
+            self.answer.why.show(explanation)
+            self.logic.publishExplanation(explanation, self.answer.prediction.statement())
 
     @contextlib.contextmanager
     def _errorsShown(self, title, waitCursor=False):

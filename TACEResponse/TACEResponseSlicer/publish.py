@@ -11,12 +11,15 @@ import SimpleITK as sitk
 import slicer
 import vtk
 from scipy import ndimage
+from slicer.i18n import tr as _
 from vtk.util.numpy_support import numpy_to_vtk
 
 from .scene import ijk_to_ras_of_image
 
 #: Attribute by which a table of ours is recognised in a scene.
 KIND = "TACEResponse.Kind"
+#: Orange and blue are told apart also by eyes that do not tell red from green.
+FOR, AGAINST, COLOURS = (0.90, 0.45, 0.05), (0.10, 0.40, 0.85), 256
 
 
 def prediction_table(prediction, node=None):
@@ -94,6 +97,82 @@ def curve_chart(title: str, curves: Mapping[str, tuple], x_title: str, y_title: 
             series.SetLineStyle(slicer.vtkMRMLPlotSeriesNode.LineStyleDash)
         chart.AddAndObservePlotSeriesNodeID(series.GetID())
     return chart
+
+
+def contribution_chart(explanation, sentence: str = ""):
+    """vtkMRMLPlotChartNode with a bar a feature, above 0 where it speaks for response.
+
+    The bars' table has the columns feature, value (the patient's) and share, largest share first.
+    """
+    title = _("TACE response, what speaks for it")
+    _remove_chart(title)
+    names = list(explanation.contributions)
+    columns = {
+        "feature": names,
+        "value": np.array([explanation.values[name] for name in names], float),
+        "share": np.array([explanation.contributions[name] for name in names], float),
+    }
+    content = table(f"TACE response shares {explanation.patient_id}", columns)
+    content.SetDescription(sentence)
+    content.SetAttribute(KIND, "shares")
+    series = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLPlotSeriesNode", _("share of the feature"))
+    series.SetAndObserveTableNodeID(content.GetID())
+    series.SetPlotType(slicer.vtkMRMLPlotSeriesNode.PlotTypeBar)
+    series.SetYColumnName("share")
+    series.SetLabelColumnName("feature")  # shown when the mouse is over a bar
+    series.SetColor(*FOR)
+    chart = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLPlotChartNode", title)
+    chart.SetTitle(title)
+    chart.SetXAxisTitle(_("feature, largest share first"))
+    chart.SetYAxisTitle(f"{_('for response')} ({explanation.unit})")
+    chart.SetAttribute(KIND, "chart")
+    chart.SetDescription(sentence)
+    chart.AddAndObservePlotSeriesNodeID(series.GetID())
+    return chart
+
+
+def map_node(explanation, sentence: str = ""):
+    """The network's map as vtkMRMLScalarVolumeNode with colours: orange for response, blue against.
+
+    Only the box in which the map is not 0 becomes voxels, so that a large CT is not doubled; where
+    the map is 0 the colours are clear. `remove_map` takes node and colours away.
+    """
+    node = volume_from_image(_where_it_speaks(explanation.network_map), _("TACE response map"))
+    node.SetDescription(sentence)
+    node.SetAttribute(KIND, "map")
+    node.CreateDefaultDisplayNodes()
+    display, most = node.GetDisplayNode(), float(np.abs(slicer.util.arrayFromVolume(node)).max())
+    display.AutoWindowLevelOff()
+    display.SetWindowLevel(2 * (most or 1.0), 0)
+    display.SetAndObserveColorNodeID(_map_colours().GetID())
+    return node
+
+
+def remove_map(node) -> None:
+    """Remove what `map_node` made, where it is still in the scene."""
+    if slicer.mrmlScene.IsNodePresent(node):
+        display = node.GetDisplayNode()
+        colours = display.GetColorNode()
+        for made in (node, display, colours):
+            slicer.mrmlScene.RemoveNode(made)
+
+
+def _where_it_speaks(image: sitk.Image) -> sitk.Image:
+    speaks = np.argwhere(sitk.GetArrayViewFromImage(image) != 0)[:, ::-1]
+    if len(speaks) == 0:
+        return image
+    first, size = speaks.min(axis=0), np.ptp(speaks, axis=0) + 1
+    return sitk.RegionOfInterest(image, [int(n) for n in size], [int(n) for n in first])
+
+
+def _map_colours():
+    colours = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLColorTableNode", _("TACE response map colours"))
+    colours.SetTypeToUser()
+    colours.SetNumberOfColors(COLOURS)
+    for n in range(COLOURS):
+        level = 2 * n / (COLOURS - 1) - 1  # -1 against response, 1 for it
+        colours.SetColor(n, f"{level:+.2f}", *(FOR if level > 0 else AGAINST), min(1.0, 1.5 * abs(level)))
+    return colours
 
 
 def _remove_chart(title: str) -> None:

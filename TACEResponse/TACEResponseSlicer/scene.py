@@ -15,6 +15,7 @@ import vtk
 from scipy import ndimage
 from TACEResponseLib.cases import Case, make_case
 from TACEResponseLib.errors import GeometryError, InputError, MaskError, Problem
+from TACEResponseLib.phases import phase_warning
 from vtk.util.numpy_support import vtk_to_numpy
 
 RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -38,7 +39,8 @@ def case_from_nodes(
     """
     check_volume_node(volume_node)
     chosen = chosen_segments(segmentation_node, segment_ids)
-    notes = _frame_notes(volume_node)
+    # The name is what Slicer makes of a DICOM series' description.
+    notes = [*_frame_notes(volume_node), *phase_warning(None, volume_node.GetName())]
     with _under_linear_transform(volume_node, notes, "CT") as volume:
         to_world = _matrix_to_world(volume) @ _ijk_to_ras(volume)
         voxels = np.array(slicer.util.arrayFromVolume(volume))  # a copy: the node goes on living

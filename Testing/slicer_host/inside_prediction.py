@@ -105,6 +105,35 @@ def answering(panel, compute=None):
     return panel
 
 
+def explained(panel):
+    """Predict and press Why; the logic answers with ten made-up shares and a map of two layers."""
+    import numpy as np
+    import SimpleITK as sitk
+    from TACEResponseLib.explained import Explanation
+
+    def run(case, bundle=None, progress=lambda *stage: None):
+        progress("map of the network", 4, 5)
+        voxels = np.zeros(sitk.GetArrayViewFromImage(case.image).shape, np.float32)
+        voxels[3:5, 10:20, 30:50] = 0.5
+        voxels[3, 10, 30] = -1
+        network_map = sitk.GetImageFromArray(voxels)
+        network_map.CopyInformation(case.image)
+        shares = {f"feature {n}": (1.0 if n % 2 else -1.0) / n for n in range(1, 11)}
+        return Explanation(
+            case.patient_id, "cnn+random_forest", ("random_forest",), "log-odds", shares,
+            dict.fromkeys(shares, 0.0), dict.fromkeys(shares, 12.345), 0.25, 0.25 + sum(shares.values()),
+            network_map,
+        )  # fmt: skip
+
+    answering(panel).logic.runExplanation = run
+    panel.ui.predictButton.click()
+    assert panel.work.waitForCompletion(20)
+    panel.ui.whyButton.click()
+    assert panel.work.waitForCompletion(20)
+    assert panel.lastError == ""
+    return panel
+
+
 def settle(panel, milliseconds=600):
     """Let the panel's timers run."""
     end = time.monotonic() + milliseconds / 1000
@@ -381,6 +410,111 @@ def test_draw_makes_a_segmentation_and_opens_the_editor_on_it(with_sample):
     assert "is empty" in tooltip(panel)
 
 
+def test_why_lists_the_largest_shares_in_words_and_draws_them_all_as_bars(with_sample):
+    import numpy as np
+
+    panel = explained(with_sample)
+    table = panel.ui.whyTable
+    rows = [[table.item(r, c).text() for c in range(3)] for r in range(table.rowCount)]
+    assert rows[0] == ["feature 1", "12.35", "+1.00 for"]
+    assert rows[1] == ["feature 2", "12.35", "-0.50 against"]
+    assert rows[-1] == ["2 others together", "", "+0.01 for"]
+    assert len(rows) == 9
+    assert "10 features push towards response by 0.65 log-odds" in panel.ui.whyLabel.text
+    assert "random forest: 0.90 here, 0.25 on average" in panel.ui.whyLabel.text
+    charts = slicer.util.getNodesByClass("vtkMRMLPlotChartNode")
+    series = charts[0].GetNthPlotSeriesNode(0)
+    assert (len(charts), series.GetPlotType()) == (1, series.PlotTypeBar)
+    shares = slicer.util.arrayFromTableColumn(series.GetTableNode(), "share")
+    np.testing.assert_allclose(shares[:3], [1, -0.5, 1 / 3])
+    assert series.GetTableNode().GetDescription() == SENTENCE
+    panel.ui.whyButton.click()
+    assert panel.work.waitForCompletion(20)
+    assert len(slicer.util.getNodesByClass("vtkMRMLPlotChartNode")) == 1  # replaced, not piled up
+
+
+def test_the_map_lies_over_the_ct_and_is_taken_away_by_the_same_button(with_sample):
+    import numpy as np
+
+    panel = with_sample
+    view = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSliceCompositeNode")
+    slice_node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSliceNode")
+    other = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "portal phase")
+    view.SetForegroundVolumeID(other.GetID())
+    view.SetForegroundOpacity(0.25)
+    explained(panel)
+    before = slicer.mrmlScene.GetNumberOfNodes()
+    panel.ui.mapButton.click()
+    assert panel.ui.mapButton.text == "Hide map"
+    shown = slicer.mrmlScene.GetNodeByID(view.GetForegroundVolumeID())
+    assert shown.GetName() == "TACE response map"
+    assert shown.GetDescription() == SENTENCE
+    assert view.GetBackgroundVolumeID() == panel._parameterNode.ctVolume.GetID()
+    voxels = slicer.util.arrayFromVolume(shown)
+    assert (voxels.shape, voxels[0, 0, 0], voxels[1, 9, 19]) == ((2, 10, 20), -1, 0.5)
+    volume = panel._parameterNode.ctVolume
+    matrix = slicer.util.arrayFromVTKMatrix(ijk_to_ras(volume))
+    np.testing.assert_allclose(shown.GetOrigin(), (matrix @ [30, 10, 3, 1])[:3], atol=1e-5)
+    colours = shown.GetDisplayNode().GetColorNode()
+    middle, ends = [0.0] * 4, ([0.0] * 4, [0.0] * 4)
+    colours.GetColor(127, middle)
+    assert middle[3] < 0.02  # nothing is drawn where the map says nothing
+    for end, n in zip(ends, (0, 255), strict=True):
+        colours.GetColor(n, end)
+    assert ends[0][2] > ends[0][0]  # blue against
+    assert ends[1][0] > ends[1][2]  # orange for
+    assert slice_node.GetSliceToRAS().GetElement(2, 3) != 0
+    panel.ui.mapButton.click()
+    assert (view.GetForegroundVolumeID(), view.GetForegroundOpacity()) == (other.GetID(), 0.25)
+    assert slicer.mrmlScene.GetNumberOfNodes() == before
+    assert panel.ui.mapButton.text == "Show map on CT"
+
+
+def ijk_to_ras(volume):
+    import vtk
+
+    matrix = vtk.vtkMatrix4x4()
+    volume.GetIJKToRASMatrix(matrix)
+    return matrix
+
+
+def test_an_answer_and_its_map_go_when_another_model_tumour_or_scene_is_chosen(with_sample, tmp_path):
+    panel = explained(with_sample)
+    panel.ui.mapButton.click()
+    panel.openBundle(a_manifest(tmp_path / "other"))
+    assert panel.answer.prediction is None
+    assert not panel.ui.resultSection.visible
+    assert slicer.mrmlScene.GetFirstNodeByName("TACE response map") is None
+    panel._parameterNode.bundle = ""
+    explained(panel)
+    panel._parameterNode.segmentIds = list(panel._parameterNode.segmentIds)[:1]
+    assert panel.answer.prediction is None
+    explained(panel)
+    panel.ui.mapButton.click()
+    slicer.mrmlScene.Clear(False)
+    assert panel.answer.prediction is None
+    assert panel.ui.mapButton.text == "Show map on CT"
+
+
+def test_the_found_line_says_hu_and_the_phase_of_the_name_and_warns_of_another_phase(with_sample):
+    import numpy as np
+    import SimpleITK as sitk
+
+    panel, node = with_sample, with_sample._parameterNode
+    case = panel.logic.prepare(node.ctVolume, node.segmentation, list(node.segmentIds))
+    image, mask = map(sitk.GetArrayFromImage, (case.image, case.mask))
+    assert f"median {np.median(image[mask > 0]):.0f} HU" in panel.ui.foundLabel.text
+    assert "phase" not in panel.ui.foundLabel.text
+    node.ctVolume.SetName("3: pre TACE art. 1.0")
+    panel.patient.measure()
+    assert "named as arterial phase" in panel.ui.foundLabel.text
+    assert not panel.ui.noticeLabel.visible
+    node.ctVolume.SetName("5: ABDOMEN PORTAL VENOUS")
+    panel.patient.measure()
+    assert "looks like the portal venous phase" in panel.ui.noticeLabel.text
+    assert panel.ui.predictButton.enabled  # a reason to look, not an error
+
+
 def test_the_largest_layer_is_found_in_the_patients_coordinates(with_sample):
     import numpy as np
     import SimpleITK as sitk
@@ -415,6 +549,7 @@ def test_every_control_has_a_tooltip_and_can_be_reached_with_the_keyboard(panel)
 @pytest.mark.parametrize(("width", "dark"), [(360, False), (520, False), (420, True)])
 def test_nothing_is_clipped_at_common_widths_and_in_a_dark_palette(with_sample, width, dark, request):
     from PySide6 import QtGui, QtWidgets
+
     from slicer_host.layout import layout_faults
 
     panel = answering(with_sample)
@@ -425,8 +560,7 @@ def test_nothing_is_clipped_at_common_widths_and_in_a_dark_palette(with_sample, 
             application_.setPalette(dark_palette(QtGui))
         panel.parent.window_.resize(width, 500)
         panel.model.fill("")
-        panel.ui.predictButton.click()
-        assert panel.work.waitForCompletion(20)
+        explained(panel)
         settle(panel, 100)
         shot = panel.parent.grab()
         save(request, shot, f"prediction-{width}{'-dark' if dark else ''}.png")
@@ -479,6 +613,12 @@ def test_the_panel_answers_what_the_command_line_answers(panel, monkeypatch, tmp
     assert panel.lastError == ""
     prediction = panel.answer.prediction
     assert prediction.demonstration
+    panel.ui.whyButton.click()
+    assert panel.work.waitForCompletion(120)
+    assert panel.lastError == ""
+    why = panel.answer.why.explanation
+    assert sum(why.contributions.values()) == pytest.approx(why.total - why.base, abs=1e-9)
+    assert panel.ui.mapButton.enabled
     page = panel.answer.write_report(tmp_path / "Bericht")
     written = json.loads((page.parent / "prediction.json").read_text(encoding="utf-8"))
     node = panel._parameterNode

@@ -1,0 +1,112 @@
+"""The "why" part of the panel: shares of the features in a table and a chart, the map over the CT."""
+
+import slicer
+from slicer.i18n import tr as _
+
+from . import publish
+from .answer_view import fill_table, lines_html
+
+#: Features that are listed one by one; the rest is summed up in a line of its own.
+MOST_ROWS = 8
+OPACITY = 0.6
+
+
+class WhySection:
+    """explanation: what is shown, None while there is nothing."""
+
+    def __init__(self, ui):
+        self._ui = ui
+        self._map, self._layers = None, {}
+        self.explanation = None
+        self.clear()
+
+    def clear(self) -> None:
+        """Show nothing, and take the map out of the views."""
+        self.hide_map()
+        self.explanation = None
+        self._ui.whyLabel.visible = self._ui.whyTable.visible = False
+        self._ui.mapButton.enabled = False
+
+    @property
+    def map_is_shown(self) -> bool:
+        """Whether the map lies over the CT now."""
+        return self._map is not None
+
+    def show(self, explanation) -> None:
+        """List the largest shares and say what they sum to."""
+        self.explanation = explanation
+        ui = self._ui
+        ui.whyLabel.text = (
+            lines_html([str(explanation.problem)]) if explanation.problem else said(explanation)
+        )
+        rows = share_rows(explanation)
+        fill_table(ui.whyTable, (_("feature"), _("value"), _("response")), rows)
+        ui.whyLabel.visible, ui.whyTable.visible = True, bool(rows)
+        ui.mapButton.enabled = explanation.network_map is not None
+
+    def toggle_map(self, volume_node, statement: str) -> None:
+        """Lay the map over `volume_node` in the slice views, or take it away again."""
+        if self._map is not None:
+            self.hide_map()
+            return
+        self._map = publish.map_node(self.explanation, statement)
+        for view in slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode"):
+            self._layers[view.GetID()] = (view.GetForegroundVolumeID(), view.GetForegroundOpacity())
+        slicer.util.setSliceViewerLayers(
+            background=volume_node, foreground=self._map, foregroundOpacity=OPACITY
+        )
+        self._ui.mapButton.text = _("Hide map")
+
+    def hide_map(self) -> None:
+        """Give the slice views back what they showed in front, and remove the map's nodes."""
+        for identifier, (foreground, opacity) in self._layers.items():
+            view = slicer.mrmlScene.GetNodeByID(identifier)
+            if view is not None:
+                view.SetForegroundVolumeID(foreground)
+                view.SetForegroundOpacity(opacity)
+        if self._map is not None:
+            publish.remove_map(self._map)
+        self._map, self._layers = None, {}
+        self._ui.mapButton.text = _("Show map on CT")
+
+
+def said(explanation) -> str:
+    """What the shares sum to, in a sentence."""
+    from TACEResponseLib.response_model import title
+
+    if not explanation.contributions:
+        return _("{headline} uses no radiomics features; the map shows where the network looks.").format(
+            headline=title(explanation.headline)
+        )
+    push = explanation.total - explanation.base
+    return _(
+        "{count} features push {direction} by {push:.2f} {unit} ({models}: {total:.2f} here, {base:.2f} on"
+        " average of training patients)."
+    ).format(
+        count=len(explanation.contributions),
+        direction=_direction(push),
+        push=abs(push),
+        unit=explanation.unit,
+        models=", ".join(map(title, explanation.members)),
+        total=explanation.total,
+        base=explanation.base,
+    )
+
+
+def share_rows(explanation) -> list[tuple[str, str, str]]:
+    """Rows of text: feature, the patient's value, its share in words; the smallest summed up last."""
+    shares = list(explanation.contributions.items())
+    listed, rest = shares[:MOST_ROWS], shares[MOST_ROWS:]
+    rows = [(name, f"{explanation.values[name]:.4g}", _in_words(share)) for name, share in listed]
+    if rest:
+        other = _("{count} others together").format(count=len(rest))
+        rows.append((other, "", _in_words(sum(share for _name, share in rest))))
+    return rows
+
+
+def _in_words(share: float) -> str:
+    return f"{share:+.2f} {_('for') if share > 0 else _('against')}"
+
+
+def _direction(share: float) -> str:
+    return _("towards response") if share > 0 else _("away from response")
