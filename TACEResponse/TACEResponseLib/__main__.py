@@ -108,6 +108,7 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--repeats", type=int, help="how often the folds are drawn anew")
     train.add_argument("--seed", type=int, help="seed of everything that is drawn")
     train.add_argument("--epochs", type=int, help="longest training of the CNN")
+    train.add_argument("--device", choices=("auto", "cpu", "gpu"), help="where the CNN is trained")
     train.add_argument("--no-cnn", action="store_true", help="classical models alone")
     working(train)
 

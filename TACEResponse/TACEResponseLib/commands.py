@@ -295,8 +295,12 @@ def _training_settings(options: Namespace):
     }
     if options.no_cnn:
         changes["network"] = None
-    elif options.epochs is not None:
-        changes["network"] = {"epochs": options.epochs}
+    else:
+        changes["network"] = {
+            name: getattr(options, name)
+            for name in ("epochs", "device")
+            if getattr(options, name) is not None
+        }
     return preset(options.preset, **changes)
 
 
