@@ -44,6 +44,8 @@ class Case:
         Volumes stored in another order are reordered without loss; an oblique one is resampled
         (CT linear, mask nearest neighbour) with its own spacing. The case itself when already so.
         """
+        if np.allclose(self.image.GetDirection(), np.eye(3).ravel(), rtol=0, atol=1e-6):
+            return self
         image, mask = (sitk.DICOMOrient(volume, "LPS") for volume in (self.image, self.mask))
         if np.abs(np.array(image.GetDirection()) - np.eye(3).ravel()).max() > 1e-3:
             grid = axial_grid_around(image)
