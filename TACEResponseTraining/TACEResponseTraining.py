@@ -32,6 +32,7 @@ from TACEResponseSlicer.training_panel import TrainingPanel
 
 REQUIREMENTS = Path(__file__).parent / "Resources" / "TACEResponseTrainingRequirements.txt"
 PRESETS = ["peng2021", "recommended"]
+DEVICES = ["auto", "cpu", "gpu"]
 
 
 class TACEResponseTraining(ScriptedLoadableModule):
@@ -57,8 +58,8 @@ class TACEResponseTraining(ScriptedLoadableModule):
 class TACEResponseTrainingParameterNode:
     """What the user chose; saved and loaded with the scene.
 
-    cohort: folder or table. output: folder of the bundle. preset, folds, seed, cnn: the recipe.
-    trained: folder of the last bundle; report: of its report.
+    cohort: folder or table. output: folder of the bundle. preset, folds, repeats, seed, cnn, epochs,
+    device: the recipe, the last two of the CNN. trained: folder of the last bundle; report: of its report.
     """
 
     cohort: str = ""
@@ -67,6 +68,9 @@ class TACEResponseTrainingParameterNode:
     folds: Annotated[int, WithinRange(2, 50)] = 5
     seed: Annotated[int, WithinRange(0, 2147483647)] = 1
     cnn: bool = True
+    repeats: Annotated[int, WithinRange(1, 100)] = 1
+    epochs: Annotated[int, WithinRange(1, 10000)] = 30
+    device: Annotated[str, Choice(DEVICES)] = DEVICES[0]
     trained: str = ""
     report: str = ""
 
@@ -95,14 +99,28 @@ class TACEResponseTrainingLogic(ScriptedLoadableModuleLogic):
             raise InputError("there is no such cohort", field="cohort", received=str(cohort))
         return ["check", "--cohort", str(cohort)]
 
-    def prepare(self, cohort, bundle, preset=PRESETS[0], folds=5, seed=1, cnn=True):
-        """Command line of a training; InputError for a missing cohort or output folder."""
+    def prepare(
+        self,
+        cohort,
+        bundle,
+        preset=PRESETS[0],
+        folds=5,
+        seed=1,
+        cnn=True,
+        repeats=1,
+        epochs=30,
+        device=DEVICES[0],
+    ):
+        """Command line of a training; InputError for a missing cohort or output folder.
+
+        repeats: how often the folds are drawn anew. epochs, device (auto, cpu or gpu): of the CNN.
+        """
         self.checkArguments(cohort)
         if not bundle:
             raise InputError("there is no folder to write the model to", field="output")
         arguments = ["train", "--cohort", str(cohort), "--out", str(bundle), "--preset", preset]
-        arguments += ["--folds", str(folds), "--seed", str(seed)]
-        return arguments if cnn else [*arguments, "--no-cnn"]
+        arguments += ["--folds", str(folds), "--repeats", str(repeats), "--seed", str(seed)]
+        return [*arguments, *(["--epochs", str(epochs), "--device", device] if cnn else ["--no-cnn"])]
 
     def run(self, arguments, onEvent=print, onLog=print, onFinished=print):
         """The command line as a child process; see `background.ChildProcess`."""
@@ -120,7 +138,8 @@ class TACEResponseTrainingLogic(ScriptedLoadableModuleLogic):
     def process(self, cohort, bundle, publish=True, onEvent=None, timeoutS=7 * 24 * 3600, **recipe):
         """Train and wait; returns the last event: `bundle`, `report`, `left_out`.
 
-        recipe: preset, folds, seed, cnn as in `prepare`. Raises what the child says went wrong.
+        recipe: preset, folds, repeats, seed, cnn, epochs, device as in `prepare`. Raises what the child
+        says went wrong.
         """
         arguments = self.prepare(cohort, bundle, **recipe)
         dependencies.require(
@@ -151,6 +170,12 @@ class TACEResponseTrainingLogic(ScriptedLoadableModuleLogic):
         volume, segmentation = publish.patient_nodes(patientId, case.image, case.mask)
         slicer.util.setSliceViewerLayers(background=volume, fit=True)
         return volume, segmentation
+
+    def share(self, bundle, archive):
+        """Pack the bundle into one `.zip` that TACE Response opens anywhere; returns its path."""
+        from TACEResponseLib.bundle import zip_bundle
+
+        return zip_bundle(Path(bundle), Path(archive))
 
     def requirements(self):
         """The lists of packages that training needs: those of a prediction and its own."""

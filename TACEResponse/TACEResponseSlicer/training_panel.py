@@ -4,6 +4,7 @@ import contextlib
 import sys
 from pathlib import Path
 
+import qt
 import slicer
 import vtk
 from slicer.i18n import tr as _
@@ -50,6 +51,7 @@ class TrainingPanel(ScriptedLoadableModuleWidget, VTKObservationMixin):
             (self.ui.trainButton, self.onTrain),
             (self.ui.openReportButton, self.onOpenReport),
             (self.ui.useButton, self.onUse),
+            (self.ui.shareButton, self.onShare),
         ):
             button.connect("clicked(bool)", handler)
         self.ui.cohortPathEdit.connect("currentPathChanged(QString)", self._onPaths)
@@ -131,6 +133,8 @@ class TrainingPanel(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def _checkCanApply(self, caller=None, event=None):
         """Enable Check and Train, or say in their tooltips why they are not."""
         running, noCohort = self._running(), self._whyNoCheck()
+        withNetwork = bool(self._parameterNode) and self._parameterNode.cnn
+        self.ui.epochsSpinBox.enabled = self.ui.deviceComboBox.enabled = withNetwork
         noTraining = noCohort or self._whyNoTraining()
         self.ui.checkButton.enabled = not running and not noCohort
         self.ui.checkButton.toolTip = noCohort or _(
@@ -172,7 +176,15 @@ class TrainingPanel(ScriptedLoadableModuleWidget, VTKObservationMixin):
         node = self._parameterNode
         with self._errorsShown(_("The training was not started.")):
             arguments = self.logic.prepare(
-                node.cohort, node.output, preset=node.preset, folds=node.folds, seed=node.seed, cnn=node.cnn
+                node.cohort,
+                node.output,
+                preset=node.preset,
+                folds=node.folds,
+                seed=node.seed,
+                cnn=node.cnn,
+                repeats=node.repeats,
+                epochs=node.epochs,
+                device=node.device,
             )
             dependencies.ensure(
                 self.logic.requirements(),
@@ -239,6 +251,21 @@ class TrainingPanel(ScriptedLoadableModuleWidget, VTKObservationMixin):
         with self._errorsShown(_("The model was not taken over.")):
             slicer.util.selectModule("TACEResponse")
             slicer.util.getModuleWidget("TACEResponse").openBundle(self._parameterNode.trained)
+
+    def onShare(self, _checked=False):
+        """Ask for a file and pack the trained model into it."""
+        bundle = Path(self._parameterNode.trained)
+        archive = qt.QFileDialog.getSaveFileName(
+            slicer.util.mainWindow(), _("Share the model as"), str(bundle.with_suffix(".zip")), "Zip (*.zip)"
+        )
+        if archive:
+            self.shareAs(archive)
+
+    def shareAs(self, archive):
+        """Pack the trained model into the file `archive`."""
+        with self._errorsShown(_("The model was not packed."), waitCursor=True):
+            path = self.logic.share(self._parameterNode.trained, archive)
+            slicer.util.showStatusMessage(_("The model was packed into {path}").format(path=path), 5000)
 
     @contextlib.contextmanager
     def _errorsShown(self, title, waitCursor=False):

@@ -146,11 +146,13 @@ def test_the_recipe_becomes_the_command_line(panel, cohort):
     panel.ui.presetComboBox.setCurrentText("recommended")
     panel.ui.cnnCheckBox.setChecked(False)
     node = panel._parameterNode
+    panel.ui.repeatsSpinBox.setValue(3)
     assert (node.folds, node.seed, node.preset, node.cnn) == (7, 11, "recommended", False)
-    arguments = panel.logic.prepare(cohort, "out", node.preset, node.folds, node.seed, node.cnn)
+    assert not panel.ui.deviceComboBox.enabled
+    arguments = panel.logic.prepare(cohort, "out", node.preset, node.folds, node.seed, node.cnn, node.repeats)
     assert arguments == [
         "train", "--cohort", str(cohort), "--out", "out", "--preset", "recommended", "--folds", "7",
-        "--seed", "11", "--no-cnn",
+        "--repeats", "3", "--seed", "11", "--no-cnn",
     ]  # fmt: skip
     from TACEResponseLib.__main__ import _parser
 
@@ -158,6 +160,32 @@ def test_the_recipe_becomes_the_command_line(panel, cohort):
     assert (options.folds, options.seed, options.no_cnn, options.json) == (7, 11, True, True)
     with pytest.raises(InputError, match="no such cohort"):
         panel.logic.prepare("nowhere", "out")
+
+
+def test_epochs_and_device_of_the_network_reach_its_settings(panel, cohort):
+    from TACEResponseLib.__main__ import _parser
+    from TACEResponseLib.commands import _training_settings
+
+    panel.ui.epochsSpinBox.setValue(12)
+    panel.ui.deviceComboBox.setCurrentText("cpu")
+    node = panel._parameterNode
+    arguments = panel.logic.prepare(cohort, "out", epochs=node.epochs, device=node.device)
+    settings = _training_settings(_parser().parse_args(arguments))
+    assert (settings.network.epochs, settings.network.device) == (12, "cpu")
+    assert panel.ui.settingsSection.collapsed
+
+
+def test_a_trained_model_is_shared_as_one_zip_that_opens_again(panel, tmp_path):
+    from TACEResponseLib.bundle import demonstration_bundle, load_bundle, read_manifest
+
+    panel._parameterNode.trained = str(demonstration_bundle())
+    panel.shareAs(tmp_path / "Modell ü.zip")
+    assert panel.lastError == ""
+    assert load_bundle(tmp_path / "Modell ü.zip").identity == read_manifest(demonstration_bundle()).id
+    panel._parameterNode.trained = str(tmp_path)
+    panel.shareAs(tmp_path / "nothing.zip")
+    assert "not a model bundle" in panel.lastError
+    assert not (tmp_path / "nothing.zip").exists()
 
 
 def test_training_shows_progress_then_figures_as_nodes_with_estimates_kept_apart(panel, cohort, tmp_path):
