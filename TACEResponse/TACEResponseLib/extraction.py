@@ -11,7 +11,6 @@ import hashlib
 import json
 import os
 import shutil
-import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -23,6 +22,7 @@ import numpy as np
 
 from .errors import Cancelled, DependencyError, InputError, Problem, TACEResponseError
 from .progress import Progress, silent
+from .storage import WRITING, whole_file
 
 #: Raised when the files in a store change their meaning; older ones are then computed again.
 STORE_VERSION = 1
@@ -232,7 +232,7 @@ def _compute(job: CaseJob, work: Work, store: Path, key: str) -> StoredResult | 
         _write(store / f"{key}.json", {"patient_id": job.patient_id, "problem": asdict(problem)})
         return problem
     if result.arrays:
-        with _whole_file(store / f"{key}.npz") as stream:
+        with whole_file(store / f"{key}.npz") as stream:
             np.savez(stream, **result.arrays)
     content = {"patient_id": job.patient_id, "values": dict(result.values), "arrays": sorted(result.arrays)}
     _write(store / f"{key}.json", content)
@@ -267,21 +267,8 @@ def _load(store: Path, key: str, patient_id: str) -> StoredResult | Problem | No
 
 def _write(path: Path, content: dict) -> None:
     text = json.dumps(content, ensure_ascii=False, allow_nan=False)
-    with _whole_file(path) as stream:
+    with whole_file(path) as stream:
         stream.write(text.encode("utf-8"))
-
-
-@contextmanager
-def _whole_file(path: Path):
-    """A binary stream to a file that appears at `path` complete, or not at all."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".writing-")
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            yield stream
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
 
 
 @contextmanager
@@ -312,7 +299,7 @@ def _locked(store: Path):
                 file=str(store),
                 remedy="wait until it has ended, or choose another folder",
             ) from None
-        for leftover in store.glob(".writing-*"):  # of a run that was killed
+        for leftover in store.glob(f"{WRITING}*"):  # of a run that was killed
             leftover.unlink(missing_ok=True)
         yield
 

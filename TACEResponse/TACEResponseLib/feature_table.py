@@ -6,9 +6,8 @@ who could not be measured stands with the reason in a CSV of problems.
 """
 
 import csv
+import io
 import math
-import os
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import partial
@@ -20,6 +19,7 @@ from .extraction import CaseJob, CaseResult, StoredResult, run_cases
 from .progress import Progress, silent
 from .radiomics import engine_version, extract_row
 from .settings import RadiomicsSettings
+from .storage import whole_file
 
 ID = "patient_id"
 DIAGNOSTICS = "diagnostics_"
@@ -101,19 +101,10 @@ def write_problem_csv(path: Path, problems: Sequence[Problem]) -> None:
 
 
 def _write_lines(path: Path, lines: Sequence[Sequence[str]]) -> None:
-    path = Path(path)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".writing-")
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8", newline="") as stream:
-                csv.writer(stream).writerows(lines)
-            Path(temporary).replace(path)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise InputError("the table cannot be written", file=str(path), received=str(error)) from None
+    text = io.StringIO(newline="")
+    csv.writer(text).writerows(lines)
+    with whole_file(Path(path)) as stream:
+        stream.write(text.getvalue().encode("utf-8"))
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ import SimpleITK as sitk
 
 from .cases import Case
 from .response_model import Prediction, title
+from .storage import whole_file
 
 #: Window (centre, width) in HU in which abdominal CT is read.
 WINDOW_HU = (40, 400)
@@ -25,9 +26,9 @@ PREDICTION, PAGE = "prediction.json", "report.html"
 def write_patient_report(prediction: Prediction, case: Case, folder: str | os.PathLike) -> Path:
     """Write `report.html` and, last, `prediction.json` into `folder`; the path of the page."""
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     page = folder / PAGE
-    _write_whole(page, _page(prediction, case))
+    with whole_file(page) as stream:
+        stream.write(_page(prediction, case).encode("utf-8"))
     write_prediction(prediction, folder)
     return page
 
@@ -35,7 +36,9 @@ def write_patient_report(prediction: Prediction, case: Case, folder: str | os.Pa
 def write_prediction(prediction: Prediction, folder: Path) -> Path:
     """Write `prediction.json` alone."""
     path = Path(folder) / PREDICTION
-    _write_whole(path, json.dumps(prediction.to_json(), indent=1, ensure_ascii=False) + "\n")
+    content = json.dumps(prediction.to_json(), indent=1, ensure_ascii=False) + "\n"
+    with whole_file(path) as stream:
+        stream.write(content.encode("utf-8"))
     return path
 
 
@@ -136,10 +139,3 @@ def _png(figure) -> str:
     stream = io.BytesIO()
     figure.savefig(stream, format="png")
     return base64.b64encode(stream.getvalue()).decode("ascii")
-
-
-def _write_whole(path: Path, text: str) -> None:
-    """Write beside its place and move: a reader never meets half a file."""
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(text, encoding="utf-8", newline="\n")
-    partial.replace(path)
