@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-from .dicom import Slice, is_dicom, read_slice, read_stack
+from .dicom import Slice, dicom_files, read_slice, read_stack
 from .errors import InputError
 from .phases import phase_of_description
 
@@ -73,7 +73,7 @@ def list_acquisitions(folder: Path) -> list[Acquisition]:
 
     Raises InputError naming a DICOM file that is damaged.
     """
-    found = (read_slice(path) for path in sorted(folder.rglob("*")) if is_dicom(path))
+    found = (read_slice(path) for path in dicom_files(folder))
     return group_slices([s for s in found if s is not None])
 
 

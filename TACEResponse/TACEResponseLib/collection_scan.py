@@ -36,7 +36,7 @@ class Collection:
 def scan(source: Path, progress: Progress = silent) -> Collection:
     """Read the headers of every DICOM file below `source`."""
     collection = Collection()
-    files = sorted(path for path in source.rglob("*") if is_dicom(path))
+    files = sorted(p for p in source.rglob("*") if is_dicom(p) or p.suffix.lower() == ".dcm")
     for done, path in enumerate(files):
         if done % 100 == 0:
             progress("reading headers", done, len(files))

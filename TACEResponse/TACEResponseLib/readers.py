@@ -13,7 +13,8 @@ import SimpleITK as sitk
 
 from .acquisitions import Acquisition, choose_acquisition, list_acquisitions, read_series
 from .cases import Case, make_case
-from .errors import TACEResponseError
+from .dicom import is_dicom
+from .errors import InputError, TACEResponseError
 from .masks import MaskFile, list_segments, open_mask
 from .phases import ARTERIAL, VesselEnhancement, measure_vessels, phase_warning, vessel_segments
 from .repair import UNION
@@ -79,6 +80,15 @@ def read_image(path: Path, *, series: str | None = None) -> tuple[sitk.Image, di
     path = existing(path, "image")
     if path.is_dir():
         return read_series(path, series)
+    if is_dicom(path):
+        raise InputError(
+            "a DICOM file is one slice of a CT",
+            field="image",
+            file=path.name,
+            expected="a volume file, or the folder of the series",
+            received="a DICOM file",
+            remedy="choose its folder",
+        )
     return read_volume(path, "image"), {"file": path.name}
 
 
