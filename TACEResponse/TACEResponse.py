@@ -44,12 +44,19 @@ class TACEResponse(ScriptedLoadableModule):
 
 
 def registerSampleData():
-    """Offer the synthetic sample patient in the Sample Data module."""
+    """Offer the synthetic sample patient in the Sample Data module.
+
+    Its button makes the patient; from the console call `TACEResponse.loadSamplePatient()`, because
+    `SampleData.downloadSample` knows only addresses and passes over a source's own function.
+    """
     import SampleData
 
+    logic = SampleData.SampleDataLogic
+    if hasattr(logic, "registerCustomSampleDataCategory"):  # newer than Slicer 5.12
+        logic.registerCustomSampleDataCategory("TACEResponse", title=_("TACE Response"))
     thumbnail = Path(__file__).parent / "Resources" / "Icons" / "TACEResponseSamplePatient.png"
-    SampleData.SampleDataLogic.registerCustomSampleDataSource(
-        category="TACE Response",
+    logic.registerCustomSampleDataSource(
+        category="TACEResponse",
         sampleName="TACEResponseSamplePatient",
         uris="",  # made on the spot, never downloaded
         fileNames="",

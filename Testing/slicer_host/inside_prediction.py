@@ -587,6 +587,40 @@ def save(request, shot, name: str) -> None:
         assert shot.save(str(Path(folder) / name))
 
 
+def test_the_sample_patient_is_registered_under_names_that_slicer_takes(panel, monkeypatch):
+    import sys
+    import types
+
+    registered = []
+
+    class SampleDataLogic:
+        """The two functions with the arguments that Slicer 5.13 gives them."""
+
+        @staticmethod
+        def registerCustomSampleDataCategory(category, title):
+            registered.append((category, title))
+
+        @staticmethod
+        def registerCustomSampleDataSource(
+            category="Custom", sampleName=None, uris=None, fileNames=None, nodeNames=None,
+            customDownloader=None, thumbnailFileName=None, loadFileTypes=None, loadFiles=None,
+            loadFileProperties=None, checksums=None, loadFileType=None,
+        ):  # fmt: skip
+            assert Path(thumbnailFileName).is_file()
+            registered.append((category, sampleName, customDownloader))
+
+    monkeypatch.setitem(sys.modules, "SampleData", types.SimpleNamespace(SampleDataLogic=SampleDataLogic))
+    module = sys.modules[NAME]
+    module.registerSampleData()
+    assert registered[0] == ("TACEResponse", "TACE Response")
+    assert registered[1][:2] == ("TACEResponse", "TACEResponseSamplePatient")
+    volume, segmentation = registered[1][2](None)
+    assert (volume.GetName(), segmentation.GetSegmentation().GetNumberOfSegments()) == (
+        "TACE sample patient",
+        3,
+    )
+
+
 def test_the_modules_own_test_passes(panel, monkeypatch):
     import sys
 
