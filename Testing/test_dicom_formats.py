@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from pydicom.uid import DeflatedExplicitVRLittleEndian, ImplicitVRLittleEndian, RLELossless
 from scenes import SIZE_KJI, a_scene, contours_of, write_dicom_seg, write_dicom_series, write_rtstruct
 from TACEResponseLib.errors import GeometryError, InputError, MaskError
 from TACEResponseLib.readers import read_case, read_image
@@ -87,6 +88,24 @@ def test_a_segmentation_with_more_slices_than_the_ct_is_read_where_they_share_th
     seg = write_dicom_seg(tmp_path / "seg2.dcm", slices, {"Mass": np.ones(SIZE_KJI, bool)})
     with pytest.raises(GeometryError, match="part of the tumour lies outside the CT"):
         read_case("P", short, seg)
+
+
+@pytest.mark.parametrize("syntax", [RLELossless, ImplicitVRLittleEndian, DeflatedExplicitVRLittleEndian])
+def test_every_transfer_syntax_gives_the_same_voxels(tmp_path, syntax):
+    for number, data in enumerate(write_dicom_series(tmp_path, IMAGE)):
+        implicit = {"implicit_vr": True, "little_endian": True} if syntax.is_implicit_VR else {}
+        if syntax == RLELossless:
+            data.compress(syntax)
+        data.file_meta.TransferSyntaxUID = syntax
+        data.save_as(tmp_path / f"slice{number:03d}.dcm", enforce_file_format=True, **implicit)
+    image, _ = read_image(tmp_path)
+    np.testing.assert_array_equal(sitk.GetArrayFromImage(image), sitk.GetArrayFromImage(IMAGE))
+
+
+def test_one_slice_is_no_volume_and_its_folder_is_asked_for(series):
+    folder, _ = series
+    with pytest.raises(InputError, match="one slice of a CT.*Choose its folder"):
+        read_image(folder / "slice003.dcm")
 
 
 def test_a_ct_slice_is_no_segmentation(series):

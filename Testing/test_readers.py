@@ -193,3 +193,38 @@ def test_real_dicom_slices_and_a_flipped_nifti_mask_meet_on_one_grid(real_data):
     # Liver parenchyma, so the mask lies where the liver is: a wrong flip would hit lung and fat.
     assert 40 < np.median(inside) < 130
     assert measure_lesions(case).volume_ml == pytest.approx(699.44, rel=1e-3)
+
+
+REAL = [
+    ("dcmqi-liver", "dcmqi-liver/liver.dcm", {"segment": "Liver"}, 70.359),
+    ("totalsegmentator/ct_dicom", "totalsegmentator/example_seg_dicom.nii.gz", {"label": 5}, 699.44),
+    ("pyradiomics/lung1_image_crop.nrrd", "pyradiomics/lung1_label_crop.nrrd", {}, None),
+    ("pyradiomics/lung2_image_crop.nrrd", "pyradiomics/lung2_label_crop.nrrd", {}, None),
+]
+
+
+@pytest.mark.parametrize(("image", "mask", "choice", "volume_ml"), REAL, ids=[r[0] for r in REAL])
+def test_a_real_tumour_has_the_same_volume_by_every_route(
+    real_data, tmp_path, image, mask, choice, volume_ml
+):
+    case = read_case("real", real_data / image, real_data / mask, **choice)
+    truth = float(sitk.GetArrayViewFromImage(case.mask).sum() * np.prod(case.spacing_mm) / 1000)
+    assert volume_ml is None or truth == pytest.approx(volume_ml, rel=1e-3)
+    ct, inside = sitk.Cast(case.image, sitk.sitkInt16), sitk.GetArrayFromImage(case.mask) > 0
+    slices = write_dicom_series(tmp_path / "series", ct)
+    write_dicom_seg(tmp_path / "seg.dcm", slices, {"T": inside})
+    write_rtstruct(tmp_path / "contours.dcm", {"T": contours_of(ct, inside)})
+    sitk.WriteImage(ct, str(tmp_path / "ct.nii.gz"))
+    for name in ("mask.nii.gz", "mask.mha", "mask.nrrd"):
+        sitk.WriteImage(case.mask, str(tmp_path / name))
+    for ct_name, mask_name in (
+        ("series", "seg.dcm"),
+        ("series", "contours.dcm"),
+        ("series", "mask.nrrd"),
+        ("ct.nii.gz", "mask.nii.gz"),
+        ("ct.nii.gz", "mask.mha"),
+        ("ct.nii.gz", "seg.dcm"),
+    ):
+        other = read_case("real", tmp_path / ct_name, tmp_path / mask_name)
+        volume = float(sitk.GetArrayViewFromImage(other.mask).sum() * np.prod(other.spacing_mm) / 1000)
+        assert volume == pytest.approx(truth, rel=1e-3), (ct_name, mask_name)

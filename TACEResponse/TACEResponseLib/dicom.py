@@ -146,7 +146,8 @@ def read_slice(path: Path) -> Slice | None:
         rows_columns = (int(header.Rows), int(header.Columns))
         pixels = rows_columns[0] * rows_columns[1] * int(header.BitsAllocated) // 8
         syntax = header.file_meta.TransferSyntaxUID
-        if pixels > path.stat().st_size * (MOST_PACKED if syntax.is_compressed else 1):
+        packed = syntax.is_compressed or syntax.is_deflated
+        if pixels > path.stat().st_size * (MOST_PACKED if packed else 1):
             raise ValueError
         if not syntax.is_deflated:
             _require_whole_elements(stream, syntax)
