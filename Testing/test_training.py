@@ -77,6 +77,14 @@ def test_noise_gives_one_half_out_of_fold_while_resubstitution_gives_almost_one(
     assert np.mean(optimism) > 0.98
 
 
+def test_aucs_come_from_a_model_s_own_scores_and_a_fusion_s_probabilities():
+    inputs, labels = a_table(60, 12, 1.0, seed=6)
+    _, record = ResponseModel.fit(inputs, labels, preset("peng2021", **QUICK, repeats=2))
+    held_out = record.out_of_fold
+    np.testing.assert_allclose(held_out.ranking["svm"], held_out.scores["svm"].mean(axis=0))
+    np.testing.assert_array_equal(held_out.ranking["all"], held_out.probabilities["all"])
+
+
 def test_every_patient_is_held_out_once_a_repeat_and_scores_are_complete():
     inputs, labels = a_table(60, 12, 1.0, seed=5)
     settings = preset("peng2021", **QUICK, repeats=2)

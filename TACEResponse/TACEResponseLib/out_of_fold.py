@@ -59,6 +59,16 @@ class OutOfFoldScores:
     probabilities: Mapping[str, np.ndarray]
     mute: tuple[str, ...] = ()
 
+    @property
+    def ranking(self) -> dict[str, np.ndarray]:
+        """Name -> (n,) what an AUC is computed from: a single model's own scores, a fusion's probability.
+
+        The calibration of a fold is monotone, but another one in every fold; pooled over folds it
+        would rank patients of different folds worse than the model does (on noise below one half).
+        """
+        single = {name: values.mean(axis=0) for name, values in self.scores.items()}
+        return {name: single.get(name, values) for name, values in self.probabilities.items()}
+
 
 @dataclass(frozen=True)
 class TrainingRecord:

@@ -40,7 +40,7 @@ def aucs_of(seed: int, jobs: int) -> dict[str, tuple[float, float, float]]:
             auc_delong(labels[external], outside[name]).auc,
             auc_delong(labels[training], record.resubstitution[name]).auc,
         )
-        for name, values in record.out_of_fold.probabilities.items()
+        for name, values in record.out_of_fold.ranking.items()
     }
 
 

@@ -32,7 +32,7 @@ def rows_of(folder: Path, label: str, recipe: str, repeats: int, jobs: int) -> l
     trained = train_on_features(
         folder / "radiomics_tumour.csv", folder / LABELS[label], settings, jobs=jobs, progress=_tell
     )
-    labels, out_of_fold = trained.training.labels, trained.record.out_of_fold.probabilities
+    labels, out_of_fold = trained.training.labels, trained.record.out_of_fold.ranking
     # Larger tumours respond less; the diameter itself needs no fit and is the fair rival.
     size = -trained.training.inputs.diameters_mm
     scores = {SIZE: size, **{title(name): values for name, values in out_of_fold.items()}}

@@ -91,9 +91,10 @@ def evaluation_rows(trained: "Trained") -> list[dict]:
     thresholds, record = trained.model.thresholds, trained.record
     rows = []
     for name, threshold in thresholds.items():
-        for estimate, values in (
-            ("resubstitution", record.resubstitution[name]),
-            ("out_of_fold", record.out_of_fold.probabilities[name]),
+        fitted, held_out = record.resubstitution[name], record.out_of_fold
+        for estimate, values, ranking in (
+            ("resubstitution", fitted, fitted),
+            ("out_of_fold", held_out.probabilities[name], held_out.ranking[name]),
         ):
             rows.append(
                 {
@@ -101,7 +102,7 @@ def evaluation_rows(trained: "Trained") -> list[dict]:
                     "estimate": estimate,
                     "cohort": "training",
                     "center": "",
-                    **performance_of(trained.training.labels, values, threshold),
+                    **performance_of(trained.training.labels, values, threshold, ranking),
                 }
             )
     if trained.external is not None:
@@ -134,9 +135,12 @@ def external_rows(model, external: "LabelledInputs") -> list[dict]:
     return rows
 
 
-def performance_of(labels: np.ndarray, probabilities: np.ndarray, threshold: float) -> dict:
+def performance_of(
+    labels: np.ndarray, probabilities: np.ndarray, threshold: float, ranking: np.ndarray | None = None
+) -> dict:
     """AUC with DeLong's interval, the threshold's sensitivity and specificity, and the Brier score."""
-    auc, operating = auc_delong(labels, probabilities), at_threshold(labels, probabilities, threshold)
+    auc = auc_delong(labels, probabilities if ranking is None else ranking)
+    operating = at_threshold(labels, probabilities, threshold)
     return {
         "n": len(labels),
         "responders": int(labels.sum()),

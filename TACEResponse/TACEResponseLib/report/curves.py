@@ -45,8 +45,8 @@ def _roc_panels(name: str, caption: str, study: Study, models: Sequence[str]) ->
     for panel, key, group in zip(axes, keys, study.with_auc, strict=True):
         panel.plot((0, 1), (0, 1), color=GREY, lw=0.8, ls=":")
         for k, model in enumerate(models):
-            curve = roc_curve(group.labels, group.probabilities[model])
-            auc = auc_delong(group.labels, group.probabilities[model])
+            curve = roc_curve(group.labels, group.ranking[model])
+            auc = auc_delong(group.labels, group.ranking[model])
             label = f"{title(model)}: {auc.auc:.3f} ({auc.ci_low:.3f} to {auc.ci_high:.3f})"
             style = {"color": COLOURS[k % 7], "ls": STYLES[(k + k // 7) % 7], "lw": 1.6}
             panel.plot(1 - curve.specificity, curve.sensitivity, label=label, **style)
@@ -94,7 +94,7 @@ def draw_comparison(study: Study) -> Drawing:
     figure, (axes,) = canvas(1.1 + 0.36 * len(study.models), width_in=7.4)
     rows = np.arange(len(study.models))[::-1]
     for k, group in enumerate(study.with_auc):
-        aucs = [auc_delong(group.labels, group.probabilities[model]) for model in study.models]
+        aucs = [auc_delong(group.labels, group.ranking[model]) for model in study.models]
         auc = np.array([a.auc for a in aucs])
         margins = np.array([[a.auc - a.ci_low, a.ci_high - a.auc] for a in aucs]).T
         axes.errorbar(

@@ -98,7 +98,7 @@ def _tiles(study: Study) -> list[dict]:
     """The headline figures, one tile an estimate."""
     tiles = []
     for group in study.with_auc:
-        auc = auc_delong(group.labels, group.probabilities[study.model.headline])
+        auc = auc_delong(group.labels, group.ranking[study.model.headline])
         pair = against_size(study, group)
         beside = "" if pair is None else f"against tumour size {pair.difference:+.3f}, p {p_text(pair.p)}"
         tiles.append(

@@ -61,7 +61,7 @@ def _auc_rows(study: Study) -> list[dict]:
 
 def _with_measured_size(study: Study, group: Scored) -> dict[str, np.ndarray]:
     size = measured_size(study, group)
-    return ({} if size is None else {SIZE: size}) | {name: group.probabilities[name] for name in study.models}
+    return ({} if size is None else {SIZE: size}) | {name: group.ranking[name] for name in study.models}
 
 
 def _auc_row(name: str, scores: np.ndarray, group: Scored, center: str, chosen: np.ndarray) -> dict:
@@ -83,7 +83,7 @@ def optimism_table(study: Study) -> Table:
     """Resubstitution, the only time that it is shown, beside the out-of-fold figure."""
     rows = []
     if study.record is not None:
-        labels, held_out = study.training.labels, study.record.out_of_fold.probabilities
+        labels, held_out = study.training.labels, study.record.out_of_fold.ranking
         for name, fitted in study.record.resubstitution.items():
             aucs = {
                 "resubstitution": auc_delong(labels, fitted),
@@ -135,7 +135,7 @@ def comparison_table(study: Study) -> Table:
     for group in study.with_auc:
         planned = against_size(study, group)
         rows += [] if planned is None else [_pair_row(group, planned, None)]
-        scores = {name: group.probabilities[name] for name in study.models}
+        scores = {name: group.ranking[name] for name in study.models}
         rows += [_pair_row(group, pair, pair.p_adjusted) for pair in compare_all(group.labels, scores)]
     return Table(
         "paired_delong",
@@ -222,8 +222,8 @@ def correlation_table(study: Study) -> Table:
 def measured_size(study: Study, group: Scored) -> np.ndarray | None:
     """The largest diameter itself as a score (n,), in the direction found in training; None without.
 
-    The fair rival: it needs no fit. The size model's out-of-fold probabilities come from as many fits
-    as there are folds and rank patients of different folds less well than the diameter does.
+    The fair rival: it needs no fit. The size model's out-of-fold scores come from as many fits as
+    there are folds and rank patients of different folds less well than the diameter does.
     """
     fitted, diameters_mm = study.model.members.size, group.patients.inputs.diameters_mm
     if fitted is None or diameters_mm is None:
@@ -236,7 +236,7 @@ def against_size(study: Study, group: Scored) -> AucDifference | None:
     size, name = measured_size(study, group), study.model.headline
     if size is None or name == "size":
         return None
-    return paired_delong(group.labels, group.probabilities[name], size, (name, SIZE))
+    return paired_delong(group.labels, group.ranking[name], size, (name, SIZE))
 
 
 def headline(study: Study) -> str:
@@ -252,7 +252,7 @@ def headline(study: Study) -> str:
 
 
 def _figure(study: Study, group: Scored) -> str:
-    auc = auc_delong(group.labels, group.probabilities[study.model.headline])
+    auc = auc_delong(group.labels, group.ranking[study.model.headline])
     return (
         f"{group.title} AUC {auc.auc:.2f} (95 % CI {auc.ci_low:.2f} to {auc.ci_high:.2f}, "
         f"{auc.n} patients, {auc.responders} responders)"

@@ -33,13 +33,15 @@ ESTIMATES = {
 class Scored:
     """Patients with what every model said of them; one estimate, never mixed with another.
 
-    cohort: the part of the study they belong to. probabilities: model or fusion -> (n,).
+    cohort: the part of the study they belong to. probabilities: model or fusion -> (n,). ranking:
+    the same, what AUCs are computed from (see `OutOfFoldScores.ranking`).
     """
 
     estimate: Literal["out_of_fold", "external", "resubstitution"]
     cohort: Literal["training", "validation"]
     patients: "LabelledInputs"
     probabilities: Mapping[str, np.ndarray]
+    ranking: Mapping[str, np.ndarray]
 
     @property
     def labels(self) -> np.ndarray:
@@ -119,12 +121,13 @@ class Study:
         """The estimates that figures and tables show: out of fold, then the validation cohort."""
         groups = []
         if self.record is not None:
-            held_out = self.record.out_of_fold.probabilities
-            groups.append(Scored("out_of_fold", "training", self.training, held_out))
+            held_out = self.record.out_of_fold
+            answers = (held_out.probabilities, held_out.ranking)
+            groups.append(Scored("out_of_fold", "training", self.training, *answers))
         if self.external is not None:
             estimate = "resubstitution" if self.fitted else "external"
             answers = self.model.probabilities(self.external.inputs)
-            groups.append(Scored(estimate, "validation", self.external, answers))
+            groups.append(Scored(estimate, "validation", self.external, answers, answers))
         return tuple(groups)
 
     @cached_property
