@@ -18,7 +18,7 @@ from .answer_view import fill_table
 ESTIMATES = {
     "out_of_fold": "out of fold",
     "external": "external",
-    "resubstitution": "resubstitution (optimistic)",
+    "resubstitution": "resubstitution",
 }
 
 
@@ -35,7 +35,7 @@ class TrainingResultSection:
         self._ui.trainingResultSection.visible = there
         if not there:
             return
-        headers = (_("model"), _("estimate"), _("AUC (95 % CI)"), _("patients"))
+        headers = (_("model"), _("estimate"), _("AUC (95 % CI)"), _("responders"))
         fill_table(self._ui.aucTable, headers, auc_rows(read_evaluation(Path(report))))
         self._ui.trainingStatementLabel.text = _(
             "Out-of-fold and external figures are honest; resubstitution is what the model says of the"
@@ -58,13 +58,13 @@ def read_evaluation(report: Path) -> list[dict]:
 
 
 def auc_rows(rows: list[dict]) -> list[tuple[str, str, str, str]]:
-    """Rows of text: model, estimate, AUC with its 95 % interval, patients."""
+    """Rows of text: model, estimate, AUC with its 95 % interval, responders."""
     return [
         (
             _model_title(row["model"]),
             " ".join(part for part in (ESTIMATES[row["estimate"]], row["center"]) if part),
             f"{row['auc']:.2f} ({row['ci_low']:.2f} to {row['ci_high']:.2f})",
-            f"{row['n']} ({row['responders']} {_('responders')})",
+            _("{responders} of {n}").format(**row),
         )
         for row in rows
     ]

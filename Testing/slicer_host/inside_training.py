@@ -200,8 +200,8 @@ def test_training_shows_progress_then_figures_as_nodes_with_estimates_kept_apart
     assert "reading P1" in panel.ui.trainingLog.toPlainText()
     table = panel.ui.aucTable
     rows = [[table.item(r, c).text() for c in range(4)] for r in range(table.rowCount)]
-    assert rows[0] == ["CNN", "out of fold", "0.75 (0.60 to 0.90)", "60 (30 responders)"]
-    assert rows[-1][1] == "resubstitution (optimistic)"
+    assert rows[0] == ["CNN", "out of fold", "0.75 (0.60 to 0.90)", "30 of 60"]
+    assert rows[-1][1] == "resubstitution"
     charts = {c.GetName(): c for c in slicer.util.getNodesByClass("vtkMRMLPlotChartNode")}
     assert set(charts) == {
         "TACE training ROC, out of fold",
