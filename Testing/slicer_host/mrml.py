@@ -1,6 +1,10 @@
 """The real MRML of the slicer-core wheel, with the logics that segmentations and files need."""
 
+import importlib.util
+import sys
 from types import SimpleNamespace
+
+from . import stand_ins
 
 #: Raised by `start` where the wheel is not installed; tests skip with this reason.
 MISSING = "slicer-core is not installed here (pip install slicer-core), so no MRML node can be made"
@@ -35,4 +39,6 @@ def start():
         setattr(slicer.modules, name, SimpleNamespace(logic=lambda logic=logic: logic))
     application.SetColorLogic(logics["colors"])
     slicer.applicationLogic = application
+    if importlib.util.find_spec("slicer.i18n") is None:  # names of nodes are translated texts
+        slicer.i18n = sys.modules.setdefault("slicer.i18n", stand_ins.i18n())
     return scene
