@@ -110,7 +110,12 @@ def write_dicom_seg(
         for number, name in enumerate(segments, start=1)
     ]
     voxels = np.stack(list(segments.values()), axis=-1)
-    series = {"manufacturer": "phantom", "series_description": "Segmentation", **options}
+    series = {
+        "manufacturer": "phantom",
+        "series_description": "Segmentation",
+        "sop_instance_uid": generate_uid(),
+        **options,
+    }
     segmentation = highdicom.seg.Segmentation(
         source_images=slices,
         pixel_array=voxels.astype(np.uint8 if kind == "BINARY" else np.float32),
@@ -118,7 +123,6 @@ def write_dicom_seg(
         segment_descriptions=descriptions,
         series_instance_uid=generate_uid(),
         series_number=3,
-        sop_instance_uid=generate_uid(),
         instance_number=1,
         manufacturer_model_name="scene",
         software_versions="1",

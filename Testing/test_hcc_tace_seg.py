@@ -113,6 +113,12 @@ def test_labels_by_reader_majority_and_time_to_progression(tmp_path):
     assert clinical_values(rows["HCC_001"])["chemotherapy"] == "NA"
 
 
+def test_one_reader_of_three_is_no_majority():
+    codes = {"TTP": "3", "1_mRECIST": "3", "2_mRECIST": "1", "3_mRECIST": "4"}
+    assert response_of(codes, "majority") == (0, "")
+    assert response_of({**codes, "3_mRECIST": "2"}, "majority") == (1, "")
+
+
 def with_vessels(aorta_hu: int, portal_hu: int):
     _, j, i = np.mgrid[tuple(slice(n) for n in (10, 48, 56))]
     aorta, portal = (j - 42) ** 2 + (i - 40) ** 2 < 9, (j - 36) ** 2 + (i - 14) ** 2 < 6
@@ -157,6 +163,8 @@ def write_patient(
             annotated,
             {"Liver": expert["Liver"], "Tumor": mass},
             series_description=description,
+            # The automatic one comes first by UID and by name, so that only its kind can put it last.
+            sop_instance_uid=f"1.2.{1 if description == AI else 9}.{generate_uid()}"[:64],
         )
     true = segments["Mass"].copy()
     true[[k for k in range(10) if k not in range(*slices.indices(10))]] = False
