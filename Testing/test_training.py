@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 from TACEResponseLib.__main__ import main
-from TACEResponseLib.bundle import load_bundle, read_card
+from TACEResponseLib.bundle import load_bundle, read_card, read_manifest, save_bundle
 from TACEResponseLib.errors import TableError, TrainingError
 from TACEResponseLib.evaluation import auc_delong
 from TACEResponseLib.measurements import ModelInputs
@@ -203,3 +203,12 @@ def test_evaluating_on_training_patients_is_refused_unless_asked_for(tmp_path):
     patient = Patient("0003", tmp_path / "i", tmp_path / "m", label=1)
     with pytest.raises(TrainingError, match="1 patients of the cohort were used to train this model"):
         external_inputs(model, Cohort(tmp_path, (patient,)))
+
+
+def test_the_same_training_gives_the_same_name(tmp_path):
+    inputs, labels = a_table(60, 12, 1.0, seed=11)
+    names = []
+    for place in ("one", "two"):
+        model, record = ResponseModel.fit(inputs, labels, preset("peng2021", **QUICK))
+        names.append(read_manifest(save_bundle(tmp_path / place, model, record, None, "card\n")).id)
+    assert names[0] == names[1]
