@@ -182,9 +182,7 @@ def test_a_sphere_has_its_volume_and_nearly_its_surface():
 def test_the_compiled_kernels_are_kept_in_a_folder_that_can_be_written(monkeypatch, tmp_path):
     kept = tmp_path / "read only"
     kept.mkdir()
-    monkeypatch.setattr(
-        "TACEResponseLib.compiled._user_folders", lambda: [kept / "is a file" / "x"]
-    )
+    monkeypatch.setattr("TACEResponseLib.compiled._user_folders", lambda: [kept / "is a file" / "x"])
     (kept / "is a file").write_text("")
     cache_folder.cache_clear()
     try:

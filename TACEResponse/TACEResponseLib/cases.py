@@ -200,3 +200,11 @@ def _check_shape(mask: sitk.Image) -> list[Problem]:
             (f"the tumour is drawn on one slice only ({voxels} voxels)", "draw it on every slice it reaches")
         )
     return [Problem("mask", text, field="mask", remedy=remedy, severity="warning") for text, remedy in notes]
+
+
+def bounding_box(mask: np.ndarray) -> tuple[slice, slice, slice]:
+    """The (k, j, i) box around everything above 0; far faster than `ndimage.find_objects`."""
+    layers = np.flatnonzero(mask.any(axis=(1, 2)))
+    shadow = np.bitwise_or.reduce(mask[layers[0] : layers[-1] + 1], axis=0)
+    rows, columns = (np.flatnonzero(shadow.any(axis=axis)) for axis in (1, 0))
+    return tuple(slice(int(n[0]), int(n[-1]) + 1) for n in (layers, rows, columns))
