@@ -105,7 +105,7 @@ def _read(job: CaseJob) -> Case:
 
 def _job(patient: Patient, reader: int, content: tuple) -> CaseJob:
     mask = patient.mask if reader == 1 else patient.mask_reader2
-    choice = f"{patient.mask_label} {patient.segment} {patient.series}"
+    choice = f"{patient.mask_label} {patient.segment} {patient.series} {patient.repairs}"
     return CaseJob(patient.patient_id, (patient.image, mask), content, key=choice)
 
 

@@ -119,20 +119,20 @@ def train_on_features(
     """
     rows = {row["patient_id"]: row for row in read_table(features, required=("patient_id",))}
     outcomes = {
-        row["patient_id"]: (row, responder_label(row, number, labels.name))
-        for number, row in enumerate(read_table(labels, required=("patient_id", "label")), start=2)
+        row["patient_id"]: (row, responder_label(row, row.number, labels.name))
+        for row in read_table(labels, required=("patient_id", "label"))
     }
     names = tuple(
         name for name in next(iter(rows.values())) if name != "patient_id" and DIAGNOSTICS not in name
     )
     left_out, kept, values = {}, [], []
-    for number, (patient_id, row) in enumerate(rows.items(), start=2):
+    for patient_id, row in rows.items():
         problem = _unusable_row(patient_id, row, names, outcomes)
         if problem is not None:
             left_out[patient_id] = problem
             continue
         kept.append(patient_id)
-        values.append([_number(row[name], number, name, features.name, patient_id) for name in names])
+        values.append([_number(row[name], row.number, name, features.name, patient_id) for name in names])
     table = np.array(values, dtype=float)
     size = table[:, names.index(SIZE_FEATURE)] if SIZE_FEATURE in names else None
     inputs = ModelInputs(tuple(kept), names, table, None, size)
