@@ -9,13 +9,15 @@ import os
 import sys
 import tempfile
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from . import __version__
 from .errors import Cancelled, TACEResponseError
 from .progress import JsonProgress, TerminalProgress
 
+#: Adds a command by name and one line of help.
+Command = Callable[[str, str], argparse.ArgumentParser]
 DONE, SOME_FAILED, BAD_INPUT, CANCELLED = 0, 1, 2, 130
 
 
@@ -70,24 +72,39 @@ def _parser() -> argparse.ArgumentParser:
         added.add_argument("--json", action="store_true", help="one JSON event a line on standard output")
         return added
 
-    def working(parser: argparse.ArgumentParser) -> None:
-        parser.add_argument("--engine", choices=("fast", "pyradiomics"), help="radiomics engine")
-        parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="patients at a time")
+    _add_prediction(command)
+    _add_cohort_work(command)
+    _add_training(command)
+    _add_cohort_sources(command)
+    return parser
 
-    def repairing(parser: argparse.ArgumentParser) -> None:
-        text = "copy-geometry, resample-mask or union: repair masks that would be refused, and write it down"
-        parser.add_argument("--repair", default="", help=text)
 
+def _add_prediction(command: Command) -> None:
     demo = command("demo", "predict a synthetic patient with the demonstration model")
     demo.add_argument("--out", type=Path, default=Path("tace-response-demo"), help="folder for the answer")
     demo.add_argument("--seed", type=int, default=7, help="which synthetic patient")
 
+    predict = command("predict", "predict one patient, or every patient of a cohort")
+    predict.add_argument("--bundle", type=Path, help="model bundle; the demonstration model without it")
+    predict.add_argument("--image", type=Path, help="CT: volume file or DICOM folder")
+    predict.add_argument("--mask", type=Path, help="tumour: labelmap, .seg.nrrd, DICOM SEG or RTSTRUCT")
+    predict.add_argument("--label", help="value of the tumour in the mask, or all")
+    predict.add_argument("--segment", help="name of the tumour's segment, or all")
+    predict.add_argument("--series", help="description, number, UID or phase of one of several series")
+    _add_repair(predict)
+    predict.add_argument("--patient", default="", help="how to call the patient in the answer")
+    predict.add_argument("--cohort", type=Path, help="instead of image and mask: many patients")
+    predict.add_argument("--out", type=Path, required=True, help="folder for the answer")
+    _add_engine(predict)
+
+
+def _add_cohort_work(command: Command) -> None:
     check = command("check", "find every problem of a cohort before anything is computed")
     check.add_argument("--cohort", type=Path, required=True, help="folder, cohort.csv or .xlsx")
     check.add_argument("--out", type=Path, help="folder for the list (JSON, CSV) and a contact sheet (PNG)")
     check.add_argument("--folds", type=int, default=5, help="folds of the training that is planned")
     check.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="patients at a time")
-    repairing(check)
+    _add_repair(check)
 
     extract = command("extract", "write the radiomics features of a cohort as CSV")
     extract.add_argument("--cohort", type=Path, required=True)
@@ -96,8 +113,10 @@ def _parser() -> argparse.ArgumentParser:
     extract.add_argument("--parameters", type=Path, help="pyradiomics parameter file (YAML)")
     extract.add_argument("--backend", choices=("loky", "dask"), default="loky", help="where the work runs")
     extract.add_argument("--scheduler", help="address of the dask scheduler, for --backend dask")
-    working(extract)
+    _add_engine(extract)
 
+
+def _add_training(command: Command) -> None:
     train = command("train", "train a model bundle from a cohort or a feature table")
     train.add_argument("--cohort", type=Path, help="folder, cohort.csv or .xlsx with images")
     train.add_argument("--features", type=Path, help="CSV with patient_id and a column a feature")
@@ -110,7 +129,7 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--epochs", type=int, help="longest training of the CNN")
     train.add_argument("--device", choices=("auto", "cpu", "gpu"), help="where the CNN is trained")
     train.add_argument("--no-cnn", action="store_true", help="classical models alone")
-    working(train)
+    _add_engine(train)
 
     evaluate = command("evaluate", "evaluate a bundle on a cohort that it was not trained on")
     evaluate.add_argument("--bundle", type=Path, required=True)
@@ -119,21 +138,10 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument(
         "--allow-training-patients", action="store_true", help="evaluate on fitted patients and mark it"
     )
-    working(evaluate)
+    _add_engine(evaluate)
 
-    predict = command("predict", "predict one patient, or every patient of a cohort")
-    predict.add_argument("--bundle", type=Path, help="model bundle; the demonstration model without it")
-    predict.add_argument("--image", type=Path, help="CT: volume file or DICOM folder")
-    predict.add_argument("--mask", type=Path, help="tumour: labelmap, .seg.nrrd, DICOM SEG or RTSTRUCT")
-    predict.add_argument("--label", help="value of the tumour in the mask, or all")
-    predict.add_argument("--segment", help="name of the tumour's segment, or all")
-    predict.add_argument("--series", help="description, number, UID or phase of one of several series")
-    repairing(predict)
-    predict.add_argument("--patient", default="", help="how to call the patient in the answer")
-    predict.add_argument("--cohort", type=Path, help="instead of image and mask: many patients")
-    predict.add_argument("--out", type=Path, required=True, help="folder for the answer")
-    working(predict)
 
+def _add_cohort_sources(command: Command) -> None:
     fetch = command("fetch", "download the public cohort HCC-TACE-Seg and lay it out for training")
     fetch.add_argument("collection", choices=("hcc-tace-seg",))
     fetch.add_argument("--out", type=Path, required=True, help="folder of the cohort")
@@ -150,7 +158,16 @@ def _parser() -> argparse.ArgumentParser:
     phantom.add_argument("--seed", type=int, default=1)
     phantom.add_argument("--size", choices=("small", "full"), default="small")
     phantom.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
-    return parser
+
+
+def _add_engine(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--engine", choices=("fast", "pyradiomics"), help="radiomics engine")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="patients at a time")
+
+
+def _add_repair(parser: argparse.ArgumentParser) -> None:
+    text = "copy-geometry, resample-mask or union: repair masks that would be refused, and write it down"
+    parser.add_argument("--repair", default="", help=text)
 
 
 if __name__ == "__main__":
