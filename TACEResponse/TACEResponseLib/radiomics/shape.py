@@ -126,7 +126,8 @@ def _principal_variances(mask: np.ndarray, spacing_mm: np.ndarray) -> np.ndarray
     positions = np.array(np.nonzero(mask)).T * spacing_mm
     positions -= positions.mean(axis=0)
     positions /= np.sqrt(len(positions))
-    variances = np.linalg.eigvals(np.dot(positions.T.copy(), positions))
+    # Real, since the matrix is symmetric; numpy 2.5 and newer give them as complex all the same.
+    variances = np.real(np.linalg.eigvals(np.dot(positions.T.copy(), positions)))
     variances[(variances < 0) & (variances > -1e-10)] = 0
     return np.sort(variances)
 
