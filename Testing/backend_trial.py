@@ -17,9 +17,9 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "TACEResponse"), str(ROOT / "Testing")]
 
 from planted_cue import planted_patches
-from TACEResponseLib import network_framework
 from TACEResponseLib.errors import Cancelled
 from TACEResponseLib.network import build_network, train_network
+from TACEResponseLib.network import framework as network_framework
 from TACEResponseLib.settings import NetworkSettings
 
 warnings.simplefilter("error")  # as in the tests: the library may not pass a framework's warnings on

@@ -7,7 +7,7 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian, ImplicitVRLittleEndian, 
 from scenes import SIZE_KJI, a_scene, contours_of, write_dicom_seg, write_dicom_series, write_rtstruct
 from TACEResponseLib.errors import GeometryError, InputError, MaskError
 from TACEResponseLib.readers import read_case, read_image
-from TACEResponseLib.rtstruct import fill
+from TACEResponseLib.readers.rtstruct import fill
 
 IMAGE, SEGMENTS = a_scene()
 MASS = SEGMENTS["Mass"]

@@ -14,7 +14,7 @@ from TACEResponseLib.explained import classical_part, explain
 from TACEResponseLib.fusion import fit_fusion
 from TACEResponseLib.measurements import ModelInputs, measure
 from TACEResponseLib.members import Members
-from TACEResponseLib.network_inference import NumpyNetwork
+from TACEResponseLib.network.inference import NumpyNetwork
 from TACEResponseLib.out_of_fold import fit_combinations
 from TACEResponseLib.response_model import ResponseModel
 from TACEResponseLib.settings import TrainingSettings, preset

@@ -12,7 +12,7 @@ from planted_cue import SPOT_RADIUS_PX, planted_patches
 from TACEResponseLib.cases import make_case
 from TACEResponseLib.errors import SettingsError
 from TACEResponseLib.explanation import attention_map, linear_shapley_values, map_on_ct, shapley_values
-from TACEResponseLib.network_inference import NumpyNetwork
+from TACEResponseLib.network.inference import NumpyNetwork
 from TACEResponseLib.patches import Patch, largest_layer_patch
 from TACEResponseLib.settings import PatchSettings
 

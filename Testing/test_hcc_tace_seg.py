@@ -14,14 +14,20 @@ import SimpleITK as sitk
 from openpyxl import Workbook
 from pydicom.uid import generate_uid
 from scenes import a_scene, write_dicom_seg, write_dicom_series
-from TACEResponseLib import archive
 from TACEResponseLib.__main__ import main
-from TACEResponseLib.archive import ImagingDataCommons, RemoteSeries, fetch_collection
 from TACEResponseLib.clinical import measure_lesions, mrecist_response
 from TACEResponseLib.cohort import read_cohort
-from TACEResponseLib.collection_layout import lay_out
 from TACEResponseLib.errors import Cancelled, DependencyError, InputError
-from TACEResponseLib.hcc_tace_seg import LABELS, RESPONSE_CODES, clinical_values, read_clinical, response_of
+from TACEResponseLib.public_cohort import archive
+from TACEResponseLib.public_cohort.archive import ImagingDataCommons, RemoteSeries, fetch_collection
+from TACEResponseLib.public_cohort.hcc_tace_seg import (
+    LABELS,
+    RESPONSE_CODES,
+    clinical_values,
+    read_clinical,
+    response_of,
+)
+from TACEResponseLib.public_cohort.layout import lay_out
 from TACEResponseLib.reliability import icc
 
 IMAGE, SEGMENTS = a_scene()

@@ -16,10 +16,11 @@ import numpy as np
 import pytest
 from backend_trial import COMMITTED, COMMITTED_LOGITS, SEED, undecided_patches
 from planted_cue import planted_patches
-from TACEResponseLib import network, network_framework
+from TACEResponseLib import network
 from TACEResponseLib.errors import BundleError, DependencyError, InputError, TrainingError
-from TACEResponseLib.keras_file import LARGEST_BYTES
-from TACEResponseLib.network_inference import NumpyNetwork
+from TACEResponseLib.network import framework as network_framework
+from TACEResponseLib.network.inference import NumpyNetwork
+from TACEResponseLib.network.keras_file import LARGEST_BYTES
 from TACEResponseLib.settings import NetworkSettings
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -468,7 +469,7 @@ sys.meta_path.insert(0, Blocked())
 sys.path[:0] = sys.argv[1:3]
 from pathlib import Path
 import TACEResponseLib.explanation, TACEResponseLib.network, TACEResponseLib.patches
-from TACEResponseLib.network_inference import NumpyNetwork
+from TACEResponseLib.network.inference import NumpyNetwork
 from planted_cue import planted_patches
 network = NumpyNetwork.from_bytes(Path(sys.argv[3]).read_bytes())
 pixels, labels, _ = planted_patches(32, seed=2)

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from TACEResponseLib.augmentation import VARIANTS, BalancedEpochs
 from TACEResponseLib.cases import make_case
 from TACEResponseLib.errors import SettingsError
+from TACEResponseLib.network.augmentation import VARIANTS, BalancedEpochs
 from TACEResponseLib.patches import largest_layer_patch
 from TACEResponseLib.settings import PatchSettings
 

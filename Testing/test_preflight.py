@@ -11,7 +11,7 @@ from TACEResponseLib.__main__ import main
 from TACEResponseLib.cohort import read_cohort
 from TACEResponseLib.errors import Cancelled
 from TACEResponseLib.preflight import check_cohort
-from TACEResponseLib.preflight_report import write_preflight
+from TACEResponseLib.preflight.table import write_preflight
 
 IMAGE, SEGMENTS = a_scene()
 MASK = as_labelmap(IMAGE, {"Mass": SEGMENTS["Mass"]})

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from TACEResponseLib.classifiers import fit_classifier, score
 from TACEResponseLib.errors import Cancelled, TrainingError
 from TACEResponseLib.evaluation import auc_delong
-from TACEResponseLib.forest import ForestData, _best_split, grow_and_vote
 from TACEResponseLib.progress import silent
 from TACEResponseLib.selection import (
     _run_folds,
@@ -29,6 +28,7 @@ from TACEResponseLib.selection import (
     tolerated_size,
     vote_accuracy,
 )
+from TACEResponseLib.selection.forest import ForestData, _best_split, grow_and_vote
 from TACEResponseLib.settings import SelectionSettings
 
 ORACLE = Path(__file__).parent / "data" / "r-oracle"

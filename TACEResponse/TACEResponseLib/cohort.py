@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from .cases import Case
+from .cases.repair import parse_repairs
 from .errors import InputError, MaskError, TableError
 from .readers import read_case
-from .repair import parse_repairs
-from .tables import Row, read_table
+from .readers.tables import Row, read_table
 
 __all__ = ["Cohort", "Patient", "read_cohort", "read_table", "responder_label"]
 

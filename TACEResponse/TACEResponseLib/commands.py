@@ -36,8 +36,8 @@ def demo(options: Namespace, progress: Reporting) -> int:
 def predict(options: Namespace, progress: Reporting) -> int:
     """Predict one patient or a cohort; nothing is written for a patient that cannot be predicted."""
     from .bundle import demonstration_bundle, load_bundle
+    from .cases.repair import parse_repairs
     from .readers import read_case
-    from .repair import parse_repairs
 
     if options.cohort is None and (options.image is None or options.mask is None):
         raise InputError("nothing to predict", expected="--image and --mask, or --cohort")
@@ -114,7 +114,7 @@ def check(options: Namespace, progress: Reporting) -> int:
     """Read every patient of a cohort and list every problem; compute nothing."""
     from .cohort import read_cohort
     from .preflight import check_cohort
-    from .preflight_report import PROBLEM_KEYS, as_text, verdict_json, write_preflight
+    from .preflight.table import PROBLEM_KEYS, as_text, verdict_json, write_preflight
     from .storage import make_folder
 
     cohort = _with_repairs(read_cohort(options.cohort), options.repair)
@@ -140,7 +140,7 @@ def _with_repairs(cohort, names: str):
     """The cohort with the repairs that were asked for, beside those that its table asks for."""
     from dataclasses import replace
 
-    from .repair import parse_repairs
+    from .cases.repair import parse_repairs
 
     repairs = parse_repairs(names)
     patients = (replace(p, repairs=(*p.repairs, *repairs)) for p in cohort.patients)
@@ -252,9 +252,9 @@ def evaluate(options: Namespace, progress: Reporting) -> int:
 
 def fetch(options: Namespace, progress: Reporting) -> int:
     """Download the public cohort, or take a folder of it, and turn it into a cohort folder."""
-    from .archive import ImagingDataCommons, fetch_collection
-    from .collection_layout import lay_out
-    from .hcc_tace_seg import COLLECTION, find_clinical, read_clinical
+    from .public_cohort.archive import ImagingDataCommons, fetch_collection
+    from .public_cohort.hcc_tace_seg import COLLECTION, find_clinical, read_clinical
+    from .public_cohort.layout import lay_out
 
     source, problems = options.source, []
     if source is not None and not source.is_dir():

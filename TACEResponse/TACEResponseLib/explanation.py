@@ -22,7 +22,7 @@ import SimpleITK as sitk
 from scipy import ndimage
 
 from .errors import SettingsError
-from .network_inference import NumpyNetwork
+from .network.inference import NumpyNetwork
 from .patches import Patch
 
 #: Side of the hidden square and distance of two neighbours, as parts of the picture's side.

@@ -11,7 +11,7 @@ import numpy as np
 from .classifiers import CLASSIFIERS, fit_classifier, score
 from .fusion import Fusion, fit_fusion
 from .measurements import ModelInputs
-from .network_inference import NumpyNetwork
+from .network.inference import NumpyNetwork
 from .progress import Progress
 from .selection import Selection, eliminate
 from .settings import TrainingSettings

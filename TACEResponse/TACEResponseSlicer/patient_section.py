@@ -8,7 +8,7 @@ import SimpleITK as sitk
 import slicer
 from slicer.i18n import tr as _
 from TACEResponseLib.errors import TACEResponseError
-from TACEResponseLib.phases import phase_of_description
+from TACEResponseLib.readers.phases import phase_of_description
 
 from . import publish, scene
 from .answer_view import found_text, lines_html

@@ -15,7 +15,7 @@ import vtk
 from scipy import ndimage
 from TACEResponseLib.cases import Case, make_case
 from TACEResponseLib.errors import GeometryError, InputError, MaskError, Problem
-from TACEResponseLib.phases import phase_warning
+from TACEResponseLib.readers.phases import phase_warning
 from vtk.util.numpy_support import vtk_to_numpy
 
 RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])

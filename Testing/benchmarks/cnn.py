@@ -25,8 +25,8 @@ sys.path[:0] = [str(ROOT / "TACEResponse"), str(ROOT / "Testing")]
 from planted_cue import planted_patches
 from TACEResponseLib.explanation import attention_map
 from TACEResponseLib.network import build_network, train_network
-from TACEResponseLib.network_framework import start_framework
-from TACEResponseLib.network_inference import NumpyNetwork
+from TACEResponseLib.network.framework import start_framework
+from TACEResponseLib.network.inference import NumpyNetwork
 from TACEResponseLib.patches import Patch, largest_layer_patch
 from TACEResponseLib.settings import NetworkSettings
 

@@ -659,7 +659,7 @@ def test_the_panel_answers_what_the_command_line_answers(panel, monkeypatch, tmp
     files = [str(tmp_path / name) for name in ("ct.nrrd", "tumour.seg.nrrd")]
     for saved, file in zip((node.ctVolume, node.segmentation), files, strict=True):
         save_node(saved, Path(file))
-    environment_path = str(Path(bundles.__file__).resolve().parents[1])
+    environment_path = str(Path(bundles.__file__).resolve().parents[2])
     subprocess.run(
         [sys.executable, "-m", "TACEResponseLib", "predict", "--image", files[0], "--mask", files[1],
          "--segment", "all", "--out", str(tmp_path / "cli")],

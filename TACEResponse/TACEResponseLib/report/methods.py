@@ -200,7 +200,7 @@ def versions(study: Study) -> Mapping[str, str]:
     """Software versions: of the bundle's training, or of this machine when it is not saved."""
     if study.manifest is not None:
         return study.manifest.versions
-    from TACEResponseLib.bundle_files import software_versions
+    from TACEResponseLib.bundle.files import software_versions
 
     return software_versions()
 

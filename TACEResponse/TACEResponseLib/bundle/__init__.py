@@ -1,0 +1,256 @@
+"""A trained model on disk: save, load, verify. The only reader and writer of the format.
+
+A bundle is a folder (zipped to share it): `manifest.json` with the sha256 of every other file,
+written last; `settings.json`, `features.json`, `fusion.json`, `classifiers/*.skops`,
+`network.keras`, `background.npz`, `scores.csv`, `selftest.npz`, `model_card.md`. Loading runs no
+code from the files: no pickle, skops with a fixed list of types, the network as plain arrays. Sizes
+are bounded and checksums compared before anything is parsed, and the self-test is replayed before
+the model is handed out. Manifest and card can be read before any package is installed.
+"""
+
+import contextlib
+import hashlib
+import json
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from TACEResponseLib.errors import BundleError, InputError
+
+if TYPE_CHECKING:
+    from TACEResponseLib.out_of_fold import TrainingRecord
+    from TACEResponseLib.reliability import ReliabilityTable
+    from TACEResponseLib.response_model import ResponseModel
+
+FORMAT_VERSION = 1
+MANIFEST, CARD = "manifest.json", "model_card.md"
+LARGEST_MANIFEST_BYTES = 1_000_000
+LARGEST_BUNDLE_BYTES = 300_000_000
+#: Files that operating systems drop into folders; never opened, never a fault.
+LITTER = {".DS_Store", "Thumbs.db", "desktop.ini"}
+
+
+@dataclass(frozen=True)
+class BundleManifest:
+    """What a bundle says of itself. files: relative path -> (sha256, bytes)."""
+
+    id: str
+    demonstration: bool
+    positive_class: str
+    headline: str
+    versions: Mapping[str, str]
+    files: Mapping[str, tuple[str, int]]
+
+
+def demonstration_bundle() -> Path:
+    """Folder of the demonstration bundle, installed beside the library or in a checkout."""
+    library = Path(__file__).resolve().parent.parent
+    places = (library / "DemonstrationBundle", library.parent.parent / "Resources" / "DemonstrationBundle")
+    for place in places:
+        if (place / MANIFEST).exists():
+            return place
+    raise BundleError(
+        "the demonstration bundle is not installed",
+        expected=str(places[0]),
+        received="no manifest.json there",
+        remedy="install the extension again, or name a bundle of your own",
+    )
+
+
+def read_manifest(folder: Path) -> BundleManifest:
+    """The manifest alone, without opening the model; needs only the standard library."""
+    path = Path(folder) / MANIFEST
+    if not path.is_file():
+        raise BundleError(
+            "the folder is not a model bundle",
+            file=Path(folder).name,
+            expected=f"a folder with {MANIFEST}",
+            received="no such file",
+            remedy="choose the folder that train wrote",
+        )
+    if path.stat().st_size > LARGEST_MANIFEST_BYTES:
+        raise damaged(path, f"{path.stat().st_size} bytes", f"at most {LARGEST_MANIFEST_BYTES} bytes")
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        version = content["format_version"]
+        if version != FORMAT_VERSION:
+            raise BundleError(
+                "the bundle has another format version",
+                file=MANIFEST,
+                expected=str(FORMAT_VERSION),
+                received=str(version),
+                remedy="update TACEResponse, or train the bundle again",
+            )
+        return BundleManifest(
+            id=str(content["id"]),
+            demonstration=bool(content["demonstration"]),
+            positive_class=str(content["positive_class"]),
+            headline=str(content["headline"]),
+            versions={str(k): str(v) for k, v in content["versions"].items()},
+            files={str(k): (str(v["sha256"]), int(v["bytes"])) for k, v in content["files"].items()},
+        )
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise damaged(path, f"{type(error).__name__} while reading it") from None
+
+
+def read_card(folder: Path) -> str:
+    """The model card as Markdown text."""
+    return (Path(folder) / CARD).read_text(encoding="utf-8")
+
+
+def load_bundle(path: Path) -> "ResponseModel":
+    """The model of a bundle folder or `.zip`, after checksums and self-test.
+
+    Raises BundleError naming the file that is missing, foreign or changed, or both sets of
+    versions when the self-test differs by more than 1e-5.
+    """
+    with _as_folder(Path(path)) as folder:
+        manifest = read_manifest(folder)
+        _verify_files(folder, manifest)
+        from .files import read_model  # needs scikit-learn, reading a manifest does not
+
+        return read_model(folder, manifest)
+
+
+def save_bundle(
+    folder: Path,
+    model: "ResponseModel",
+    record: "TrainingRecord",
+    reliability: "ReliabilityTable | None",
+    card: str,
+) -> Path:
+    """Write the bundle whole or not at all: built beside its place, moved there at the end.
+
+    A folder that is there already is replaced when it is a bundle, otherwise InputError.
+    """
+    from .files import write_model
+
+    folder = Path(folder)
+    require_free_folder(folder)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    building = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        write_model(building, model, record, reliability)
+        (building / CARD).write_text(card, encoding="utf-8", newline="\n")
+        _write_manifest(building, model)
+        load_bundle(building)
+        building.chmod(0o755)  # mkdtemp makes it private
+        if folder.exists():
+            shutil.rmtree(folder)
+        building.replace(folder)
+    except BaseException:
+        shutil.rmtree(building, ignore_errors=True)
+        raise
+    return folder
+
+
+def require_free_folder(folder: Path) -> None:
+    """Raise InputError unless a bundle can be put at `folder` without overwriting anything else."""
+    if folder.exists() and not (folder / MANIFEST).exists() and any(folder.iterdir()):
+        raise InputError(
+            "the output folder is not empty and not a bundle",
+            file=folder.name,
+            expected="a new folder, an empty one, or a bundle to replace",
+            received=", ".join(sorted(p.name for p in folder.iterdir())[:5]),
+            remedy="choose another folder",
+        )
+
+
+def zip_bundle(folder: Path, archive: Path) -> Path:
+    """Pack a verified bundle into one `.zip` to share."""
+    manifest = read_manifest(folder)
+    _verify_files(folder, manifest)
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as packed:
+        for name in (MANIFEST, *manifest.files):
+            packed.write(Path(folder) / name, name)
+    return archive
+
+
+@contextlib.contextmanager
+def _as_folder(path: Path) -> Iterator[Path]:
+    """The bundle as a folder; a zip is unpacked into a temporary one, its names and sizes checked."""
+    if path.is_dir() or not zipfile.is_zipfile(path):
+        yield path
+        return
+    with tempfile.TemporaryDirectory(prefix="tace-bundle-") as place, zipfile.ZipFile(path) as packed:
+        if sum(item.file_size for item in packed.infolist()) > LARGEST_BUNDLE_BYTES:
+            raise damaged(path, "more than 300 MB unpacked", "at most 300 MB")
+        for item in packed.infolist():
+            target = (Path(place) / item.filename).resolve()
+            if not target.is_relative_to(Path(place).resolve()):
+                raise damaged(path, f"an entry named {item.filename}", "names inside the bundle")
+        try:
+            packed.extractall(place)
+        except (zipfile.BadZipFile, OSError, EOFError) as error:
+            raise damaged(path, str(error)) from None
+        yield Path(place)
+
+
+def _verify_files(folder: Path, manifest: BundleManifest) -> None:
+    """Every listed file is there, whole and unchanged, and no other file is."""
+    if sum(size for _, size in manifest.files.values()) > LARGEST_BUNDLE_BYTES:
+        raise damaged(folder / MANIFEST, "files of more than 300 MB", "at most 300 MB")
+    present = {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()}
+    foreign = sorted(n for n in present - set(manifest.files) - {MANIFEST} if Path(n).name not in LITTER)
+    if foreign:
+        raise BundleError(
+            "the bundle holds a file that its manifest does not list",
+            file=foreign[0],
+            expected=f"{len(manifest.files)} listed files",
+            received=", ".join(foreign[:3]),
+            remedy="remove it, or get the bundle again from where it was made",
+        )
+    for name, (sha256, size) in manifest.files.items():
+        path = folder / name
+        if not path.is_file():
+            raise damaged(path, "no such file")
+        if path.stat().st_size != size:
+            raise damaged(path, f"{path.stat().st_size} bytes", f"{size} bytes")
+        found = hashlib.sha256(path.read_bytes()).hexdigest()
+        if found != sha256:
+            raise damaged(path, f"sha256 {found[:12]}...", f"sha256 {sha256[:12]}...")
+
+
+def damaged(path: Path, received: str, expected: str = "the file as it was written") -> BundleError:
+    """The error for a file of a bundle that is not what was written."""
+    return BundleError(
+        "the bundle is damaged",
+        file=path.name,
+        expected=expected,
+        received=received,
+        remedy="get the bundle again from where it was made",
+    )
+
+
+def _write_manifest(folder: Path, model: "ResponseModel") -> None:
+    names = sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
+    files = {
+        name: {
+            "sha256": hashlib.sha256((folder / name).read_bytes()).hexdigest(),
+            "bytes": (folder / name).stat().st_size,
+        }
+        for name in names
+    }
+    # The same training gives the same name; skops writes other bytes for the same model each time,
+    # but what its models answer is in the self-test.
+    lasting = {name: entry for name, entry in files.items() if not name.endswith(".skops")}
+    identity = hashlib.sha256(json.dumps(lasting, sort_keys=True).encode()).hexdigest()[:12]
+    from .files import software_versions, write_json
+
+    write_json(
+        folder / MANIFEST,
+        {
+            "format_version": FORMAT_VERSION,
+            "id": f"{model.settings.preset}-{identity}",
+            "demonstration": model.demonstration,
+            "positive_class": "responder (mRECIST CR or PR)",
+            "headline": model.headline,
+            "thresholds": dict(model.thresholds),
+            "versions": software_versions(),
+            "files": files,
+        },
+    )

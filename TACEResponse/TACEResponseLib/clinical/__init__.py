@@ -1,0 +1,114 @@
+"""What a radiologist measures by hand: lesions, their diameters and volumes, and mRECIST.
+
+Lesions are connected components of the tumour mask (26 neighbours); components below 0.01 mL are
+dropped and counted. The diameter is the longest one on an axial slice, between the outer edges of
+the mask, as mRECIST measures it (Lencioni & Llovet, Semin Liver Dis 2010;30:52).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import SimpleITK as sitk
+from scipy import ndimage
+from scipy.spatial import ConvexHull
+from scipy.spatial.distance import pdist
+
+from TACEResponseLib.cases import Case, bounding_box
+
+#: Components smaller than this are stray voxels, not lesions.
+SMALLEST_LESION_ML = 0.01
+#: Thresholds of mRECIST are compared with this tolerance: 33 -> 23.1 mm is PR, plain floats say SD.
+TOLERANCE = 1e-9
+
+
+@dataclass(frozen=True)
+class Lesions:
+    """The tumour as lesions, largest diameter first. Diameters in mm, volumes in mL."""
+
+    diameters_mm: tuple[float, ...]
+    volumes_ml: tuple[float, ...]
+    dropped: int
+
+    @property
+    def number(self) -> int:
+        """Lesions of at least 0.01 mL."""
+        return len(self.diameters_mm)
+
+    @property
+    def largest_diameter_mm(self) -> float:
+        """Longest axial diameter of any lesion."""
+        return max(self.diameters_mm)
+
+    @property
+    def volume_ml(self) -> float:
+        """Volume of all lesions together."""
+        return sum(self.volumes_ml)
+
+    def to_json(self) -> dict:
+        """`number`, `largest_diameter_mm`, `volume_ml`, as `prediction.json` has them."""
+        return {
+            "number": self.number,
+            "largest_diameter_mm": round(self.largest_diameter_mm, 2),
+            "volume_ml": round(self.volume_ml, 3),
+        }
+
+
+def measure_lesions(case: Case) -> Lesions:
+    """Lesions of the case's mask; when every component is below 0.01 mL the largest one stays."""
+    mask = case.on_axial_grid().mask
+    voxels = sitk.GetArrayViewFromImage(mask)
+    spacing_x_mm, spacing_y_mm, spacing_z_mm = mask.GetSpacing()
+    voxel_ml = spacing_x_mm * spacing_y_mm * spacing_z_mm / 1000
+    # Only the tumour's box: labelling the whole CT would hold up an application for a second.
+    components, count = ndimage.label(voxels[bounding_box(voxels)], structure=np.ones((3, 3, 3)))
+    volumes_ml = np.bincount(components.ravel(), minlength=count + 1)[1:] * voxel_ml
+    kept = np.flatnonzero(volumes_ml >= SMALLEST_LESION_ML)
+    if kept.size == 0:
+        kept = np.array([volumes_ml.argmax()])
+    boxes = ndimage.find_objects(components)
+    lesions = sorted(
+        (
+            (_axial_diameter_mm(components[boxes[n]] == n + 1, spacing_x_mm, spacing_y_mm), volumes_ml[n])
+            for n in kept
+        ),
+        reverse=True,
+    )
+    return Lesions(
+        diameters_mm=tuple(float(d) for d, _ in lesions),
+        volumes_ml=tuple(float(v) for _, v in lesions),
+        dropped=count - len(kept),
+    )
+
+
+def _axial_diameter_mm(lesion: np.ndarray, spacing_x_mm: float, spacing_y_mm: float) -> float:
+    """Longest distance in mm between outer pixel edges on one axial slice of a (k, j, i) mask."""
+    return max(_slice_diameter_mm(layer, spacing_x_mm, spacing_y_mm) for layer in lesion if layer.any())
+
+
+def _slice_diameter_mm(layer: np.ndarray, spacing_x_mm: float, spacing_y_mm: float) -> float:
+    j, i = np.nonzero(layer)
+    steps = ((0.5, 0), (-0.5, 0), (0, 0.5), (0, -0.5))
+    edges = np.concatenate([np.column_stack([i + x, j + y]) for x, y in steps])
+    points_mm = edges * (spacing_x_mm, spacing_y_mm)
+    points_mm = points_mm[ConvexHull(points_mm).vertices]  # four edges a pixel: never degenerate
+    return float(pdist(points_mm).max())
+
+
+def mrecist_response(
+    baseline_mm: float, follow_up_mm: float, smallest_mm: float | None = None, new_lesion: bool = False
+) -> str:
+    """CR, PR, SD or PD from sums of longest diameters of viable tumour in mm.
+
+    smallest_mm: the smallest sum on study, the baseline when None. CR: nothing viable; PR: at
+    least 30 % below baseline; PD: at least 20 % above the smallest sum, or a new lesion.
+    """
+    smallest_mm = baseline_mm if smallest_mm is None else smallest_mm
+    if new_lesion:
+        return "PD"
+    if follow_up_mm <= TOLERANCE:
+        return "CR"
+    if follow_up_mm >= 1.2 * smallest_mm - TOLERANCE:
+        return "PD"
+    if follow_up_mm <= 0.7 * baseline_mm + TOLERANCE:
+        return "PR"
+    return "SD"

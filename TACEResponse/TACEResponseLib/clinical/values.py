@@ -1,0 +1,152 @@
+"""Numbers of the clinical columns: censored values, decimal commas, units in the column's name.
+
+A unit is part of a column's name (`albumin_g_l`, `bilirubin_mg_dl`), never a guess. A value that
+cannot be in that unit is an error that says what it looks like, because a score computed from
+albumin 4.0 g/L looks like a score.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from TACEResponseLib.errors import TableError
+
+#: Cells that say that nothing was measured.
+MISSING = ("", "na", "n/a", "nan", "none", "null", "-", "--", "?", ".", "unknown", "missing")
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """A laboratory or imaging value: its unit, other units with their factors, and its limits."""
+
+    unit: str
+    factors: Mapping[str, float]
+    lowest: float
+    highest: float
+
+
+#: Name of a quantity, as columns begin, with limits in its own unit. Bilirubin 1 mg/dL is 17.104
+#: umol/L (molar mass 584.66 g/mol).
+QUANTITIES = {
+    "albumin": Quantity("g/L", {"g_l": 1, "g_dl": 10}, 10, 70),
+    "bilirubin": Quantity("umol/L", {"umol_l": 1, "mg_dl": 17.104}, 1, 1000),
+    "afp": Quantity("ng/mL", {"ng_ml": 1, "ug_l": 1}, 0, 1e7),
+    "crp": Quantity("mg/dL", {"mg_dl": 1, "mg_l": 0.1}, 0, 100),
+    "inr": Quantity("", {"": 1}, 0.5, 20),
+    "tumour_size": Quantity("cm", {"cm": 1, "mm": 0.1}, 0.1, 40),
+    "tumor_size": Quantity("cm", {"cm": 1, "mm": 0.1}, 0.1, 40),
+    "age": Quantity("years", {"years": 1, "": 1}, 0, 120),
+}
+
+
+#: Every unit that a column's name may end with.
+UNITS = frozenset(unit for quantity in QUANTITIES.values() for unit in quantity.factors)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A number in the unit of its quantity; `bound` is "<" or ">" when it is only a limit."""
+
+    value: float
+    bound: str = ""
+
+    def exceeds(self, limit: float) -> bool | None:
+        """Whether the value is above `limit`; None when a censored value leaves it open."""
+        if self.bound == ">":
+            return True if self.value >= limit else None
+        if self.bound == "<":
+            return False if self.value <= limit else None
+        return self.value > limit
+
+
+def quantity_of(column: str) -> tuple[str, str] | None:
+    """The quantity and the unit that a column's name says; None for any other column.
+
+    The unit is empty when the name has none, for a quantity that needs one too.
+    """
+    name = column.strip().casefold()
+    for quantity in QUANTITIES:
+        if name == quantity:
+            return quantity, ""
+        if name.startswith(f"{quantity}_") and name.removeprefix(f"{quantity}_") in UNITS:
+            return quantity, name.removeprefix(f"{quantity}_")
+    return None
+
+
+def parse_clinical(text: str, column: str, *, row: int = 0, table: str = "") -> Measured | None:
+    """The number in a cell of `column`, in its quantity's own unit; None when nothing was measured.
+
+    Decimal commas are read, `12,100` is refused because it may be twelve or twelve thousand.
+    Raises TableError naming row and column when the cell is no number, the column's name has no
+    unit, or the value cannot be in it.
+    """
+    where = f"row {row}, column {column}" if row else f"column {column}"
+    found = quantity_of(column)
+    number = _number(text, where, column, table)
+    if number is None or found is None:
+        return number
+    name, unit = found
+    quantity = QUANTITIES[name]
+    if unit not in quantity.factors:
+        raise TableError(
+            f"{where} does not say its unit",
+            field=column,
+            file=table,
+            expected=" or ".join(f"{name}_{u}" for u in quantity.factors),
+            received=column,
+            remedy="rename the column",
+        )
+    value = number.value * quantity.factors[unit]
+    if not quantity.lowest <= value <= quantity.highest:
+        others = [
+            u
+            for u, factor in quantity.factors.items()
+            if u != unit and quantity.lowest <= number.value * factor <= quantity.highest
+        ]
+        limits = [f"{limit / quantity.factors[unit]:.4g}" for limit in (quantity.lowest, quantity.highest)]
+        raise TableError(
+            f"{where} cannot be {unit.replace('_', '/') or name}",
+            field=column,
+            file=table,
+            expected=f"{limits[0]} to {limits[1]}",
+            received=text.strip() + (f", which looks like {others[0].replace('_', '/')}" if others else ""),
+            remedy=(f"rename the column to {name}_{others[0]}, or " if others else "") + "correct the cell",
+        )
+    return Measured(value, number.bound)
+
+
+def _number(text: str, where: str, column: str, table: str) -> Measured | None:
+    """The number as it is written, with its bound; None for a missing one."""
+    cell = text.strip()
+    if cell.casefold() in MISSING:
+        return None
+    bound, digits = re.fullmatch(r"([<>≤≥＜＞]?=?)\s*(.*)", cell, re.S).groups()
+    bound = {"≤": "<", "＜": "<", "≥": ">", "＞": ">"}.get(bound[:1], bound[:1].replace("=", ""))
+    plain = _plain(digits)
+    if plain is None:
+        ambiguous = bool(re.fullmatch(r"[1-9]\d{0,2},\d{3}", digits))
+        date = bool(re.fullmatch(r"\d{4}-\d\d-\d\d.*|\d{1,2}[./]\d{1,2}[./]\d{2,4}", cell))
+        raise TableError(
+            f"{where} {'can be read in two ways' if ambiguous else 'is not a number'}",
+            field=column,
+            file=table,
+            expected="a number, for example 12.5, <0.9 or >1210, or an empty cell",
+            received=f'"{cell}"' + (", a date" if date else ""),
+            remedy="write a decimal point and no thousands separator",
+        )
+    return Measured(float(plain), bound)
+
+
+def _plain(digits: str) -> str | None:
+    """The number with a decimal point and nothing else; None when it is none or ambiguous."""
+    if re.fullmatch(r"[-+]?\d+(\.\d+)?([eE][-+]?\d{1,3})?", digits):
+        return digits
+    if re.fullmatch(r"[-+]?\d+,\d+", digits) and not re.fullmatch(r"[1-9]\d{0,2},\d{3}", digits):
+        return digits.replace(",", ".")
+    if re.fullmatch(r"\d{1,3}(\.\d{3})+,\d+|\d{1,3}(\.\d{3}){2,}", digits):  # 1.234,5
+        return digits.replace(".", "").replace(",", ".")
+    if re.fullmatch(r"\d{1,3}(,\d{3})+\.\d+|\d{1,3}(,\d{3}){2,}", digits):  # 1,234.5
+        return digits.replace(",", "")
+    if re.fullmatch(r"\d{1,3}([ \u00a0\u202f'’]\d{3})+([.,]\d+)?", digits):  # 12 100,5
+        return re.sub(r"[ \u00a0\u202f'’]", "", digits).replace(",", ".")
+    return None

@@ -1,0 +1,278 @@
+"""The paper's CNN in Keras: what it is and how it is trained.
+
+The text of Peng et al. (Front Oncol 2021;11:730282) fits one network, with 15,130 parameters:
+
+    input 224 x 224 x 3
+    C1 convolution 5 x 5, 4 maps, dilation 8       192 x 192 x 4    batch norm, leaky ReLU 0.1
+    S2 maximum of 2 x 2, stride 3                   64 x 64 x 4
+    C3 convolution 5 x 5, 24 maps, dilation 4       48 x 48 x 24    batch norm, leaky ReLU 0.1
+    S4 maximum of 2 x 2, stride 3                   16 x 16 x 24
+    F5 dense                                        6144 -> 2 logits
+
+Dilation and stride 3 are our inference from the sizes it states. Training is on logits; softmax
+belongs to the reader of the network (`network.inference`), which needs no Keras. The start values
+come from numpy, so one seed starts from one network on every backend; on a CPU it also ends with
+one network, run after run.
+"""
+
+import dataclasses
+import io
+import json
+import tempfile
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from TACEResponseLib.errors import Problem, TrainingError
+from TACEResponseLib.progress import Progress, silent
+from TACEResponseLib.settings import NetworkSettings
+
+from .augmentation import BalancedEpochs
+from .framework import Framework, is_out_of_memory, start_framework
+
+#: Smallest picture that leaves the second convolution something to see.
+SMALLEST_SIZE_PX = 85
+#: Fewest patients of a class: one to fit and one to hold out for early stopping.
+FEWEST_PER_CLASS = 2
+#: Date of all files inside a `.keras` file, so that the same seed gives the same bytes.
+ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
+
+
+@dataclass(frozen=True)
+class TrainedNetwork:
+    """A fitted network as a `.keras` file, and how the fit went.
+
+    keras_file: bytes of the file, without optimizer. history: name -> one value an epoch; `loss` and
+    `accuracy` of the augmented training batches, `inner_loss` and `inner_accuracy` of the patients
+    held out for early stopping (absent when none were). best_epoch: the epoch, from 1, whose weights
+    were kept. inner_patients: positions of the held-out patients. runs_on: framework and device in
+    words, and why not the GPU. warnings: what to read beside the result.
+    """
+
+    keras_file: bytes
+    history: Mapping[str, tuple[float, ...]]
+    best_epoch: int
+    inner_patients: tuple[int, ...]
+    runs_on: str
+    warnings: tuple[Problem, ...] = ()
+
+
+def build_network(framework: Framework, settings: NetworkSettings, size_px: int = 224, seed: int = 0):
+    """The paper's network as an uncompiled `keras.Sequential`, Glorot-uniform start from `seed`."""
+    keras, layers = framework.keras, framework.keras.layers
+    common = {"dtype": "float32"}
+    images = {"data_format": "channels_last", **common}
+
+    def l2():  # one a layer: Keras would number a shared one by its address in memory
+        return keras.regularizers.L2(settings.l2)
+
+    with framework.scope():
+        network = keras.Sequential([layers.Input((size_px, size_px, 3), name="patch")], name="peng2021")
+        for number, maps, dilation in ((1, 4, 8), (3, 24, 4)):
+            name, momentum = f"C{number}", settings.batch_norm_momentum
+            network.add(
+                layers.Conv2D(maps, 5, dilation_rate=dilation, kernel_regularizer=l2(), name=name, **images)
+            )
+            network.add(layers.BatchNormalization(momentum=momentum, name=f"{name}_norm", **common))
+            network.add(layers.LeakyReLU(negative_slope=0.1, name=f"{name}_relu", **common))
+            network.add(layers.MaxPooling2D(2, strides=3, name=f"S{number + 1}", **images))
+        network.add(layers.Flatten(name="flatten", **images))
+        network.add(layers.Dense(2, kernel_regularizer=l2(), name="F5", **common))
+        rng = np.random.default_rng(seed)
+        for layer in network.layers:
+            if hasattr(layer, "kernel"):
+                kernel, bias = layer.get_weights()
+                layer.set_weights([_glorot_uniform(kernel.shape, rng), bias])
+    return network
+
+
+def _glorot_uniform(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
+    """Start values after Glorot & Bengio (AISTATS 2010), equal on every backend."""
+    field = int(np.prod(shape[:-2]))
+    limit = np.sqrt(6 / (field * (shape[-2] + shape[-1])))
+    return rng.uniform(-limit, limit, shape).astype(np.float32)
+
+
+def train_network(
+    pixels: np.ndarray,
+    labels: np.ndarray,
+    settings: NetworkSettings | None = None,
+    *,
+    seed: int,
+    progress: Progress = silent,
+) -> TrainedNetwork:
+    """Fit the paper's network to one patch a patient.
+
+    pixels: (n, size, size, 3) in [0, 1]. labels: (n,) 1 = responder, 0 = not. The five transformed
+    pictures and the balance of the classes are made on the way (`BalancedEpochs`). A stratified
+    share of the patients is held out, and the epoch with their lowest loss (both classes weighing
+    the same) is kept. `progress("network", epoch, epochs)` is called once an epoch.
+
+    Raises TrainingError for unusable arrays, DependencyError without a framework or without the
+    device that was asked for, and what `progress` raises.
+    """
+    settings = settings or NetworkSettings()
+    pixels, labels = _checked(pixels, labels)
+    framework = start_framework(settings)
+    try:
+        return _train(framework, pixels, labels, settings, seed, progress)
+    except Exception as error:
+        if framework.device == "cpu" or not is_out_of_memory(error):
+            raise
+    trained = _train(framework.on_cpu("the GPU ran out of memory"), pixels, labels, settings, seed, progress)
+    note = Problem(
+        "device",
+        "the GPU ran out of memory, and the network was trained on the CPU",
+        field="device",
+        remedy=f"close other programs that use the GPU, or choose a batch size below {settings.batch_size}",
+        severity="warning",
+    )
+    return dataclasses.replace(trained, warnings=(note,))
+
+
+def _checked(pixels: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Pixels as float32 and labels as int64, or TrainingError."""
+    pixels, labels = np.asarray(pixels, dtype=np.float32), np.asarray(labels)
+    if pixels.ndim != 4 or pixels.shape[1] != pixels.shape[2] or pixels.shape[3] != 3:
+        raise TrainingError(
+            "the patches are not square pictures of three channels",
+            field="pixels",
+            expected="(patients, size, size, 3)",
+            received=str(pixels.shape),
+        )
+    if pixels.shape[1] < SMALLEST_SIZE_PX:
+        raise TrainingError(
+            "the patches are too small for the network",
+            field="pixels",
+            expected=f"at least {SMALLEST_SIZE_PX} pixels a side",
+            received=str(pixels.shape[1]),
+        )
+    if not np.isfinite(pixels).all() or pixels.min() < 0 or pixels.max() > 1:
+        raise TrainingError("the patches hold values outside [0, 1]", field="pixels")
+    if labels.shape != (len(pixels),) or not np.isin(labels, (0, 1)).all():
+        raise TrainingError(
+            "the labels do not fit the patches",
+            field="labels",
+            expected=f"{len(pixels)} values of 0 or 1",
+            received=f"shape {labels.shape}, values {np.unique(labels)[:5].tolist()}",
+        )
+    numbers = np.bincount(labels.astype(int), minlength=2)
+    if numbers.min() < FEWEST_PER_CLASS:
+        raise TrainingError(
+            "there are too few patients to train the network",
+            field="labels",
+            expected=f"at least {FEWEST_PER_CLASS} responders and {FEWEST_PER_CLASS} non-responders",
+            received=f"{numbers[1]} and {numbers[0]}",
+        )
+    return pixels, labels.astype(np.int64)
+
+
+def _train(
+    framework: Framework,
+    pixels: np.ndarray,
+    labels: np.ndarray,
+    settings: NetworkSettings,
+    seed: int,
+    progress: Progress,
+) -> TrainedNetwork:
+    """`train_network` on one device."""
+    keras = framework.keras
+    inner = _inner_patients(labels, settings, seed)
+    fitted = np.setdiff1d(np.arange(len(labels)), inner)
+    epochs = BalancedEpochs(pixels[fitted], labels[fitted], settings.batch_size, seed)
+    with framework.scope():
+        network = build_network(framework, settings, pixels.shape[1], seed)
+        network.compile(
+            optimizer=keras.optimizers.Adam(settings.learning_rate),
+            loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+            weighted_metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
+            jit_compile=framework.compiles,
+        )
+        callbacks = [_epoch_callback(keras, settings.epochs, progress)]
+        stops = len(inner) > 0
+        if stops:
+            callbacks.append(
+                keras.callbacks.EarlyStopping(
+                    monitor="val_loss", patience=settings.patience, restore_best_weights=True
+                )
+            )
+        fit = network.fit(
+            _as_dataset(keras, epochs),
+            epochs=settings.epochs,
+            steps_per_epoch=epochs.batches_per_epoch,
+            validation_data=(pixels[inner], labels[inner], _class_weights(labels[inner])) if stops else None,
+            validation_batch_size=settings.batch_size,
+            callbacks=callbacks,
+            shuffle=False,
+            verbose=0,
+        )
+        keras_file = _keras_file(network, framework, settings, pixels.shape[1])
+    keras.utils.clear_session()  # the graphs of earlier folds would pile up
+    progress("network", settings.epochs, settings.epochs)
+    history = {
+        name.replace("val_", "inner_"): tuple(float(v) for v in values)
+        for name, values in fit.history.items()
+    }
+    best = int(np.argmin(history["inner_loss"])) + 1 if stops else settings.epochs
+    return TrainedNetwork(keras_file, history, best, tuple(inner.tolist()), framework.in_words)
+
+
+def _inner_patients(labels: np.ndarray, settings: NetworkSettings, seed: int) -> np.ndarray:
+    """Positions of the patients held out for early stopping: a share of each class, at least one."""
+    if settings.patience == 0 or settings.inner_validation == 0:
+        return np.empty(0, dtype=int)
+    rng = np.random.default_rng((seed, 0x1A7E))  # another stream than the order of the batches
+    held_out = []
+    for label in (0, 1):
+        patients = np.flatnonzero(labels == label)
+        number = min(max(round(settings.inner_validation * len(patients)), 1), len(patients) - 1)
+        held_out.append(rng.permutation(patients)[:number])
+    return np.sort(np.concatenate(held_out))
+
+
+def _class_weights(labels: np.ndarray) -> np.ndarray:
+    """A weight a patient with which both classes weigh the same and the mean weight is 1."""
+    return (len(labels) / (2 * np.bincount(labels, minlength=2)))[labels].astype(np.float32)
+
+
+def _as_dataset(keras, epochs: BalancedEpochs):
+    """The batches as Keras takes them: endless, so that fetching ahead crosses the epochs' borders."""
+
+    class Batches(keras.utils.PyDataset):
+        num_batches = None
+
+        def __getitem__(self, index):
+            return epochs.batch(index)
+
+    return Batches()
+
+
+def _epoch_callback(keras, epochs: int, progress: Progress):
+    """A Keras callback that reports each epoch; `progress` may raise to stop the fit."""
+
+    class Epochs(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            progress("network", epoch, epochs)
+
+    return Epochs()
+
+
+def _keras_file(network, framework: Framework, settings: NetworkSettings, size_px: int) -> bytes:
+    """The network without optimizer as the bytes of a `.keras` file, the same bytes every time."""
+    plain = build_network(framework, settings, size_px)
+    plain.set_weights(network.get_weights())
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "network.keras"
+        plain.save(path)
+        with zipfile.ZipFile(path) as archive:
+            files = {name: archive.read(name) for name in sorted(archive.namelist())}
+    metadata = {**json.loads(files["metadata.json"]), "date_saved": "1980-01-01@00:00:00"}
+    files["metadata.json"] = json.dumps(metadata).encode()
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in files.items():
+            archive.writestr(zipfile.ZipInfo(name, ZIP_EPOCH), data, zipfile.ZIP_DEFLATED)
+    return content.getvalue()

@@ -1,0 +1,140 @@
+"""What the preflight found, as a table for a terminal, JSON lines, a CSV and a contact sheet."""
+
+import csv
+import io
+import json
+import textwrap
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from scipy import ndimage
+
+from TACEResponseLib.storage import whole_file
+
+from . import CohortCheck, PatientCheck
+from .thumbnail import SIDE_PIXELS
+
+#: Keys of a problem in the JSON lines and the CSV; stable, others read them.
+PROBLEM_KEYS = ("kind", "field", "expected", "received", "remedy", "message")
+#: Patients on one page of the contact sheet.
+COLUMNS, ROWS = 8, 6
+CAPTION_PIXELS = 20
+VERDICT_COLOURS = {"ok": "#7fd17f", "warning": "#ffcc55", "error": "#ff7a70"}
+OUTLINE, OUTLINE_READER2 = (255, 70, 70), (80, 200, 255)
+#: Fonts that know more letters than matplotlib's own; used where they are installed.
+FONTS = ("DejaVu Sans", "Noto Sans CJK SC", "Microsoft YaHei", "SimHei", "PingFang SC", "WenQuanYi Zen Hei")
+
+
+def verdict_json(check: PatientCheck) -> dict:
+    """One patient's line of `check --json`."""
+    return {
+        "patient_id": check.patient.patient_id,
+        "verdict": check.verdict,
+        "problems": [{key: getattr(problem, key) for key in PROBLEM_KEYS} for problem in check.problems],
+    }
+
+
+def as_text(check: CohortCheck) -> str:
+    """Verdict, patient and every problem as lines, then the problems and counts of the cohort."""
+    lines = []
+    for each in check.patients:
+        lines += [f"{problem.severity:<8}{problem}" for problem in each.problems]
+        if not each.problems:
+            lesions = each.lesions
+            size = f"{lesions['largest_diameter_mm']:.0f} mm, {lesions['volume_ml']:.1f} mL"
+            lines.append(f"ok      Patient {each.patient.patient_id}: {lesions['number']} lesions, {size}")
+    lines += [f"{problem.severity:<8}Cohort: {problem}" for problem in check.problems]
+    header = ("cohort", "center", "responders", "non-responders", "unlabelled", "second reader")
+    rows = [header, *(tuple(map(str, group.values())) for group in check.counts)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines += ["", *("  ".join(c.ljust(w) for c, w in zip(r, widths, strict=True)).rstrip() for r in rows), ""]
+    verdicts = ", ".join(f"{count} {verdict}" for verdict, count in check.verdicts.items())
+    return "\n".join([*lines, f"{len(check.patients)} patients: {verdicts}"])
+
+
+def write_preflight(check: CohortCheck, folder: Path) -> list[Path]:
+    """Write `check.jsonl`, `check.csv` and the contact sheet's pages; each file whole or not at all."""
+    lines = [json.dumps(verdict_json(each)) for each in check.patients]
+    written = [
+        _write(folder / "check.jsonl", "\n".join(lines) + "\n"),
+        _write(folder / "check.csv", _csv(check)),
+    ]
+    pages = range(0, len(check.patients), COLUMNS * ROWS)
+    for number, first in enumerate(pages, start=1):
+        name = "contact_sheet.png" if len(pages) == 1 else f"contact_sheet_{number:02d}.png"
+        _draw_page(check.patients[first : first + COLUMNS * ROWS], folder / name)
+        written.append(folder / name)
+    return written
+
+
+def _write(path: Path, text: str) -> Path:
+    with whole_file(path) as stream:
+        stream.write(text.encode("utf-8"))
+    return path
+
+
+def _csv(check: CohortCheck) -> str:
+    """A row a problem; one row, without a problem, for a patient who has none."""
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    lesion_keys = ("number", "largest_diameter_mm", "volume_ml")
+    about = ("patient_id", "cohort", "center", "label", "verdict", "lesions", *lesion_keys[1:])
+    keys = ("severity", *PROBLEM_KEYS)
+    table.writerow((*about, *keys))
+    for each in check.patients:
+        patient, lesions = each.patient, each.lesions or {}
+        label = "" if patient.label is None else patient.label
+        who = (patient.patient_id, patient.cohort, patient.center, label, each.verdict)
+        sizes = [lesions.get(key, "") for key in lesion_keys]
+        for problem in each.problems or (None,):
+            table.writerow((*who, *sizes, *(getattr(problem, key, "") for key in keys)))
+    for problem in check.problems:
+        of_nobody = dict.fromkeys(about, "") | {"verdict": problem.severity}
+        table.writerow((*of_nobody.values(), *(getattr(problem, key) for key in keys)))
+    return text.getvalue()
+
+
+def _draw_page(checks: Sequence[PatientCheck], path: Path) -> None:
+    """One page: the largest layer of every patient with the outline around the tumour."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+    from matplotlib.font_manager import get_font_names
+
+    columns = min(COLUMNS, len(checks))
+    rows = -(-len(checks) // columns)
+    step_x, step_y = SIDE_PIXELS + 4, SIDE_PIXELS + CAPTION_PIXELS
+    mosaic = np.full((rows * step_y, columns * step_x, 3), 24, np.uint8)
+    figure = Figure(figsize=(mosaic.shape[1] / 100, mosaic.shape[0] / 100), dpi=100)
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.set_axis_off()
+    family = [name for name in FONTS if name in set(get_font_names())]
+    for number, check in enumerate(checks):
+        x, y = number % columns * step_x, number // columns * step_y
+        colour = VERDICT_COLOURS[check.verdict]
+        name = textwrap.shorten(check.patient.patient_id, 26, placeholder="...") or "?"
+        axes.text(x + 3, y + 10, name, color=colour, size=8, va="center", family=family, parse_math=False)
+        if check.thumbnail is not None:
+            tile = _outlined(check)
+            top, left = y + CAPTION_PIXELS, x
+            mosaic[top : top + tile.shape[0], left : left + tile.shape[1]] = tile
+        else:
+            message = "\n".join(textwrap.wrap(check.problems[0].message if check.problems else "", 32))
+            axes.text(x + 6, y + 40, message, color=colour, size=7, va="top", family=family, parse_math=False)
+    axes.imshow(mosaic, interpolation="nearest", extent=(0, mosaic.shape[1], mosaic.shape[0], 0))
+    with warnings.catch_warnings(), whole_file(path) as stream:
+        warnings.simplefilter("ignore")  # letters that no installed font has are drawn as boxes
+        FigureCanvasAgg(figure).print_png(stream)
+
+
+def _outlined(check: PatientCheck) -> np.ndarray:
+    """The layer as (rows, columns, 3) uint8, a line around what each reader drew."""
+    thumbnail = check.thumbnail
+    tile = np.repeat(thumbnail.grey[:, :, None], 3, axis=2)
+    for inside, colour in (
+        (thumbnail.tumour_reader2, OUTLINE_READER2),
+        (thumbnail.tumour, OUTLINE),
+    ):
+        tile[ndimage.binary_dilation(inside) & ~inside] = colour
+    return tile

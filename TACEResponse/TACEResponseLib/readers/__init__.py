@@ -1,0 +1,142 @@
+"""Files to a case: a CT (volume file or DICOM folder) and a tumour mask of any format.
+
+`read_case` is the door: two paths in, a checked `Case` out. Masks keep their own grid until
+`cases.make_case` brings them to the CT's. A file that cannot be read is an InputError naming it.
+"""
+
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import SimpleITK as sitk
+
+from TACEResponseLib.cases import Case, make_case
+from TACEResponseLib.cases.repair import UNION
+from TACEResponseLib.errors import InputError, TACEResponseError
+
+from .acquisitions import Acquisition, choose_acquisition, list_acquisitions, read_series
+from .dicom import is_dicom
+from .masks import MaskFile, list_segments, open_mask
+from .phases import ARTERIAL, VesselEnhancement, measure_vessels, phase_warning, vessel_segments
+from .volumes import existing, read_volume
+
+__all__ = ["list_segments", "propose_arterial", "read_case", "read_image"]
+
+
+def read_case(
+    patient_id: str,
+    image_path: str | os.PathLike,
+    mask_path: str | os.PathLike,
+    *,
+    label: int | str | None = None,
+    segment: str | None = None,
+    series: str | None = None,
+    repairs: tuple[str, ...] = (),
+    same_image_as: Case | None = None,
+) -> Case:
+    """Read a CT and a tumour mask and check them into a Case.
+
+    image_path: a volume file or a folder with a DICOM series. mask_path: a labelmap file, a
+    `.seg.nrrd`, a DICOM SEG or an RTSTRUCT. label: the mask value of the tumour or `"all"`.
+    segment: the name of the segment (`"all"` for their union) in formats that have names. series:
+    what `acquisitions.choose_acquisition` takes, where the folder holds several. repairs: names
+    from `repair.REPAIRS` that were asked for. same_image_as: a case of the same CT, which is then
+    not read again.
+
+    Raises InputError (file missing or unreadable), GeometryError, MaskError or IntensityError.
+    """
+    image_path, mask_path = Path(image_path), Path(mask_path)
+    try:
+        if same_image_as is None:
+            image, image_source = _read_chosen_image(image_path, mask_path, series)
+        else:
+            image, image_source = same_image_as.image, dict(same_image_as.provenance["image"])
+        opened = open_mask(mask_path, image)
+        if UNION in repairs and segment is None and opened.names:
+            segment = "all"
+        mask = opened.read(segment)
+        vessels = measure_opened(opened, image)
+        notes = (*mask.warnings, *phase_warning(vessels, image_source.get("series_description", "")))
+        if vessels is not None:
+            image_source |= {"phase": vessels.phase, "vessels": str(vessels)}
+        return make_case(
+            patient_id,
+            image,
+            mask.labels,
+            label=1 if mask.segment else label,
+            cropped_is_normal=mask.cropped_is_normal,
+            repairs=repairs,
+            provenance={"image": image_source, "mask": _source(mask_path, mask.segment)},
+            warnings=tuple(replace(note, patient_id=patient_id) for note in notes),
+        )
+    except TACEResponseError as error:
+        field = error.problem.field
+        file = {"image": image_path.name, "mask": mask_path.name, "label": mask_path.name}.get(field, "")
+        raise error.about(patient_id=patient_id, file=file) from None
+
+
+def read_image(path: Path, *, series: str | None = None) -> tuple[sitk.Image, dict]:
+    """A CT from a volume file or a DICOM folder, with where it came from as JSON types."""
+    path = existing(path, "image")
+    if path.is_dir():
+        return read_series(path, series)
+    if is_dicom(path):
+        raise InputError(
+            "a DICOM file is one slice of a CT",
+            field="image",
+            file=path.name,
+            expected="a volume file, or the folder of the series",
+            received="a DICOM file",
+            remedy="choose its folder",
+        )
+    return read_volume(path, "image"), {"file": path.name}
+
+
+def propose_arterial(
+    acquisitions: Sequence[Acquisition], folder: Path, opened: MaskFile | None = None
+) -> tuple[Acquisition | None, str]:
+    """Which scan is likely the arterial one, and what shows it; (None, "") when nothing tells.
+
+    By the HU in aorta and portal vein where the mask names both, else by description.
+    """
+    seen = {}
+    for each in acquisitions if opened is not None and vessel_segments(opened.names) else ():
+        try:
+            vessels = measure_opened(opened, each.read(folder)[0])
+        except TACEResponseError:
+            continue  # a scan that cannot be read says so when it is chosen
+        if vessels is not None:
+            seen[each.choice] = (each, vessels)
+    shown = [(each, str(v)) for each, v in seen.values() if v.phase == ARTERIAL]
+    if not seen:
+        shown = [(a, f'description "{a.description}"') for a in acquisitions if a.phase == ARTERIAL]
+    return shown[0] if len(shown) == 1 else (None, "")
+
+
+def _read_chosen_image(image_path: Path, mask_path: Path, series: str | None) -> tuple[sitk.Image, dict]:
+    """The CT; where the folder holds several scans and none was named, say which is arterial."""
+    if series is not None or not image_path.is_dir():
+        return read_image(image_path, series=series)
+    acquisitions = list_acquisitions(image_path)
+    proposal = ""
+    if len(acquisitions) > 1:
+        try:
+            opened = open_mask(mask_path)
+        except TACEResponseError:
+            opened = None  # a mask that cannot be read is not what is wrong first
+        likely, shown = propose_arterial(acquisitions, image_path, opened)
+        proposal = f"the arterial one is likely {likely.choice} ({shown})" if likely else ""
+    return choose_acquisition(acquisitions, None, image_path, proposal).read(image_path)
+
+
+def measure_opened(opened: MaskFile, image: sitk.Image) -> VesselEnhancement | None:
+    """The enhancement of aorta and portal vein, where the mask's file names both."""
+    names = vessel_segments(opened.names)
+    if names is None:
+        return None
+    return measure_vessels(image, *(opened.read(name).labels for name in names))
+
+
+def _source(path: Path, segment: str) -> dict:
+    return {"file": path.name, "segment": segment} if segment else {"file": path.name}
