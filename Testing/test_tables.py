@@ -155,7 +155,8 @@ def test_a_folder_with_an_image_and_no_mask_is_a_patient_whose_mask_is_missing(t
         ("0,900", Measured(0.9)),
         (">1210", Measured(1210, ">")),
         ("< 0,9", Measured(0.9, "<")),
-        ("≥200", Measured(200, ">")),
+        ("≥200", Measured(200, "≥")),
+        (">= 200", Measured(200, "≥")),
         ("1.234,5", Measured(1234.5)),
         ("1,234.5", Measured(1234.5)),
         ("12 100", Measured(12100)),
@@ -212,6 +213,7 @@ def test_units_are_converted():
 def test_a_censored_value_decides_only_what_it_can():
     assert parse_clinical(">1210", "afp_ng_ml").exceeds(400) is True
     assert parse_clinical(">200", "afp_ng_ml").exceeds(400) is None
+    assert parse_clinical("≥400", "afp_ng_ml").exceeds(400) is None
     assert parse_clinical("<0.9", "afp_ng_ml").exceeds(400) is False
     assert parse_clinical("401", "afp_ng_ml").exceeds(400) is True
     assert parse_clinical("400", "afp_ng_ml").exceeds(400) is False

@@ -2,7 +2,7 @@
 
 A unit is part of a column's name (`albumin_g_l`, `bilirubin_mg_dl`), never a guess. A value that
 cannot be in that unit is an error that says what it looks like, because a score computed from
-albumin 4.0 g/L looks like a score.
+albumin 4.0 g/L looks like a score. Findings that are words (ascites, invasion) stand in `findings`.
 """
 
 import re
@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 from TACEResponseLib.errors import TableError
 
+#: Two numbers closer than this are equal: 3.5 g/dL is 35 g/L, whatever floats say.
+TOLERANCE = 1e-9
 #: Cells that say that nothing was measured.
 MISSING = ("", "na", "n/a", "nan", "none", "null", "-", "--", "?", ".", "unknown", "missing")
 
@@ -45,18 +47,31 @@ UNITS = frozenset(unit for quantity in QUANTITIES.values() for unit in quantity.
 
 @dataclass(frozen=True)
 class Measured:
-    """A number in the unit of its quantity; `bound` is "<" or ">" when it is only a limit."""
+    """A number in the unit of its quantity; `bound` is <, >, ≤ or ≥ when it is only a limit."""
 
     value: float
     bound: str = ""
 
+    def __str__(self) -> str:
+        return f"{self.bound}{self.value:.6g}"
+
     def exceeds(self, limit: float) -> bool | None:
         """Whether the value is above `limit`; None when a censored value leaves it open."""
-        if self.bound == ">":
-            return True if self.value >= limit else None
-        if self.bound == "<":
-            return False if self.value <= limit else None
-        return self.value > limit
+        surely = self.value > limit + TOLERANCE
+        if self.bound in (">", "≥"):
+            return True if surely or (self.bound == ">" and self.value >= limit - TOLERANCE) else None
+        if self.bound in ("<", "≤"):
+            return None if surely else False
+        return surely
+
+    def below(self, limit: float) -> bool | None:
+        """Whether the value is below `limit`; None when a censored value leaves it open."""
+        surely = self.value < limit - TOLERANCE
+        if self.bound in ("<", "≤"):
+            return True if surely or (self.bound == "<" and self.value <= limit + TOLERANCE) else None
+        if self.bound in (">", "≥"):
+            return None if surely else False
+        return surely
 
 
 def quantity_of(column: str) -> tuple[str, str] | None:
@@ -96,23 +111,43 @@ def parse_clinical(text: str, column: str, *, row: int = 0, table: str = "") -> 
             received=column,
             remedy="rename the column",
         )
-    value = number.value * quantity.factors[unit]
-    if not quantity.lowest <= value <= quantity.highest:
-        others = [
-            u
-            for u, factor in quantity.factors.items()
-            if u != unit and quantity.lowest <= number.value * factor <= quantity.highest
-        ]
-        limits = [f"{limit / quantity.factors[unit]:.4g}" for limit in (quantity.lowest, quantity.highest)]
-        raise TableError(
-            f"{where} cannot be {unit.replace('_', '/') or name}",
-            field=column,
-            file=table,
-            expected=f"{limits[0]} to {limits[1]}",
-            received=text.strip() + (f", which looks like {others[0].replace('_', '/')}" if others else ""),
-            remedy=(f"rename the column to {name}_{others[0]}, or " if others else "") + "correct the cell",
-        )
-    return Measured(value, number.bound)
+    measured = Measured(number.value * quantity.factors[unit], number.bound)
+    _check_limits(measured, name, unit, where, column, table, text.strip())
+    return measured
+
+
+def checked_quantity(value: "Measured | float | None", name: str) -> Measured | None:
+    """A value given in code, in its quantity's own unit, as Measured; TableError outside the limits."""
+    if value is None:
+        return None
+    measured = value if isinstance(value, Measured) else Measured(float(value))
+    unit = next(iter(QUANTITIES[name].factors))
+    _check_limits(measured, name, unit, name, name, "", str(measured))
+    return measured
+
+
+def _check_limits(
+    measured: Measured, name: str, unit: str, where: str, column: str, table: str, text: str
+) -> None:
+    """Raise TableError that says what the value looks like, unless it can be in its unit."""
+    quantity = QUANTITIES[name]
+    if quantity.lowest <= measured.value <= quantity.highest:
+        return
+    written = measured.value / quantity.factors[unit]
+    others = [
+        u
+        for u, factor in quantity.factors.items()
+        if u != unit and quantity.lowest <= written * factor <= quantity.highest
+    ]
+    limits = [f"{limit / quantity.factors[unit]:.4g}" for limit in (quantity.lowest, quantity.highest)]
+    raise TableError(
+        f"{where} cannot be {unit.replace('_', '/') or name}",
+        field=column,
+        file=table,
+        expected=f"{limits[0]} to {limits[1]}",
+        received=text + (f", which looks like {others[0].replace('_', '/')}" if others else ""),
+        remedy=(f"rename the column to {name}_{others[0]}, or " if others else "") + "correct the cell",
+    )
 
 
 def _number(text: str, where: str, column: str, table: str) -> Measured | None:
@@ -120,8 +155,8 @@ def _number(text: str, where: str, column: str, table: str) -> Measured | None:
     cell = text.strip()
     if cell.casefold() in MISSING:
         return None
-    bound, digits = re.fullmatch(r"([<>≤≥＜＞]?=?)\s*(.*)", cell, re.S).groups()
-    bound = {"≤": "<", "＜": "<", "≥": ">", "＞": ">"}.get(bound[:1], bound[:1].replace("=", ""))
+    bound, digits = re.fullmatch(r"([<>]=?|[≤≥＜＞=]?)\s*(.*)", cell, re.S).groups()
+    bound = {"<=": "≤", ">=": "≥", "＜": "<", "＞": ">", "=": ""}.get(bound, bound)
     plain = _plain(digits)
     if plain is None:
         ambiguous = bool(re.fullmatch(r"[1-9]\d{0,2},\d{3}", digits))
