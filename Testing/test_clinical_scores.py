@@ -7,6 +7,7 @@ import pytest
 import SimpleITK as sitk
 from TACEResponseLib.cases import make_case
 from TACEResponseLib.clinical import measure_lesions, mrecist_response
+from TACEResponseLib.clinical.items import read_values
 from TACEResponseLib.clinical.rules import albi_value
 from TACEResponseLib.clinical.scores import (
     DEFINITIONS,
@@ -347,6 +348,19 @@ def test_a_cell_that_cannot_be_meant_is_refused_and_says_what_it_looks_like(colu
         ClinicalValues.from_columns(columns, row=7, table="cohort.csv")
     assert sentence in str(caught.value)
     assert "row 7" in str(caught.value)
+
+
+def test_what_cannot_be_read_counts_as_missing_and_is_said():
+    columns = {"albumin_g_l": "4.0", "bilirubin_umol_l": "14", "inr": "1.0", "albumin_g_dl": "4.0"}
+    values, problems = read_values(columns, row=3)
+    assert values == ClinicalValues(bilirubin_umol_l=14, inr=1.0)
+    assert [p.severity for p in problems] == ["warning"]
+    assert "Row 3, column albumin_g_l cannot be g/l" in str(problems[0])
+
+
+def test_words_of_chinese_and_german_tables():
+    values = ClinicalValues.from_columns({"ascites": "少量", "encephalopathy": "无", "spread": "nein"})
+    assert (values.ascites, values.encephalopathy, values.spread) == ("mild", 0, False)
 
 
 @pytest.mark.parametrize(

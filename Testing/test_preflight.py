@@ -145,7 +145,9 @@ def test_clinical_numbers_that_cannot_be_are_warnings_with_row_and_column(files)
     )
     assert sentences(check, "P1") == [
         "Patient P1: row 2, column albumin_g_l cannot be g/l. Expected 10 to 70; received 4.0, which looks "
-        "like g/dl. Rename the column to albumin_g_dl, or correct the cell."
+        "like g/dl. Rename the column to albumin_g_dl, or correct the cell.",
+        "Patient P1: row 2, column ascites is not a degree of ascites. Expected none, mild or more, or an "
+        'empty cell; received "ja", which says that there is some, not how much. Write the word.',
     ]
     assert "row 3, column afp_ng_ml can be read in two ways" in sentences(check, "P2")[0]
     assert [p.verdict for p in check.patients] == ["warning", "warning"]

@@ -14,20 +14,33 @@ Ascites = Literal["none", "mild", "more"]
 
 #: Words for each of Child-Pugh's three degrees of ascites.
 ASCITES: dict[Ascites, tuple[str, ...]] = {
-    "none": ("none", "no", "absent", "0"),
-    "mild": ("mild", "slight", "small", "minimal", "controlled"),
-    "more": ("more", "moderate", "severe", "large", "massive", "tense", "refractory", "moderate to severe"),
+    "none": ("none", "no", "absent", "0", "nein", "keine", "无"),
+    "mild": ("mild", "slight", "small", "minimal", "controlled", "少量", "轻度"),
+    "more": (
+        "more",
+        "moderate",
+        "severe",
+        "large",
+        "massive",
+        "tense",
+        "refractory",
+        "moderate to severe",
+        "中量",
+        "大量",
+        "中度",
+        "重度",
+    ),
 }
 #: West Haven grades as they are written.
 ENCEPHALOPATHY: dict[int, tuple[str, ...]] = {
-    0: ("0", "none", "no", "absent", "grade 0"),
+    0: ("0", "none", "no", "absent", "grade 0", "nein", "keine", "无"),
     1: ("1", "i", "grade 1", "grade i"),
     2: ("2", "ii", "grade 2", "grade ii"),
     3: ("3", "iii", "grade 3", "grade iii"),
     4: ("4", "iv", "grade 4", "grade iv"),
 }
-YES = ("yes", "y", "1", "true", "present", "positive", "vp1", "vp2", "vp3", "vp4")
-NO = ("no", "n", "0", "false", "absent", "negative", "none", "vp0")
+YES = ("yes", "y", "1", "true", "present", "positive", "ja", "是", "有", "vp1", "vp2", "vp3", "vp4")
+NO = ("no", "n", "0", "false", "absent", "negative", "none", "nein", "keine", "否", "无", "vp0")
 #: Columns that answer a yes-or-no item: one yes is a yes.
 FLAGS = {
     "vascular_invasion": (
@@ -53,7 +66,7 @@ def parse_ascites(text: str, column: str = "ascites", *, row: int = 0, table: st
     looks = ""
     if word in ("1", "2", "3"):
         looks = ", which may be a grade or Child-Pugh's points"
-    elif word in ("yes", "y", "+", "present"):
+    elif word in ("yes", "y", "+", "present", "ja", "有"):
         looks = ", which says that there is some, not how much"
     raise _unread(text, column, row, table, "a degree of ascites", "none, mild or more", looks)
 
@@ -68,7 +81,11 @@ def parse_encephalopathy(
     for grade, words in ENCEPHALOPATHY.items():
         if word in words:
             return grade
-    looks = ", which says that there is one, not how severe" if word in ("yes", "y", "present") else ""
+    looks = (
+        ", which says that there is one, not how severe"
+        if word in ("yes", "y", "+", "present", "ja", "有")
+        else ""
+    )
     raise _unread(text, column, row, table, "a grade of encephalopathy", "none, 1, 2, 3 or 4", looks)
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from TACEResponseLib.errors import InputError, TableError
+from TACEResponseLib.errors import InputError, Problem, TableError
 
 from . import Lesions
 from .findings import FLAGS, Ascites, parse_ascites, parse_encephalopathy, parse_flag
@@ -97,6 +97,27 @@ class ClinicalValues:
             name: (value.value if not value.bound else str(value)) if isinstance(value, Measured) else value
             for name, value in vars(self).items()
         }
+
+
+def read_values(
+    columns: Mapping[str, str], row: int = 0, table: str = ""
+) -> tuple[ClinicalValues, tuple[Problem, ...]]:
+    """The values in a table's row that can be read, and as warnings why the others cannot.
+
+    An item with an unreadable cell, or with two that contradict each other, counts as missing.
+    """
+    problems = {}
+    for column in columns:
+        item = clinical_item(column)
+        if item is None or item in problems:
+            continue
+        same = {name: text for name, text in columns.items() if clinical_item(name) == item}
+        try:
+            ClinicalValues.from_columns(same, row, table)
+        except TableError as error:
+            problems[item] = replace(error.problem, severity="warning")
+    readable = {name: text for name, text in columns.items() if clinical_item(name) not in problems}
+    return ClinicalValues.from_columns(readable, row, table), tuple(problems.values())
 
 
 def clinical_item(column: str) -> str | None:

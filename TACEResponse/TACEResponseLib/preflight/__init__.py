@@ -17,6 +17,7 @@ import SimpleITK as sitk
 
 from TACEResponseLib.cases import Case
 from TACEResponseLib.clinical import SMALLEST_LESION_ML, Lesions, measure_lesions
+from TACEResponseLib.clinical.items import clinical_item, read_values
 from TACEResponseLib.clinical.values import parse_clinical, quantity_of
 from TACEResponseLib.cohort import TRAINING, Cohort, Patient
 from TACEResponseLib.errors import Problem, TACEResponseError
@@ -163,17 +164,19 @@ def _digest(case: Case) -> str:
 
 
 def _clinical_problems(patient: Patient) -> list[Problem]:
-    """Cells of known quantities that are no number in their unit: no score, but still a patient."""
-    problems = []
+    """Cells of known items that cannot be read: no score, but still a patient."""
+    _, found = read_values(patient.clinical, patient.row)
+    about = [dataclasses.replace(problem, patient_id=patient.patient_id) for problem in found]
     for column, text in patient.clinical.items():
-        if quantity_of(column) is None:
+        # Sizes and ages are no items of a score, and cells all the same.
+        if quantity_of(column) is None or clinical_item(column) is not None:
             continue
         try:
             parse_clinical(text, column, row=patient.row)
         except TACEResponseError as error:
-            about = error.about(patient_id=patient.patient_id).problem
-            problems.append(dataclasses.replace(about, severity="warning"))
-    return problems
+            problem = error.about(patient_id=patient.patient_id).problem
+            about.append(dataclasses.replace(problem, severity="warning"))
+    return about
 
 
 def _restored(patient: Patient, outcome: StoredResult | Problem) -> PatientCheck:
