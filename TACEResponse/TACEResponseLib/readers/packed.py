@@ -1,0 +1,155 @@
+"""Packed volume files (.nii.gz, NRRD and MetaImage with zlib): unpacked once, whole or not at all.
+
+ITK reads zeros for what a NIfTI lacks and never looks at the checksum of a packed NRRD, so the packed
+bytes must be seen by us anyway. Where they are the voxels as memory holds them, ITK reads the
+header only and the voxels come from here; every other file is counted here and read by ITK.
+"""
+
+import re
+import sys
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+
+try:
+    from isal import isal_zlib as inflate  # the same interface in half the time, where it is installed
+except ImportError:
+    inflate = zlib
+
+#: What unpacking can raise: a file that ends early, or bytes that do not fit their checksum.
+DAMAGE = (OSError, EOFError, zlib.error, inflate.error)
+CHUNK_BYTES = 1 << 18
+GZIP_MAGIC = b"\x1f\x8b"
+#: Bytes of a NIfTI-1 header, which is also its first number.
+NIFTI_HEADER = 348
+#: Fields that say how a NIfTI's voxels are stored.
+NIFTI_FIELDS = ("datatype", "scl_slope", "scl_inter", "vox_offset")
+#: NIfTI's codes for the types of voxels that SimpleITK has, too.
+NIFTI_TYPES = {
+    "2": sitk.sitkUInt8,
+    "4": sitk.sitkInt16,
+    "8": sitk.sitkInt32,
+    "16": sitk.sitkFloat32,
+    "64": sitk.sitkFloat64,
+    "256": sitk.sitkInt8,
+    "512": sitk.sitkUInt16,
+    "768": sitk.sitkUInt32,
+}
+VOXEL_TYPES = {
+    sitk.sitkUInt8: np.uint8,
+    sitk.sitkInt8: np.int8,
+    sitk.sitkUInt16: np.uint16,
+    sitk.sitkInt16: np.int16,
+    sitk.sitkUInt32: np.uint32,
+    sitk.sitkInt32: np.int32,
+    sitk.sitkFloat32: np.float32,
+    sitk.sitkFloat64: np.float64,
+}
+
+
+def start_of_packed(path: Path) -> int | None:
+    """Where gzip or zlib data begin in the file; None when it has none."""
+    if path.name.endswith(".gz"):
+        return 0
+    head = _head_of(path)
+    if head.startswith(b"NRRD"):
+        end = _end_of_nrrd_header(head)
+        packed = end and _nrrd_field(head[:end], rb"encoding", rb"gz(ip)?")
+        attached = end and not re.search(rb"^data ?file:", head[:end], re.M | re.I)
+        return end if packed and attached else None
+    end = re.search(rb"^ElementDataFile\s*=\s*LOCAL\s*?\n", head, re.M)
+    packed = end and re.search(rb"^CompressedData\s*=\s*True", head[: end.start()], re.M)
+    return end.end() if packed else None
+
+
+def unpacked(path: Path, start: int) -> Iterator[bytes]:
+    """The unpacked bytes, piece by piece; one of DAMAGE where they do not fit their checksum or end early."""
+    unpacker, most = inflate.decompressobj(wbits=47), 8 * CHUNK_BYTES  # gzip or zlib, whichever it is
+    with path.open("rb") as stream:
+        stream.seek(start)
+        while chunk := stream.read(CHUNK_BYTES):
+            part = b""
+            while chunk or len(part) == most:  # a full part can have more behind it than bytes to read
+                if unpacker.eof:  # another member, or litter behind the last one
+                    chunk += stream.read(len(GZIP_MAGIC))
+                    if not chunk.startswith(GZIP_MAGIC):
+                        return
+                    unpacker = inflate.decompressobj(wbits=47)
+                part = unpacker.decompress(chunk, most)
+                yield part
+                chunk = unpacker.unused_data if unpacker.eof else unpacker.unconsumed_tail
+    if not unpacker.eof:
+        raise EOFError("the packed data end early")
+
+
+def read_packed(path: Path, start: int, reader: sitk.ImageFileReader) -> tuple[sitk.Image | None, int]:
+    """The volume, None where ITK must read it, and how many bytes its packed data hold.
+
+    reader: has read the header. Raises one of DAMAGE.
+    """
+    before = _bytes_before_voxels(path, reader)
+    if before is None:
+        return None, sum(len(part) for part in unpacked(path, start))
+    voxel_type = np.dtype(VOXEL_TYPES[reader.GetPixelID()])
+    shape = reader.GetSize()[::-1]
+    content = np.empty(before + int(np.prod(shape)) * voxel_type.itemsize, np.uint8)
+    present = 0
+    for part in unpacked(path, start):
+        room = content[present : present + len(part)]
+        room[:] = np.frombuffer(part, np.uint8, len(room))
+        present += len(part)
+    if present < len(content) or not _is_in_memory_order(content, before):
+        return None, present
+    return _as_image(content[before:].view(voxel_type).reshape(shape), reader), present
+
+
+def _as_image(voxels: np.ndarray, reader: sitk.ImageFileReader) -> sitk.Image:
+    """Voxels (k, j, i) with the header that the reader has read."""
+    image = sitk.GetImageFromArray(voxels)
+    image.SetSpacing(reader.GetSpacing())
+    image.SetOrigin(reader.GetOrigin())
+    image.SetDirection(reader.GetDirection())
+    for key in reader.GetMetaDataKeys():
+        image.SetMetaData(key, reader.GetMetaData(key))
+    return image
+
+
+def _bytes_before_voxels(path: Path, reader: sitk.ImageFileReader) -> int | None:
+    """What stands before the voxels in the unpacked data; None where these are not simply the voxels."""
+    one_volume = reader.GetDimension() == 3 and reader.GetNumberOfComponents() == 1
+    if not one_volume or reader.GetPixelID() not in VOXEL_TYPES or min(reader.GetSpacing()) <= 0:
+        return None
+    if path.name.endswith(".nii.gz"):
+        header = {key: reader.GetMetaData(key) for key in NIFTI_FIELDS if reader.HasMetaDataKey(key)}
+        as_stored = NIFTI_TYPES.get(header.get("datatype")) == reader.GetPixelID()
+        unscaled = header.get("scl_slope") in ("0", "1") and header.get("scl_inter") == "0"
+        before = int(float(header.get("vox_offset", 0)))
+        return before if as_stored and unscaled and before >= NIFTI_HEADER else None
+    head = _head_of(path)
+    header = head[: _end_of_nrrd_header(head) or 0] if head.startswith(b"NRRD") else b""
+    one_byte = VOXEL_TYPES[reader.GetPixelID()]().itemsize == 1
+    in_order = one_byte or _nrrd_field(header, rb"endian", sys.byteorder.encode())
+    skips = re.search(rb"^(line|byte) ?skip:", header, re.M | re.I)
+    return 0 if header and in_order and not skips else None
+
+
+def _is_in_memory_order(content: np.ndarray, before: int) -> bool:
+    """Whether a NIfTI's numbers have this machine's byte order; other formats say so in their header."""
+    return before == 0 or int(content[:4].view(np.int32)[0]) == NIFTI_HEADER
+
+
+def _head_of(path: Path) -> bytes:
+    with path.open("rb") as stream:
+        return stream.read(1 << 16)
+
+
+def _end_of_nrrd_header(head: bytes) -> int | None:
+    end = re.search(rb"\r?\n\r?\n", head)
+    return end and end.end()
+
+
+def _nrrd_field(header: bytes, name: bytes, value: bytes) -> bool:
+    return re.search(rb"^" + name + rb":\s*" + value + rb"\s*$", header, re.M | re.I) is not None
