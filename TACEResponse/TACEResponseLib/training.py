@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from .bundle import save_bundle
+from .clinical.scores import TumourBurden
 from .cohort import COLUMNS, Cohort, Patient, read_table, responder_label
 from .cohort_measurements import measure_patients
 from .errors import Problem, TableError, TrainingError
@@ -36,6 +37,7 @@ class LabelledInputs:
 
     clinical, diagnostics: for the report, n dictionaries each - what the cohort's table says of a
     patient beside the outcome, and the extraction's versions, settings and hashes; () without any.
+    burdens: n lesions as the clinical scores need them, None where they are not known.
     """
 
     inputs: ModelInputs
@@ -43,6 +45,7 @@ class LabelledInputs:
     centers: tuple[str, ...]
     clinical: tuple[Mapping[str, str], ...] = ()
     diagnostics: tuple[Mapping[str, str], ...] = ()
+    burdens: tuple[TumourBurden | None, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -114,8 +117,9 @@ def train_on_features(
     """Train the classical models on a feature table and its labels; there are no images, so no CNN.
 
     features: CSV with `patient_id` and a column a feature (diagnostics are ignored). labels: CSV with
-    `patient_id, label` and, where there is one, `cohort`, `center`. Raises TableError naming row and
-    column; patients with empty features or without a label are left out and named.
+    `patient_id, label` and, where there is one, `cohort`, `center`, clinical columns and the number of
+    `lesions`. Raises TableError naming row and column; patients with empty features or without a label
+    are left out and named.
     """
     rows = {row["patient_id"]: row for row in read_table(features, required=("patient_id",))}
     outcomes = {
@@ -146,6 +150,7 @@ def train_on_features(
             tuple(outcomes[kept[i]][0].get("center", "") for i in index),
             tuple(_beside(outcomes[kept[i]][0], COLUMNS) for i in index),
             tuple(_diagnostics(rows[kept[i]]) for i in index),
+            tuple(_burden(outcomes[kept[i]][0], None if size is None else size[i]) for i in index),
         )
         for index in (np.flatnonzero(is_training), np.flatnonzero(~is_training))
     ]
@@ -260,12 +265,21 @@ def _labelled(
         tuple(p.center for p in patients),
         tuple(_clinical(p, measured[p.patient_id]) for p in patients),
         tuple(_diagnostics(measured[p.patient_id].row) for p in patients),
+        tuple(TumourBurden.from_lesions(measured[p.patient_id].lesions) for p in patients),
     )
 
 
 def _clinical(patient: Patient, measured: Measurements) -> dict[str, str]:
     lesions = measured.lesions.to_json()
     return {**patient.clinical, "response": patient.response, "lesions": str(lesions["number"])}
+
+
+def _burden(row: Mapping[str, str], diameter_mm: float | None) -> TumourBurden | None:
+    """The lesions of a patient without images: their number in the column `lesions`, and the size."""
+    number = row.get("lesions", "")
+    if diameter_mm is None or diameter_mm <= 0 or not number.isdecimal() or int(number) == 0:
+        return None
+    return TumourBurden(int(number), (diameter_mm / 10,))
 
 
 def _beside(row: Mapping[str, str], columns: Sequence[str]) -> dict[str, str]:

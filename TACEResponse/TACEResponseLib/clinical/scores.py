@@ -89,7 +89,7 @@ class Definition:
 
 
 LETTERS, IN_OUT, THIRDS = ("A", "B", "C", "D"), ("in", "out"), ("low", "middle", "high")
-TRANSPLANT = "survival after liver transplantation"
+TRANSPLANT = "survival after transplant"
 DEFINITIONS = (
     Definition("hap", "HAP", rules.hap, LETTERS, "Kadalayil et al., Ann Oncol 2013;24:2565"),
     Definition(

@@ -1,0 +1,101 @@
+"""The clinical scores as baselines: how well each tells responders, beside the model on the same patients.
+
+Nothing of a score is fitted: its cut-offs are published and its direction (a worse group responds
+less) is fixed beforehand. So it needs no fold, and one figure a cohort is an honest one.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from TACEResponseLib.clinical.items import read_values
+from TACEResponseLib.clinical.scores import DEFINITIONS, ClinicalScore, Definition, clinical_scores
+from TACEResponseLib.evaluation import auc_delong, paired_delong
+
+from .study import Scored, Study, has_auc
+from .table import Table
+
+if TYPE_CHECKING:
+    from TACEResponseLib.training import LabelledInputs
+
+NOTE = (
+    "Published scores, grouped as published, a worse group counted as less response. Nothing is fitted, so "
+    "no fold is needed. Most were built for survival, not for response. Patients: those with every item; "
+    "a missing item makes a score NA and never counts as zero points. Model beside: AUC of the "
+    "headline model on the same patients; p by DeLong's paired test, not adjusted for the number of scores. No AUC where all "
+    "patients are in one group. Sources: " + "; ".join(f"{d.title}: {d.source}" for d in DEFINITIONS) + "."
+)
+
+
+def baseline_tables(study: Study) -> tuple[Table, ...]:
+    """The tables of this room, in the order of the page."""
+    return (baseline_table(study),)
+
+
+def baseline_table(study: Study) -> Table:
+    """AUC for response of every clinical score, beside the headline model's on the same patients."""
+    rows = [
+        _row(study, group, definition, [of[k] for of in patients])
+        for group in study.scored
+        for patients in [patient_scores(group.patients)]
+        for k, definition in enumerate(DEFINITIONS)
+    ]
+    known = any(row["n"] for row in rows)
+    return Table(
+        "clinical_scores",
+        "Clinical scores as baselines: AUC for response",
+        rows if known else [],
+        NOTE,
+        "" if known else "no patient has the values that a score needs",
+    )
+
+
+def patient_scores(patients: "LabelledInputs") -> list[tuple[ClinicalScore, ...]]:
+    """Every score of each of n patients; a cell that cannot be read counts as missing."""
+    columns = patients.clinical or ({},) * len(patients.labels)
+    burdens = patients.burdens or (None,) * len(patients.labels)
+    return [
+        clinical_scores(read_values(row)[0], burden) for row, burden in zip(columns, burdens, strict=True)
+    ]
+
+
+def response_ranking(scores: Sequence[ClinicalScore]) -> np.ndarray:
+    """(n,) the place of each patient's group, higher meaning response more likely; nan for NA."""
+    return np.array([np.nan if score.level is None else -score.level for score in scores])
+
+
+def missing_items(scores: Sequence[ClinicalScore]) -> str:
+    """What keeps patients from a score, most often first: "INR (12), albumin (3)"."""
+    counts = Counter(item for score in scores for item in score.missing)
+    return ", ".join(f"{item} ({count})" for item, count in counts.most_common())
+
+
+def _row(study: Study, group: Scored, definition: Definition, scores: Sequence[ClinicalScore]) -> dict:
+    ranking, name = response_ranking(scores), study.model.headline
+    known = np.isfinite(ranking)
+    row = {
+        "score": definition.title,
+        "built_for": definition.built_for,
+        "cohort": group.cohort,
+        "n": int(known.sum()),
+        "responders": int(group.labels[known].sum()),
+        **_interval("auc", None),
+        **_interval("model_beside", None),
+        "p": None,
+        "missing_items": missing_items(scores),
+    }
+    if not has_auc(group.labels[known]):
+        return row
+    labels, model = group.labels[known], group.ranking[name][known]
+    auc = auc_delong(labels, ranking[known])
+    row |= _interval("model_beside", auc_delong(labels, model))
+    if auc.constant:
+        return row  # everybody in one group: an area of one half by definition, no finding
+    return row | _interval("auc", auc) | {"p": paired_delong(labels, model, ranking[known]).p}
+
+
+def _interval(name: str, auc) -> dict:
+    values = (None, None, None) if auc is None else (auc.auc, auc.ci_low, auc.ci_high)
+    return dict(zip((name, f"{name}_ci_low", f"{name}_ci_high"), values, strict=True))
