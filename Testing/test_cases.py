@@ -273,3 +273,13 @@ def test_mrecist_follows_the_sums_with_a_tolerance(baseline_mm, follow_up_mm, re
 def test_mrecist_progression_is_measured_from_the_smallest_sum_and_a_new_lesion_is_progression():
     assert mrecist_response(50, 36, smallest_mm=30) == "PD"
     assert mrecist_response(50, 20, new_lesion=True) == "PD"
+
+
+def test_checking_a_case_leaves_the_given_mask_as_it_was():
+    image, mask = sitk.Image([6, 5, 4], sitk.sitkInt16), sitk.Image([6, 5, 4], sitk.sitkUInt8)
+    for volume, shift_mm in ((image, 0.0), (mask, 1e-4)):
+        volume.SetOrigin((shift_mm, 0.0, 0.0))
+        volume[1, 1, 1] = volume[2, 2, 2] = 1
+    image[1, 1, 1], image[2, 2, 2] = 40, 90
+    case = make_case("p", image, mask)
+    assert case.mask.GetOrigin() == (0.0, 0.0, 0.0) and mask.GetOrigin() == (1e-4, 0.0, 0.0)

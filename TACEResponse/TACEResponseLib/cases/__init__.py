@@ -161,14 +161,19 @@ def _select_label(
             received=f"labels {listed}",
             remedy="choose one of those labels, or all",
         )
+    if present == [1] and mask.GetPixelID() == sitk.sitkUInt8:
+        return mask, label, []  # it is that already
     return mask == int(label), label, []
 
 
 def _labels_of(mask: sitk.Image) -> list[int]:
     """The values of the mask other than 0; MaskError when there is none or they are no labels."""
-    # Layer by layer: sorting a whole CT's voxels at once takes long and much memory.
-    layers = [np.unique(layer) for layer in sitk.GetArrayViewFromImage(mask)]
-    values = np.unique(np.concatenate(layers))
+    # Layer by layer and without the many zeros: sorting a whole CT's voxels takes long and much memory.
+    layers = sitk.GetArrayViewFromImage(mask)
+    found = [np.unique(layer[layer != 0]) for layer in layers]
+    if sum(np.count_nonzero(layer) for layer in layers) < mask.GetNumberOfPixels():
+        found.append(np.zeros(1, layers.dtype))
+    values = np.unique(np.concatenate(found))
     if not (np.isfinite(values).all() and np.array_equal(values, np.round(values))):
         raise MaskError(
             "the mask holds fractions",
@@ -191,8 +196,8 @@ def _labels_of(mask: sitk.Image) -> list[int]:
 
 def _check_shape(mask: sitk.Image) -> list[Problem]:
     """Warnings about masks that are legal and unusual: one slice, one voxel, the whole volume."""
-    inside = sitk.GetArrayViewFromImage(mask) > 0
-    voxels, slices = int(inside.sum()), int(inside.any(axis=(1, 2)).sum())
+    voxels_by_slice = [np.count_nonzero(layer) for layer in sitk.GetArrayViewFromImage(mask)]
+    voxels, slices = sum(voxels_by_slice), np.count_nonzero(voxels_by_slice)
     notes = []
     if voxels == mask.GetNumberOfPixels():
         notes.append(("the mask covers the whole volume", "check that it is the tumour"))

@@ -118,8 +118,12 @@ def is_on_grid(mask: sitk.Image, image: sitk.Image) -> bool:
 
 def _in_axis_order_of(mask: sitk.Image, image: sitk.Image) -> sitk.Image:
     """The mask with its axes permuted and flipped (no resampling) to run as the image's do."""
-    code = sitk.DICOMOrientImageFilter.GetOrientationFromDirectionCosines(image.GetDirection())
-    return sitk.DICOMOrient(sitk.Cast(mask, sitk.sitkUInt8), code)
+    code_of = sitk.DICOMOrientImageFilter.GetOrientationFromDirectionCosines
+    code = code_of(image.GetDirection())
+    if mask.GetPixelID() != sitk.sitkUInt8:
+        mask = sitk.Cast(mask, sitk.sitkUInt8)
+    # The same voxels under another name: a header can be changed without changing the file's.
+    return sitk.Image(mask) if code_of(mask.GetDirection()) == code else sitk.DICOMOrient(mask, code)
 
 
 def corners_mm(volume: sitk.Image) -> np.ndarray:

@@ -11,7 +11,10 @@ BELOW_AIR_HU = -1050
 
 def check_intensities(image: sitk.Image, mask: sitk.Image) -> list[Problem]:
     """Refuse intensities that cannot be HU of a tumour; warn about padding inside it."""
-    inside = sitk.GetArrayViewFromImage(image)[sitk.GetArrayViewFromImage(mask) > 0]
+    tumour = sitk.GetArrayViewFromImage(mask)
+    layers = np.flatnonzero(tumour.reshape(len(tumour), -1).any(axis=1))
+    drawn = slice(layers[0], layers[-1] + 1)
+    inside = sitk.GetArrayViewFromImage(image)[drawn][tumour[drawn] > 0]
     if not np.isfinite(inside).all():
         raise IntensityError(
             "the CT holds values inside the tumour that are not numbers",
