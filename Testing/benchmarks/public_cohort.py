@@ -1,10 +1,12 @@
-"""What honest evaluation gives on a public cohort: both recipes, two labels, beside tumour size.
+"""What honest evaluation gives on a public cohort: both recipes, two labels, size and clinical scores.
 
 Real radiomics of 105 HCC patients (TCIA HCC-TACE-Seg, DOI 10.7937/TCIA.5FNA-0924; features made by
 others with pyradiomics 3.0.1) with the response by reader 1 and by the majority of three readers.
 Prints one table and writes it as Markdown. The data are not part of the project:
 
     TACE_REAL_DATA=... python Testing/benchmarks/public_cohort.py [--repeats 5] [--jobs 2] [--out FILE]
+
+`--clinical` computes the clinical scores alone, which takes seconds, and keeps the rest of the page.
 """
 
 import argparse
@@ -16,14 +18,45 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "TACEResponse"))
 
+import numpy as np
+from TACEResponseLib.clinical.scores import (
+    DEFINITIONS,
+    ClinicalScore,
+    ClinicalValues,
+    TumourBurden,
+    clinical_scores,
+)
 from TACEResponseLib.evaluation import auc_delong, paired_delong
-from TACEResponseLib.response_model import title
+from TACEResponseLib.prediction import title
+from TACEResponseLib.public_cohort.hcc_tace_seg import clinical_values, read_clinical
+from TACEResponseLib.readers.tables import read_table
+from TACEResponseLib.report.baselines import missing_items, response_ranking
+from TACEResponseLib.report.table import p_text
 from TACEResponseLib.settings import PRESETS, preset
-from TACEResponseLib.training import train_on_features
+from TACEResponseLib.training import SIZE_FEATURE, train_on_features
 
 LABELS = {"reader 1": "labels_reader1.csv", "majority": "labels_majority.csv"}
 SIZE = "tumour size as measured"
 HEADER = ("label", "recipe", "model", "patients", "nested AUC (95 % CI)", "resubstitution", "against size, p")
+CLINICAL = "## Clinical scores"
+CLINICAL_HEADER = (
+    "label",
+    "score",
+    "built for",
+    "patients",
+    "AUC (95 % CI)",
+    "size, same patients",
+    "p",
+    "missing",
+)
+#: Groups that the table gives, from the best prognosis to the worst, without the items behind them.
+RECORDED = {
+    "child_pugh": ("Child-Pugh, as recorded", ("A", "B", "C")),
+    "bclc": ("BCLC, as recorded", ("Stage-A", "Stage-B", "Stage-C", "Stage-D")),
+    "okuda": ("Okuda, as recorded", ("Stage I", "Stage II", "Stage III")),
+    "clip_score": ("CLIP, as recorded", tuple(f"Stage_{k}" for k in range(7))),
+}
+COMPONENTS = "diagnostics_Mask-original_VolumeNum"
 
 
 def rows_of(folder: Path, label: str, recipe: str, repeats: int, jobs: int) -> list[tuple[str, ...]]:
@@ -50,6 +83,63 @@ def rows_of(folder: Path, label: str, recipe: str, repeats: int, jobs: int) -> l
     return rows
 
 
+def clinical_rows(folder: Path, label: str) -> list[tuple[str, ...]]:
+    """One row a clinical score: its AUC for response, and the diameter's on the same patients."""
+    outcomes = {
+        row["patient_id"]: int(row["label"]) for row in read_table(folder / LABELS[label], ("patient_id",))
+    }
+    features = {
+        row["patient_id"]: row for row in read_table(folder / "radiomics_tumour.csv", ("patient_id",))
+    }
+    clinical = {name: clinical_values(row) for name, row in read_clinical(folder / "clinical.xlsx").items()}
+    patients = [name for name in outcomes if features[name][SIZE_FEATURE]]
+    labels = np.array([outcomes[name] for name in patients])
+    size = -np.array([float(features[name][SIZE_FEATURE]) for name in patients])
+    scores = [
+        clinical_scores(ClinicalValues.from_columns(clinical[n]), _burden(clinical[n], features[n]))
+        for n in patients
+    ]
+    rankings = {d.title: (d.built_for, [of[k] for of in scores]) for k, d in enumerate(DEFINITIONS)}
+    rankings |= {
+        title: ("survival", [_recorded(title, clinical[n][column], groups) for n in patients])
+        for column, (title, groups) in RECORDED.items()
+    }
+    return [
+        (label, title, built_for, *_clinical_figures(labels, size, of))
+        for title, (built_for, of) in rankings.items()
+    ]
+
+
+def _clinical_figures(labels: np.ndarray, size: np.ndarray, scores: list[ClinicalScore]) -> tuple[str, ...]:
+    ranking = response_ranking(scores)
+    known = np.isfinite(ranking)
+    counted = f"{known.sum()} of {len(labels)} ({labels[known].sum()} responders)"
+    if not known.any() or np.ptp(ranking[known]) == 0:
+        return counted, "", "", "", missing_items(scores)
+    auc, of_size = (auc_delong(labels[known], s[known]) for s in (ranking, size))
+    p = paired_delong(labels[known], ranking[known], size[known]).p
+    interval = f"{auc.auc:.3f} ({auc.ci_low:.3f} to {auc.ci_high:.3f})"
+    return counted, interval, f"{of_size.auc:.3f}", p_text(p), missing_items(scores)
+
+
+def _burden(clinical: dict[str, str], features: dict[str, str]) -> TumourBurden | None:
+    """Number of lesions and the largest diameter; None where the number is not known.
+
+    One lesion where the table says uninodular. Of a multinodular tumour the mask often holds one
+    nodule only; its components count where there are several.
+    """
+    number = 1 if clinical["nodularity"] == "uninodular" else int(float(features[COMPONENTS]))
+    if clinical["nodularity"] != "uninodular" and number < 2:
+        return None
+    return TumourBurden(number, (float(features[SIZE_FEATURE]) / 10,))
+
+
+def _recorded(title: str, group: str, groups: tuple[str, ...]) -> ClinicalScore:
+    level = groups.index(group) if group in groups else None
+    missing = () if level is not None else (title,)
+    return ClinicalScore(title, title, None, None, group or "NA", level, missing, "survival", "", "")
+
+
 def _without_bootstraps(recipe: str) -> dict:
     return {**PRESETS[recipe].get("selection", {}), "bootstraps": 0}
 
@@ -65,22 +155,37 @@ def main() -> int:
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--out", type=Path, default=ROOT / "Docs" / "public-cohort.md")
+    parser.add_argument("--clinical", action="store_true", help="the clinical scores alone")
     options = parser.parse_args()
     if "TACE_REAL_DATA" not in os.environ:
         print("Set TACE_REAL_DATA to the folder of the public data sets.")
         return 2
     folder = Path(os.environ["TACE_REAL_DATA"]) / "hcc-tace-seg"
+    clinical = _table(CLINICAL_HEADER, [row for label in LABELS for row in clinical_rows(folder, label)])
+    print("\n".join(clinical))
+    if options.clinical:
+        page = options.out.read_text(encoding="utf-8").partition(CLINICAL)[0].rstrip() + "\n\n"
+    else:
+        page = _page(_radiomics(folder, options), options.repeats)
+    options.out.write_text(page + _clinical_part(clinical), encoding="utf-8", newline="\n")
+    return 0
+
+
+def _radiomics(folder: Path, options: argparse.Namespace) -> list[str]:
     lines, started = [], time.monotonic()
     for label in LABELS:
         for recipe in PRESETS:
             print(f"{label}, {recipe}", file=sys.stderr, flush=True)
             lines += rows_of(folder, label, recipe, options.repeats, options.jobs)
-    table = ["| " + " | ".join(HEADER) + " |", "|" + "---|" * len(HEADER)]
-    table += ["| " + " | ".join(row) + " |" for row in lines]
+    table = _table(HEADER, lines)
     print("\n".join(table))
     print(f"{time.monotonic() - started:.0f} s")
-    options.out.write_text(_page(table, options.repeats), encoding="utf-8", newline="\n")
-    return 0
+    return table
+
+
+def _table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> list[str]:
+    lines = ["| " + " | ".join(header) + " |", "|" + "---|" * len(header)]
+    return lines + ["| " + " | ".join(row) + " |" for row in rows]
 
 
 def _page(table: list[str], repeats: int) -> str:
@@ -95,6 +200,26 @@ def _page(table: list[str], repeats: int) -> str:
             "it, not corrected for the number of models. Where p is above 0.05 a model is not shown to be",
             "better than the ruler.",
             "Made by `python Testing/benchmarks/public_cohort.py`; the data are not part of this project.",
+            "",
+            *table,
+            "",
+            "",
+        ]
+    )
+
+
+def _clinical_part(table: list[str]) -> str:
+    return "\n".join(
+        [
+            CLINICAL,
+            "",
+            "Published scores on the collection's clinical table. Nothing is fitted, so no fold is needed; a",
+            "worse group counts as less response. Most were built for survival, not for response. A missing",
+            "item makes a score NA, never zero points, and is counted. The collection has no albumin,",
+            "bilirubin, INR or CRP. Size is the longest axial diameter of the mask. Number of lesions: 1",
+            "where the table says uninodular; where it says multinodular, the components of the mask if there",
+            "are several, and otherwise not known, since such a mask shows one nodule of several.",
+            "Made by `python Testing/benchmarks/public_cohort.py --clinical`.",
             "",
             *table,
             "",
