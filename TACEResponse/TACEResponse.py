@@ -20,7 +20,9 @@ from slicer.ScriptedLoadableModule import (
 from TACEResponseLib.errors import TACEResponseError
 from TACEResponseLib.progress import silent
 from TACEResponseSlicer import dependencies, patient_section, publish, scene
+from TACEResponseSlicer.companion import Companion
 from TACEResponseSlicer.prediction_panel import PredictionPanel
+from TACEResponseSlicer.questions import Questions
 
 
 class TACEResponse(ScriptedLoadableModule):
@@ -91,52 +93,67 @@ class TACEResponseWidget(PredictionPanel):
 
     def makeLogic(self):
         """What the panel runs."""
-        return TACEResponseLogic()
+        return TACEResponseLogic(Companion())
 
 
 class TACEResponseLogic(ScriptedLoadableModuleLogic):
     """Everything the panel does, for the Python console and for scripts; needs no window.
 
     Example: `TACEResponse.TACEResponseLogic().process(getNode("CT"), getNode("Segmentation"))`.
+
+    companion: the process that computes, so that the application stays alive; without one the
+    caller's own process computes, and the call returns when it is done.
     """
 
-    def __init__(self):
+    def __init__(self, companion=None):
         ScriptedLoadableModuleLogic.__init__(self)
-        self._opened = None
+        self.companion = companion
+        self._here = Questions()
 
     def getParameterNode(self):
         """The parameter node of the scene, typed."""
         return TACEResponseParameterNode(super().getParameterNode())
 
     def prepare(self, volumeNode, segmentationNode, segmentIds=None, patientId=""):
-        """Nodes -> Case: every check happens here, on the main thread. See `scene.case_from_nodes`."""
+        """Nodes -> Case, with every check, on the main thread. See `scene.case_from_nodes`."""
         return scene.case_from_nodes(volumeNode, segmentationNode, segmentIds, patientId)
 
     def run(self, case, bundle=None, progress=silent):
         """Case -> Prediction, on any thread: no node and no widget is touched.
 
         bundle: folder of a trained model, None for the demonstration. Raises BundleError,
-        FeatureError, DependencyError, or Cancelled when `progress` does.
+        FeatureError, DependencyError, ChildError, or Cancelled when `progress` does.
         """
-        dependencies.require([dependencies.PREDICTION])
-        return self._model(bundle).predict(case, progress=progress)
+        return self._ask("predict", progress, case=case, bundle=bundle)
 
     def runExplanation(self, case, bundle=None, progress=silent):
         """Case -> Explanation (`TACEResponseLib.explained`), on any thread; raises what `run` does."""
+        return self._ask("explain", progress, case=case, bundle=bundle)
+
+    def runReport(self, prediction, case, folder, progress=silent):
+        """Write the report of a prediction into a folder; the path of its page. On any thread."""
+        return self._ask("report", progress, prediction=prediction, case=case, folder=folder)
+
+    def warmUp(self):
+        """Let the companion start before it is asked; without one nothing happens. On any thread."""
+        if self.companion is not None:
+            try:
+                self.companion.start()
+            except TACEResponseError:
+                # There is no Python beside the application: it computes itself, and is slower to react.
+                self.companion = None
+
+    def endCompanion(self):
+        """End the companion's process and remove its files; it starts again when it is needed."""
+        if self.companion is not None:
+            self.companion.close()
+
+    def _ask(self, question, progress, **content):
         dependencies.require([dependencies.PREDICTION])
-        from TACEResponseLib.explained import explain
-
-        return explain(self._model(bundle), case, progress=progress)
-
-    def _model(self, bundle):
-        """The model in a folder; kept until another one, or another training in it, is asked for."""
-        from TACEResponseLib.bundle import demonstration_bundle, load_bundle, read_manifest
-
-        folder = Path(bundle) if bundle else demonstration_bundle()
-        wanted = (folder, read_manifest(folder).files)
-        if self._opened is None or self._opened[0] != wanted:
-            self._opened = (wanted, load_bundle(folder))
-        return self._opened[1]
+        self.warmUp()
+        if self.companion is not None:
+            return self.companion.ask(question, progress, **content)
+        return getattr(self._here, question)(**content, progress=progress)
 
     def publish(self, prediction, tableNode=None):
         """Prediction -> vtkMRMLTableNode; the given node is filled again. Main thread."""

@@ -36,6 +36,7 @@ def rooms(scene):
 
     class Rooms:
         case_from_nodes = staticmethod(room.case_from_nodes)
+        voxels_of_nodes = staticmethod(room.voxels_of_nodes)
         chosen_segments = staticmethod(room.chosen_segments)
 
     Rooms.publish = publish
@@ -408,7 +409,7 @@ def test_a_quick_look_around_the_tumour_measures_the_same_lesions(rooms):
     volume = a_volume_node(ijk_to_ras(OBLIQUE))
     segmentation = a_segmentation_node(volume, Tumour=ellipsoid())
     whole = rooms.case_from_nodes(volume, segmentation)
-    quick = rooms.case_from_nodes(volume, segmentation, margin_voxels=2)
+    quick = rooms.voxels_of_nodes(volume, segmentation).case(margin_voxels=2)
     assert quick.image.GetNumberOfPixels() < 0.6 * whole.image.GetNumberOfPixels()
     overlap = sitk.Resample(quick.mask, whole.mask, sitk.Transform(), sitk.sitkNearestNeighbor)
     np.testing.assert_array_equal(sitk.GetArrayFromImage(overlap), mask_of(whole))

@@ -13,7 +13,12 @@ from .why_section import WhySection
 
 
 class AnswerSection:
-    """prediction and case: what is shown, None while there is nothing. why: its explanation."""
+    """The answer, its bar, its tables and its buttons.
+
+    prediction and case: what is shown, None while there is nothing; fingerprint: of the voxels that it
+    is about (`found.fingerprint`). outdated: whether those are not the scene's any more. why: the
+    answer's explanation.
+    """
 
     def __init__(self, ui):
         self._ui = ui
@@ -22,15 +27,16 @@ class AnswerSection:
 
     def clear(self) -> None:
         """Show nothing: another patient, another model, another scene."""
-        self.prediction = self.case = None
+        self.prediction = self.case = self.fingerprint = None
+        self.outdated = False
         self.why.clear()
         self._ui.resultSection.visible = False
 
-    def show(self, case, prediction) -> None:
+    def show(self, case, fingerprint, prediction) -> None:
         """Show an answer and unfold the section."""
-        from TACEResponseLib.response_model import title
+        from TACEResponseLib.prediction import title
 
-        self.case, self.prediction = case, prediction
+        self.case, self.fingerprint, self.prediction = case, fingerprint, prediction
         ui = self._ui
         statement = prediction.statement()
         if prediction.demonstration:
@@ -41,10 +47,29 @@ class AnswerSection:
         ui.warningsLabel.visible = bool(prediction.warnings)
         rows = [(title(name), f"{100 * p:.0f} %") for name, p in prediction.probabilities.items()]
         fill_table(ui.modelsTable, (_("model"), _("probability of response")), rows)
+        self.outdated = False
+        self._say_outdated()
         ui.resultSection.visible = True
         ui.resultSection.collapsed = False
         slicer.app.processEvents()  # the label's width is known after it was laid out
         ui.barLabel.setPixmap(bar_pixmap(ui.answerLabel, prediction.fused, prediction.threshold))
+
+    def mark_outdated(self, outdated: bool) -> None:
+        """Grey the answer and say that it is not about what is drawn now, or take that back."""
+        outdated = outdated and self.prediction is not None
+        if outdated == self.outdated:
+            return
+        self.outdated = outdated
+        if outdated:
+            self.why.hide_map()
+        self._say_outdated()
+
+    def _say_outdated(self) -> None:
+        ui = self._ui
+        sentence = _("Out of date: tumour or CT were changed after this answer. Predict again.")
+        ui.outdatedLabel.text = warning_html(sentence, is_dark(ui.outdatedLabel)) if self.outdated else ""
+        ui.outdatedLabel.visible = self.outdated
+        ui.answerFrame.enabled = not self.outdated
 
     def write_report(self, folder) -> Path:
         """Write `report.html` and `prediction.json` into `folder`; the path of the page."""

@@ -39,25 +39,6 @@ def answer_html(prediction) -> str:
     )
 
 
-def found_text(lesions, spacing_mm, median_hu: float, phase: str | None) -> str:
-    """What is measured in the chosen segments, before anything is predicted.
-
-    median_hu: inside the tumour. phase: what the volume's name says, None when it says nothing.
-    """
-    number = _("1 lesion") if lesions.number == 1 else _("{n} lesions").format(n=lesions.number)
-    spacing = " x ".join(f"{s:.2g}" if s < 1 else f"{s:.1f}" for s in spacing_mm)
-    text = _(
-        "{number}, largest {diameter:.1f} mm axial, {volume:.1f} mL; median {hu:.0f} HU; voxels {spacing} mm"
-    ).format(
-        number=number,
-        diameter=lesions.largest_diameter_mm,
-        volume=lesions.volume_ml,
-        hu=median_hu,
-        spacing=spacing,
-    )
-    return text if phase is None else f"{text}; {_('named as {phase} phase').format(phase=phase)}"
-
-
 def bar_pixmap(label, probability: float, threshold: float):
     """QPixmap as wide as `label`: the probability as a bar on 0 to 100 %, the threshold as a line."""
     width = max(label.width, 200)

@@ -2,17 +2,17 @@
 
 import contextlib
 
-import numpy as np
 import qt
-import SimpleITK as sitk
 import slicer
+import vtk
 from slicer.i18n import tr as _
-from TACEResponseLib.errors import TACEResponseError
-from TACEResponseLib.readers.phases import phase_of_description
+from TACEResponseLib.errors import Cancelled, TACEResponseError
 
 from . import publish, scene
-from .answer_view import found_text, lines_html
+from .answer_view import lines_html
+from .found import find
 from .segment_editor import SegmentEditorSection
+from .work import Work
 
 #: Quiet time after the last change before the chosen segments are measured again.
 SETTLE_MS = 400
@@ -35,38 +35,24 @@ def load_sample_patient(size: str = "small"):
     return volume, segmentation
 
 
-def describe(volume_node, segmentation_node, segment_ids) -> tuple[str, list[str]]:
-    """What is in the chosen segments, and what is to be looked at; raises what `Case` refuses.
-
-    Only the tumour's surroundings are copied, so that it is quick enough while drawing.
-    """
-    from TACEResponseLib.clinical import measure_lesions
-
-    case = scene.case_from_nodes(volume_node, segmentation_node, segment_ids, margin_voxels=2)
-    image, mask = (sitk.GetArrayViewFromImage(volume) for volume in (case.image, case.mask))
-    found = found_text(
-        measure_lesions(case),
-        case.spacing_mm,
-        float(np.median(image[mask > 0])),
-        phase_of_description(volume_node.GetName()),
-    )
-    return found, [str(note) for note in case.warnings]
-
-
 class PatientSection:
-    """Shows the parameter node's patient. on_chosen(segment_ids) and on_measured() report back.
+    """Shows the parameter node's patient; on_chosen(segment_ids), on_edited() and on_measured() report back.
 
-    problem: why these segments cannot be measured, empty while they can.
+    The segments are measured beside the panel, some time after the last change; only the latest
+    measurement counts. found: what it found, None while it is not known or cannot be. problem: why
+    it cannot be.
     """
 
-    def __init__(self, ui, on_chosen, on_measured):
-        self._ui, self._on_chosen, self._on_measured = ui, on_chosen, on_measured
+    def __init__(self, ui, on_chosen, on_edited, on_measured):
+        self._ui = ui
+        self._on_chosen, self._on_edited, self._on_measured = on_chosen, on_edited, on_measured
         self._node = None
-        self._segmentation = None
-        self._tags = []
+        self._observed, self._tags = (None, None), []
+        self._chosen = None
+        self._measuring = None
         self._ids = []
         self._filling = False
-        self.problem = ""
+        self.found, self.problem = None, ""
         self.editor = SegmentEditorSection(ui.editorSection)
         self._settle = qt.QTimer()
         self._settle.setSingleShot(True)
@@ -75,22 +61,27 @@ class PatientSection:
         ui.segmentsList.connect("itemChanged(QListWidgetItem*)", self._on_ticked)
         ui.editorSection.connect("contentsCollapsed(bool)", self._on_editor_folded)
         ui.sampleLabel.text = _("Nothing is loaded yet.")
-        self.measure()
+        self._show_found(None, "")
 
     def show(self, node) -> None:
         """Follow a parameter node, or let go of everything when it is None."""
         self._node = node
-        segmentation = node.segmentation if node else None
-        if segmentation is not self._segmentation:
-            self._observe(segmentation)
+        nodes = (node.ctVolume, node.segmentation) if node else (None, None)
+        if nodes != self._observed:
+            self._observe(*nodes)
         self._fill()
-        if node:
-            self.editor.show(node.ctVolume, segmentation)
+        chosen = (*nodes, *node.segmentIds) if node else None
+        if chosen != self._chosen:
+            self._chosen = chosen
+            self._say(None, "")  # what was found is about something else
             self._settle.start()
+        if node:
+            self.editor.show(*nodes)
 
     def release(self) -> None:
         """The panel goes away or its scene closes."""
         self._settle.stop()
+        self._drop()
         self.editor.forget_scene()
         self.show(None)
 
@@ -112,46 +103,89 @@ class PatientSection:
         self.editor.open_on(node.ctVolume, node.segmentation)
 
     def measure(self) -> None:
-        """Measure the chosen segments, or say what is wrong with them."""
-        found, notes, self.problem = "", [], ""
+        """Measure the chosen segments beside the panel, or say what is wrong with them."""
+        self._drop()
         node = self._node
-        if node and node.ctVolume and node.segmentation and len(node.segmentIds):
-            try:
-                found, notes = describe(node.ctVolume, node.segmentation, list(node.segmentIds))
-            except TACEResponseError as error:
-                self.problem = str(error)
-                notes = [self.problem]
-        self._ui.foundLabel.text = found
+        if not (node and node.ctVolume and node.segmentation and len(node.segmentIds)):
+            self._say(None, "")
+            return
+        try:
+            voxels = scene.voxels_of_nodes(node.ctVolume, node.segmentation, list(node.segmentIds))
+        except TACEResponseError as error:
+            self._say(None, str(error))
+            return
+        self._measuring = Work(lambda progress: find(voxels, progress), lambda *step: None, self._on_found)
+
+    def waitForMeasurement(self, timeout_s: float = 60) -> bool:
+        """Measure now and wait for what is found; False when time ran out. For tests and scripts."""
+        self._settle.stop()
+        self.measure()
+        return self._measuring is None or self._measuring.waitForCompletion(timeout_s)
+
+    def _drop(self) -> None:
+        if self._measuring is not None:
+            self._measuring.drop()
+        self._measuring = None
+
+    def _on_found(self, found, error) -> None:
+        self._measuring = None
+        if not isinstance(error, Cancelled):
+            self._say(found, str(error) if error is not None else "")
+
+    def _say(self, found, problem: str) -> None:
+        self._show_found(found, problem)
+        self._on_measured()
+
+    def _show_found(self, found, problem: str) -> None:
+        self.found, self.problem = found, problem
+        notes = [problem] if problem else list(found.notes) if found else []
+        self._ui.foundLabel.text = found.text if found else ""
         self._ui.noticeLabel.text = lines_html(notes)
         self._ui.foundLabel.visible = bool(found)
         self._ui.noticeLabel.visible = bool(notes)
-        self._on_measured()
 
-    def _observe(self, segmentation) -> None:
+    def _observe(self, volume, segmentation) -> None:
         for observed, tag in self._tags:
             observed.RemoveObserver(tag)
-        self._tags = []
-        self._segmentation = segmentation
-        if segmentation is None:
-            return
-        inner = segmentation.GetSegmentation()
-        for event in (
-            inner.SegmentAdded,
-            inner.SegmentRemoved,
-            inner.SegmentModified,
-            inner.SourceRepresentationModified,
+        self._observed, self._tags = (volume, segmentation), []
+        moved = slicer.vtkMRMLTransformableNode.TransformModifiedEvent
+        changed = slicer.vtkMRMLSegmentationNode.SegmentationChangedEvent
+        inner = slicer.vtkSegmentation
+        # The node passes its segmentation's events on, also when it is given another one.
+        for node, event, handler in (
+            (volume, vtk.vtkCommand.ModifiedEvent, self._on_moved),
+            (volume, slicer.vtkMRMLVolumeNode.ImageDataModifiedEvent, self._on_moved),
+            (volume, moved, self._on_moved),
+            (segmentation, moved, self._on_moved),
+            (segmentation, changed, self._on_changed),
+            (segmentation, inner.SegmentAdded, self._on_changed),
+            (segmentation, inner.SegmentRemoved, self._on_changed),
+            (segmentation, inner.SegmentModified, self._on_changed),
+            (segmentation, inner.SourceRepresentationModified, self._on_drawn),
         ):
-            self._tags.append((inner, inner.AddObserver(event, self._on_edited)))
+            if node is not None:
+                self._tags.append((node, node.AddObserver(event, handler)))
 
-    def _on_edited(self, caller, event) -> None:
+    def _on_moved(self, caller, event) -> None:
+        """The CT, or where something lies: measured again when it is quiet."""
+        self._settle.start()
+
+    def _on_changed(self, caller, event) -> None:
+        """The list of segments."""
         self._fill()
         self._settle.start()
         if self._node and set(self._node.segmentIds) - set(self._ids):
             self._on_chosen([identifier for identifier in self._node.segmentIds if identifier in self._ids])
 
+    def _on_drawn(self, caller, event) -> None:
+        """What is inside a segment."""
+        self._settle.start()
+        self._on_edited()
+
     def _fill(self) -> None:
         """List the segments, ticked as the parameter node says; nothing when nothing changed."""
-        names = scene.segment_names(self._segmentation) if self._segmentation else {}
+        segmentation = self._observed[1]
+        names = scene.segment_names(segmentation) if segmentation else {}
         ticked = set(self._node.segmentIds) if self._node else set()
         shown = [(self._ids[n], self._item(n).text(), self._is_ticked(n)) for n in self._rows()]
         if shown == [(identifier, name, identifier in ticked) for identifier, name in names.items()]:

@@ -1,19 +1,15 @@
 """The TACE Response panel: patient, model and answer are sections of their own; here they meet."""
 
-import contextlib
-import sys
-
 import qt
 import slicer
-import vtk
 from slicer.i18n import tr as _
-from slicer.ScriptedLoadableModule import ScriptedLoadableModuleWidget
-from slicer.util import VTKObservationMixin
-from TACEResponseLib.errors import Cancelled, TACEResponseError
+from TACEResponseLib.errors import Cancelled
 
 from . import dependencies, patient_section, scene
 from .answer_section import AnswerSection
+from .found import fingerprint
 from .model_section import ModelSection, remember
+from .panel import Panel
 from .patient_section import PatientSection
 from .work import Work
 
@@ -21,92 +17,62 @@ from .work import Work
 DOWNLOAD_MB = 110
 
 
-class PredictionPanel(ScriptedLoadableModuleWidget, VTKObservationMixin):
+class PredictionPanel(Panel):
     """Base of the module's widget, which says what `makeLogic` is."""
 
+    title = _("TACE Response")
+
     def __init__(self, parent=None):
-        ScriptedLoadableModuleWidget.__init__(self, parent)
-        VTKObservationMixin.__init__(self)
-        self.logic = None
+        Panel.__init__(self, parent)
         self.work = None
-        self.lastError = ""
-        self._parameterNode = None
-        self._parameterNodeGuiTag = None
         self._asked = None
 
     # Setup, and the comings and goings of module and scene
 
-    def setup(self):
-        """Build the panel; called once, when the module is first opened."""
-        ScriptedLoadableModuleWidget.setup(self)
-        uiWidget = slicer.util.loadUI(self.resourcePath("UI/TACEResponse.ui"))
-        self.layout.addWidget(uiWidget)
-        self.ui = slicer.util.childWidgetVariables(uiWidget)
-        uiWidget.setMRMLScene(slicer.mrmlScene)
-        self.logic = self.makeLogic()
+    def build(self):
+        """The sections, and what follows the scene."""
         self.answer = AnswerSection(self.ui)
         self.model = ModelSection(self.ui, self._onModelChosen)
-        self.patient = PatientSection(self.ui, self._onSegmentsChosen, self._checkCanApply)
+        self.patient = PatientSection(self.ui, self._onSegmentsChosen, self._onEdited, self._onMeasured)
         self.ui.runRow.visible = False
-        self._connect()
-        self.initializeParameterNode()
-
-    def _connect(self):
         mrml = slicer.mrmlScene
-        self.addObserver(mrml, mrml.StartCloseEvent, self.onSceneStartClose)
-        self.addObserver(mrml, mrml.EndCloseEvent, self.onSceneEndClose)
         self.addObserver(mrml, mrml.NodeAddedEvent, self._onNodesChanged)
         self.addObserver(mrml, mrml.NodeRemovedEvent, self._onNodesChanged)
-        for button, handler in (
-            (self.ui.samplePatientButton, self.onSamplePatient),
-            (self.ui.drawButton, self.onDraw),
-            (self.ui.openBundleButton, self.onOpenBundle),
-            (self.ui.cardButton, self.onCard),
-            (self.ui.predictButton, self.onPredict),
-            (self.ui.whyButton, self.onWhy),
-            (self.ui.mapButton, self.onMap),
-            (self.ui.largestLayerButton, self.onLargestLayer),
-            (self.ui.reportButton, self.onReport),
-            (self.ui.copyButton, self.onCopy),
-        ):
-            button.connect("clicked(bool)", handler)
+        ui = self.ui
+        self.connectButtons(
+            {
+                ui.samplePatientButton: self.onSamplePatient,
+                ui.drawButton: self.onDraw,
+                ui.openBundleButton: self.onOpenBundle,
+                ui.cardButton: self.onCard,
+                ui.predictButton: self.onPredict,
+                ui.whyButton: self.onWhy,
+                ui.mapButton: self.onMap,
+                ui.largestLayerButton: self.onLargestLayer,
+                ui.reportButton: self.onReport,
+                ui.copyButton: self.onCopy,
+            }
+        )
 
-    def cleanup(self):
-        """Let go of everything: the application closes or the module is reloaded."""
+    def leave(self):
+        """End what runs, and the process that computes."""
         if self.work is not None:
             self.work.abandon()
-        self.setParameterNode(None)
+        self.logic.endCompanion()
         self.patient.release()
-        self.removeObservers()
-
-    def enter(self):
-        """Called each time the module is opened."""
-        self.initializeParameterNode()
 
     def exit(self):
         """Called each time another module is opened; a running prediction goes on."""
         self.patient.editor.leave()
-        self.setParameterNode(None)
+        Panel.exit(self)
 
     def onSceneStartClose(self, caller, event):
         """The scene's nodes are about to go, and with them what was asked about them."""
         if self.work is not None:
             self.work.cancel()
-        self.setParameterNode(None)
+        Panel.onSceneStartClose(self, caller, event)
         self.patient.release()
         self.answer.clear()
-
-    def onSceneEndClose(self, caller, event):
-        """The scene is empty now; start over when the panel is open."""
-        if self.parent.isEntered:
-            self.initializeParameterNode()
-
-    def onReload(self):
-        """Reload the library and the shared rooms together with the module file."""
-        for name in list(sys.modules):
-            if name.partition(".")[0] in ("TACEResponseLib", "TACEResponseSlicer"):
-                del sys.modules[name]
-        ScriptedLoadableModuleWidget.onReload(self)
 
     def initializeParameterNode(self):
         """Make sure the parameter node exists and is observed; choose what there is to choose."""
@@ -118,24 +84,10 @@ class PredictionPanel(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.setParameterNode(node)
         self.patient.offer_sample()
 
-    def setParameterNode(self, parameterNode):
-        """Follow another parameter node, or none while a scene closes."""
-        if self._parameterNode:
-            self._parameterNode.disconnectGui(self._parameterNodeGuiTag)
-            self.removeObserver(self._parameterNode, vtk.vtkCommand.ModifiedEvent, self._onParameters)
-        self._parameterNode = parameterNode
-        if self._parameterNode:
-            self._parameterNodeGuiTag = self._parameterNode.connectGui(self.ui)
-            self.addObserver(self._parameterNode, vtk.vtkCommand.ModifiedEvent, self._onParameters)
-            self._onParameters()
-        self._checkCanApply()
-
     # Following the user's choices
 
-    def _onParameters(self, caller=None, event=None):
-        node = self._parameterNode
-        if not node:
-            return
+    def onParameters(self, node):
+        """Show what is chosen; an answer about something else goes."""
         if node.segmentation and len(node.segmentIds):
             present = scene.segment_names(node.segmentation)
             kept = [identifier for identifier in node.segmentIds if identifier in present]
@@ -146,7 +98,6 @@ class PredictionPanel(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self.answer.clear()  # it was about another patient, tumour or model
         self.patient.show(node)
         self.model.show(node.bundle)
-        self._checkCanApply()
 
     def _choice(self):
         node = self._parameterNode
@@ -164,10 +115,19 @@ class PredictionPanel(ScriptedLoadableModuleWidget, VTKObservationMixin):
         if self._parameterNode:
             self._parameterNode.bundle = folder
 
+    def _onEdited(self):
+        """Something was drawn or moved: whether the answer still holds is known after measuring."""
+        self.answer.mark_outdated(True)
+
+    def _onMeasured(self):
+        if self.patient.found is not None:
+            self.answer.mark_outdated(self.patient.found.fingerprint != self.answer.fingerprint)
+        self.checkCanApply()
+
     def _running(self):
         return self.work is not None and self.work.running
 
-    def _checkCanApply(self, caller=None, event=None):
+    def checkCanApply(self, caller=None, event=None):
         """Enable Predict, or say in its tooltip why it is not; while it runs it is Cancel."""
         reason = "" if self._running() else self._whyNot()
         button = self.ui.predictButton
@@ -193,12 +153,11 @@ class PredictionPanel(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def onSamplePatient(self, _checked=False):
         """Load the synthetic patient and choose it."""
-        with self._errorsShown(_("The sample patient was not made."), waitCursor=True):
+        with self.errorsShown(_("The sample patient was not made."), waitCursor=True):
             volume, segmentation = patient_section.load_sample_patient()
             self._parameterNode.ctVolume = volume
             self._parameterNode.segmentation = segmentation
             self._parameterNode.segmentIds = list(scene.segment_names(segmentation))
-            self.patient.measure()
 
     def onDraw(self, _checked=False):
         """Open the Segment Editor on the chosen CT."""
@@ -209,7 +168,7 @@ class PredictionPanel(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """Ask for the folder of a trained model and choose it."""
         folder = qt.QFileDialog.getExistingDirectory(slicer.util.mainWindow(), _("Folder of a trained model"))
         if folder:
-            with self._errorsShown(_("The model was not opened.")):
+            with self.errorsShown(_("The model was not opened.")):
                 self.openBundle(folder)
 
     def openBundle(self, folder):
@@ -220,7 +179,7 @@ class PredictionPanel(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def onCard(self, _checked=False):
         """Show the card of the chosen model."""
-        with self._errorsShown(_("The card was not read.")):
+        with self.errorsShown(_("The card was not read.")):
             self.model.show_card()
 
     def onLargestLayer(self, _checked=False):
@@ -229,7 +188,7 @@ class PredictionPanel(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def onReport(self, _checked=False):
         """Write the report into a folder that is asked for, and open it."""
-        with self._errorsShown(_("The report was not written.")):
+        with self.errorsShown(_("The report was not written.")):
             self.answer.report()
 
     def onCopy(self, _checked=False):
@@ -241,7 +200,7 @@ class PredictionPanel(ScriptedLoadableModuleWidget, VTKObservationMixin):
         if self._running():
             self.work.cancel()
             return
-        with self._errorsShown(_("No prediction was made.")):
+        with self.errorsShown(_("No prediction was made.")):
             dependencies.ensure(
                 [dependencies.PREDICTION],
                 requester=_("TACE Response"),
@@ -249,11 +208,17 @@ class PredictionPanel(ScriptedLoadableModuleWidget, VTKObservationMixin):
                 megabytes=DOWNLOAD_MB,
             )
             node = self._parameterNode
-            case = self.logic.prepare(node.ctVolume, node.segmentation, list(node.segmentIds))
+            voxels = scene.voxels_of_nodes(node.ctVolume, node.segmentation, list(node.segmentIds))
             bundle = self.model.chosen.path
             self.answer.clear()
             self._asked = self._choice()
-            self._start(lambda progress: (case, self.logic.run(case, bundle, progress)), self._onFinished)
+            self._start(lambda progress: self._predicted(voxels, bundle, progress), self._onFinished)
+
+    def _predicted(self, voxels, bundle, progress):
+        """Case, its fingerprint, Prediction; on the worker's thread."""
+        self.logic.warmUp()
+        case = voxels.case(progress=progress)
+        return case, fingerprint(case), self.logic.run(case, bundle, progress)
 
     def onWhy(self, _checked=False):
         """Work out what speaks for and against response in the patient that was predicted."""
@@ -267,9 +232,17 @@ class PredictionPanel(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self.answer.go_to_largest_layer()
 
     def _start(self, compute, onFinished):
-        self._onProgress(_("loading the model"), 0, 0)
-        self.work = Work(compute, self._onProgress, onFinished)
-        self._checkCanApply()
+        self._onProgress(_("starting"), 0, 0)
+        self.work = Work(lambda progress: self._beside(compute, progress), self._onProgress, onFinished)
+        self.checkCanApply()
+
+    def _beside(self, compute, progress):
+        """Compute on the worker's thread; a cancelled computation leaves no process behind."""
+        try:
+            return compute(progress)
+        except Cancelled:
+            self.logic.endCompanion()
+            raise
 
     def _onProgress(self, stage, done, total):
         self.ui.runRow.visible = self.ui.predictProgress.visible = True
@@ -279,32 +252,20 @@ class PredictionPanel(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def _onFinished(self, outcome, error):
         self.ui.runRow.visible = False
-        self._checkCanApply()
-        with self._errorsShown(_("No prediction was made.")):
+        self.checkCanApply()
+        with self.errorsShown(_("No prediction was made.")):
             if error is not None:
                 raise error
             self.answer.show(*outcome)
             node = self.logic.getParameterNode()  # also while another module is open
-            node.resultTable = self.logic.publish(outcome[1], node.resultTable)
+            node.resultTable = self.logic.publish(self.answer.prediction, node.resultTable)
+            self._onMeasured()  # the tumour may have been redrawn meanwhile
 
     def _onExplained(self, explanation, error):
         self.ui.runRow.visible = False
-        self._checkCanApply()
-        with self._errorsShown(_("The answer was not explained.")):
+        self.checkCanApply()
+        with self.errorsShown(_("The answer was not explained.")):
             if error is not None:
                 raise error
             self.answer.why.show(explanation)
             self.logic.publishExplanation(explanation, self.answer.prediction.statement())
-
-    @contextlib.contextmanager
-    def _errorsShown(self, title, waitCursor=False):
-        """A named error becomes a sentence in a dialog; anything else shows its details, as everywhere."""
-        self.lastError = ""
-        with slicer.util.tryWithErrorDisplay(title, waitCursor=waitCursor):
-            try:
-                yield
-            except Cancelled:
-                slicer.util.showStatusMessage(_("Cancelled"), 3000)
-            except TACEResponseError as error:
-                self.lastError = str(error)
-                slicer.util.errorDisplay(f"{title}\n\n{error}", windowTitle=_("TACE Response"))

@@ -14,7 +14,7 @@ from scipy import ndimage
 from slicer.i18n import tr as _
 from vtk.util.numpy_support import numpy_to_vtk
 
-from .scene import ijk_to_ras_of_image
+from .node_voxels import ijk_to_ras_of_image
 
 #: Attribute by which a table of ours is recognised in a scene.
 KIND = "TACEResponse.Kind"
@@ -28,7 +28,7 @@ def prediction_table(prediction, node=None):
     Columns: model, probability of response (0 to 1), what it says at the threshold, note. The note
     of the fused row is the demonstration sentence where there is one.
     """
-    from TACEResponseLib.response_model import title  # there is a prediction, so this room loads
+    from TACEResponseLib.prediction import title  # there is a prediction, so this room loads
 
     rows = [(title(name), p, "") for name, p in prediction.probabilities.items()]
     sentence = prediction.statement() if prediction.demonstration else ""

@@ -1,122 +1,65 @@
 """The TACE Response Training panel: a cohort in, a child process beside it, a model and its figures out."""
 
-import contextlib
-import sys
 from pathlib import Path
 
 import qt
 import slicer
-import vtk
 from slicer.i18n import tr as _
-from slicer.ScriptedLoadableModule import ScriptedLoadableModuleWidget
-from slicer.util import VTKObservationMixin
-from TACEResponseLib.errors import Cancelled, TACEResponseError
 
 from . import dependencies
 from .cohort_section import CohortSection
+from .panel import Panel
 from .training_results import TrainingResultSection
 
 #: What the packages of training weigh as wheels, about, and what the network's framework adds.
 DOWNLOAD_MB, FRAMEWORK_MB = 180, 420
 
 
-class TrainingPanel(ScriptedLoadableModuleWidget, VTKObservationMixin):
+class TrainingPanel(Panel):
     """Base of the module's widget, which says what `makeLogic` is."""
 
+    title = _("TACE Response Training")
+
     def __init__(self, parent=None):
-        ScriptedLoadableModuleWidget.__init__(self, parent)
-        VTKObservationMixin.__init__(self)
-        self.logic = None
+        Panel.__init__(self, parent)
         self.child = None
-        self.lastError = ""
-        self._parameterNode = None
-        self._parameterNodeGuiTag = None
 
-    def setup(self):
-        """Build the panel; called once, when the module is first opened."""
-        ScriptedLoadableModuleWidget.setup(self)
-        uiWidget = slicer.util.loadUI(self.resourcePath("UI/TACEResponseTraining.ui"))
-        self.layout.addWidget(uiWidget)
-        self.ui = slicer.util.childWidgetVariables(uiWidget)
-        uiWidget.setMRMLScene(slicer.mrmlScene)
-        self.logic = self.makeLogic()
-        self.ui.trainRow.visible = False
-        self.cohort = CohortSection(self.ui)
-        self.result = TrainingResultSection(self.ui)
-        mrml = slicer.mrmlScene
-        self.addObserver(mrml, mrml.StartCloseEvent, self.onSceneStartClose)
-        self.addObserver(mrml, mrml.EndCloseEvent, self.onSceneEndClose)
-        for button, handler in (
-            (self.ui.checkButton, self.onCheck),
-            (self.ui.trainButton, self.onTrain),
-            (self.ui.openReportButton, self.onOpenReport),
-            (self.ui.useButton, self.onUse),
-            (self.ui.shareButton, self.onShare),
-        ):
-            button.connect("clicked(bool)", handler)
-        self.ui.cohortPathEdit.connect("currentPathChanged(QString)", self._onPaths)
-        self.ui.bundlePathEdit.connect("currentPathChanged(QString)", self._onPaths)
-        self.ui.cohortTable.connect("cellDoubleClicked(int,int)", self.onOpenPatient)
-        self.initializeParameterNode()
+    def build(self):
+        """The sections."""
+        ui = self.ui
+        ui.trainRow.visible = False
+        self.cohort = CohortSection(ui)
+        self.result = TrainingResultSection(ui)
+        self.connectButtons(
+            {
+                ui.checkButton: self.onCheck,
+                ui.trainButton: self.onTrain,
+                ui.openReportButton: self.onOpenReport,
+                ui.useButton: self.onUse,
+                ui.shareButton: self.onShare,
+            }
+        )
+        ui.cohortPathEdit.connect("currentPathChanged(QString)", self._onPaths)
+        ui.bundlePathEdit.connect("currentPathChanged(QString)", self._onPaths)
+        ui.cohortTable.connect("cellDoubleClicked(int,int)", self.onOpenPatient)
 
-    def cleanup(self):
-        """Let go of everything; a child that still runs is ended with all it started."""
+    def leave(self):
+        """A child that still runs is ended with all it started."""
         if self.child is not None:
             self.child.abandon()
-        self.setParameterNode(None)
-        self.removeObservers()
-
-    def enter(self):
-        """Called each time the module is opened."""
-        self.initializeParameterNode()
-
-    def exit(self):
-        """Called each time another module is opened; a running training goes on."""
-        self.setParameterNode(None)
-
-    def onSceneStartClose(self, caller, event):
-        """The parameter node is about to go; a running training does not depend on the scene."""
-        self.setParameterNode(None)
-
-    def onSceneEndClose(self, caller, event):
-        """The scene is empty now; start over when the panel is open."""
-        if self.parent.isEntered:
-            self.initializeParameterNode()
-
-    def onReload(self):
-        """Reload the library and the shared rooms together with the module file."""
-        for name in list(sys.modules):
-            if name.partition(".")[0] in ("TACEResponseLib", "TACEResponseSlicer"):
-                del sys.modules[name]
-        ScriptedLoadableModuleWidget.onReload(self)
 
     def initializeParameterNode(self):
-        """Make sure the parameter node exists and is observed."""
-        self.setParameterNode(self.logic.getParameterNode())
-
-    def setParameterNode(self, parameterNode):
-        """Follow another parameter node, or none while a scene closes."""
-        if self._parameterNode:
-            self._parameterNode.disconnectGui(self._parameterNodeGuiTag)
-            self.removeObserver(self._parameterNode, vtk.vtkCommand.ModifiedEvent, self._onParameters)
-        self._parameterNode = parameterNode
-        if self._parameterNode:
-            self._parameterNodeGuiTag = self._parameterNode.connectGui(self.ui)
-            self.addObserver(self._parameterNode, vtk.vtkCommand.ModifiedEvent, self._onParameters)
-            self._onParameters()
-            self.result.show(self._parameterNode.report)
-        self._checkCanApply()
+        """Follow the scene's parameter node, and show the report that it names."""
+        Panel.initializeParameterNode(self)
+        self.result.show(self._parameterNode.report)
 
     # Following the user's choices
 
-    def _onParameters(self, caller=None, event=None):
-        node = self._parameterNode
-        if not node:
-            return
+    def onParameters(self, node):
+        """Show the paths that are chosen; everything else is connected to its widget."""
         for edit, path in ((self.ui.cohortPathEdit, node.cohort), (self.ui.bundlePathEdit, node.output)):
             if edit.currentPath != path:
                 edit.currentPath = path
-        self._checkCanApply()
 
     def _onPaths(self, _path=""):
         node = self._parameterNode
@@ -130,7 +73,7 @@ class TrainingPanel(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def _running(self):
         return self.child is not None and self.child.running
 
-    def _checkCanApply(self, caller=None, event=None):
+    def checkCanApply(self, caller=None, event=None):
         """Enable Check and Train, or say in their tooltips why they are not."""
         running, noCohort = self._running(), self._whyNoCheck()
         withNetwork = bool(self._parameterNode) and self._parameterNode.cnn
@@ -165,7 +108,7 @@ class TrainingPanel(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def onCheck(self, _checked=False):
         """Run the preflight and list what it finds."""
         self.cohort.clear()
-        with self._errorsShown(_("The cohort was not checked.")):
+        with self.errorsShown(_("The cohort was not checked.")):
             self._start(self.logic.checkArguments(self._parameterNode.cohort), self._onChecked)
 
     def onTrain(self, _checked=False):
@@ -174,7 +117,7 @@ class TrainingPanel(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self.child.cancel()
             return
         node = self._parameterNode
-        with self._errorsShown(_("The training was not started.")):
+        with self.errorsShown(_("The training was not started.")):
             arguments = self.logic.prepare(
                 node.cohort,
                 node.output,
@@ -201,7 +144,7 @@ class TrainingPanel(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.ui.trainRow.visible = self.ui.trainProgress.visible = True
         self.ui.trainProgress.setRange(0, 0)
         self.ui.trainStageLabel.text = _("starting")
-        self._checkCanApply()
+        self.checkCanApply()
 
     def _onEvent(self, event):
         if "verdict" in event:
@@ -221,10 +164,10 @@ class TrainingPanel(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def _onFinished(self, error, title, show):
         self.ui.trainRow.visible = False
-        self._checkCanApply()
+        self.checkCanApply()
         if getattr(error, "log", ""):
             self.ui.logSection.collapsed = False
-        with self._errorsShown(title):
+        with self.errorsShown(title):
             if error is not None:
                 raise error
             show()
@@ -239,7 +182,7 @@ class TrainingPanel(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def onOpenPatient(self, row, _column=0):
         """Load the patient of a row of the check with its mask."""
-        with self._errorsShown(_("The patient was not opened."), waitCursor=True):
+        with self.errorsShown(_("The patient was not opened."), waitCursor=True):
             self.logic.openPatient(self._parameterNode.cohort, self.cohort.patient_id(row))
 
     def onOpenReport(self, _checked=False):
@@ -248,7 +191,7 @@ class TrainingPanel(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def onUse(self, _checked=False):
         """Choose the trained model in the TACE Response module and go there."""
-        with self._errorsShown(_("The model was not taken over.")):
+        with self.errorsShown(_("The model was not taken over.")):
             slicer.util.selectModule("TACEResponse")
             slicer.util.getModuleWidget("TACEResponse").openBundle(self._parameterNode.trained)
 
@@ -263,26 +206,9 @@ class TrainingPanel(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def shareAs(self, archive):
         """Pack the trained model into the file `archive`."""
-        with self._errorsShown(_("The model was not packed."), waitCursor=True):
+        with self.errorsShown(_("The model was not packed."), waitCursor=True):
             path = self.logic.share(self._parameterNode.trained, archive)
             slicer.util.showStatusMessage(_("The model was packed into {path}").format(path=path), 5000)
-
-    @contextlib.contextmanager
-    def _errorsShown(self, title, waitCursor=False):
-        """A named error becomes a sentence in a dialog; anything else shows its details, as everywhere."""
-        self.lastError = ""
-        with slicer.util.tryWithErrorDisplay(title, waitCursor=waitCursor):
-            try:
-                yield
-            except Cancelled:
-                slicer.util.showStatusMessage(_("Cancelled"), 3000)
-            except TACEResponseError as error:
-                self.lastError = str(error)
-                log = getattr(error, "log", "")
-                details = {"detailedText": log} if log else {}
-                slicer.util.errorDisplay(
-                    f"{title}\n\n{error}", windowTitle=_("TACE Response Training"), **details
-                )
 
 
 def _timeLeft(seconds):

@@ -129,6 +129,6 @@ def chart_nodes(bundle: Path, models: list[str] | None = None) -> dict:
 
 
 def _model_title(name: str) -> str:
-    from TACEResponseLib.response_model import title
+    from TACEResponseLib.prediction import title
 
     return title(name)

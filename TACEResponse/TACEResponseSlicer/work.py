@@ -1,8 +1,8 @@
 """One computation beside the panel: a worker thread, a timer that listens, and a way to stop.
 
-A prediction runs in the application's own process: it takes seconds, its kernels release Python's
-global lock, and a child would spend longer on starting than on computing. Training, which takes
-hours and imports a deep-learning framework, runs in a child process instead (`background`).
+The thread puts voxels together and waits for the companion; what computes for long runs there, in a
+process of its own. Training, which takes hours and imports a deep-learning framework, runs in a
+child process of its own kind (`background`).
 """
 
 import threading
@@ -12,10 +12,14 @@ import qt
 import slicer
 from TACEResponseLib.errors import Cancelled
 
-TICK_MS = 30
-#: Time in which the main thread leaves Python's lock to the worker at every tick; a Qt event loop
-#: that waits inside the application may hold it otherwise.
-YIELD_S = 0.012
+TICK_MS = 15
+#: Time in which the main thread leaves Python's lock to the worker at every tick; an event loop
+#: that waits inside the application holds it otherwise. Short enough that nobody notices it.
+YIELD_S = 0.015
+#: Longest wait for a thread when its panel goes away.
+LEAVE_S = 2.0
+#: Work that was dropped and whose thread has not ended: somebody has to keep its timer.
+_ending = set()
 
 
 class Work:
@@ -47,14 +51,21 @@ class Work:
     def cancel(self) -> None:
         """Report Cancelled now; the thread stops at its next step and what it made is dropped."""
         if self.running:
-            self.abandon()
+            self.drop()
             self._on_finished(None, Cancelled())
 
-    def abandon(self) -> None:
-        """Stop listening and report nothing: for a panel that goes away."""
+    def drop(self) -> None:
+        """Report nothing any more; the thread stops at its next step."""
+        # The timer goes on until the thread has ended: without it the thread might never get the lock.
         self._stop.set()
-        self._timer.stop()
         self._finished = True
+        _ending.add(self)
+
+    def abandon(self) -> None:
+        """Report nothing any more and wait for the thread's end: the panel goes away."""
+        self.drop()
+        self._thread.join(LEAVE_S)
+        self._stop_listening()
 
     def waitForCompletion(self, timeout_s: float = 600) -> bool:
         """Keep the application alive until the work has reported; False when time ran out."""
@@ -76,14 +87,19 @@ class Work:
             raise Cancelled()
 
     def _tick(self) -> None:
+        self._thread.join(YIELD_S)
+        alive = self._thread.is_alive()
+        if not alive:
+            self._stop_listening()
         if self._finished:
             return
-        self._thread.join(YIELD_S)
         latest, self._latest = self._latest, None
         if latest is not None:
             self._on_progress(*latest)
-        if self._thread.is_alive():
-            return
+        if not alive:
+            self._finished = True
+            self._on_finished(self._result, self._error)
+
+    def _stop_listening(self) -> None:
         self._timer.stop()
-        self._finished = True
-        self._on_finished(self._result, self._error)
+        _ending.discard(self)

@@ -2,6 +2,7 @@
 
 import os
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -13,8 +14,10 @@ from slicer_host import application
 application.start()
 
 from TACEResponseLib.errors import Cancelled, DependencyError, InputError
-from TACEResponseSlicer import background
+from TACEResponseSlicer import processes
 from TACEResponseSlicer.background import ChildProcess
+from TACEResponseSlicer.companion import Companion
+from TACEResponseSlicer.processes import ChildError
 from TACEResponseSlicer.work import Work
 
 
@@ -152,12 +155,12 @@ def test_a_python_that_is_not_there_is_a_named_error():
 
 
 def test_slicers_python_is_preferred_and_its_absence_is_named(monkeypatch):
-    monkeypatch.setattr(background.shutil, "which", lambda name: f"/slicer/bin/{name}")
-    assert background.python_executable() == "/slicer/bin/PythonSlicer"
-    monkeypatch.setattr(background.shutil, "which", lambda name: None)
-    monkeypatch.setattr(background.sys, "executable", "")  # as inside the application
+    monkeypatch.setattr(processes.shutil, "which", lambda name: f"/slicer/bin/{name}")
+    assert processes.python_executable() == "/slicer/bin/PythonSlicer"
+    monkeypatch.setattr(processes.shutil, "which", lambda name: None)
+    monkeypatch.setattr(processes.sys, "executable", "")  # as inside the application
     with pytest.raises(DependencyError, match="Slicer's Python was not found"):
-        background.python_executable()
+        processes.python_executable()
 
 
 def test_an_abandoned_child_is_gone_and_reports_nothing(listener):
@@ -208,3 +211,134 @@ def test_an_error_in_the_work_arrives_as_it_was_raised():
     work = Work(compute, lambda *stage: None, lambda *end: ends.append(end))
     assert work.waitForCompletion(10)
     assert isinstance(ends[0][1], InputError)
+
+
+def test_cancelled_work_goes_on_listening_until_its_thread_has_ended(qt_turns):
+    stopped = threading.Event()
+
+    def compute(progress):
+        try:
+            while True:
+                progress("counting", 0, 0)
+                time.sleep(0.01)
+        finally:
+            stopped.set()
+
+    work = Work(compute, lambda *stage: None, lambda *end: None)
+    work.cancel()
+    qt_turns(lambda: stopped.is_set() and not work._timer.isActive())
+
+
+@pytest.fixture
+def qt_turns():
+    """Turn the event loop until a condition holds."""
+    import slicer
+
+    def turn(condition, timeout_s=10):
+        end = time.monotonic() + timeout_s
+        while not condition() and time.monotonic() < end:
+            slicer.app.processEvents()
+        assert condition()
+
+    return turn
+
+
+#: A companion that answers in the real one's words: it sleeps, fails, ends, or says what it was asked.
+TALKER = """
+import json, os, sys, tempfile, time
+from pathlib import Path
+from TACEResponseSlicer.questions import read, write
+from TACEResponseLib.errors import InputError
+import dataclasses
+tempfile.NamedTemporaryFile(delete=False)
+for line in sys.stdin:
+    file = Path(line.rstrip("\\n"))
+    question, content = read(file)
+    print("about to", question)
+    print(json.dumps({"event": "progress", "stage": question, "done": 1, "total": 2}), flush=True)
+    if question == "sleep":
+        time.sleep(60)
+    if question == "end":
+        os._exit(content["code"])
+    if question == "fail":
+        problem = dataclasses.asdict(InputError("no texture", remedy="draw more").problem)
+        print(json.dumps({"event": "error", "problem": problem}), flush=True)
+        continue
+    write(file, (question, content, os.getpid()))
+    print(json.dumps({"event": "done", "file": str(file)}), flush=True)
+"""
+
+
+@pytest.fixture
+def companion(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    companion = Companion([sys.executable, "-c", TALKER])
+    yield companion
+    companion.close()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_companion_answers_one_question_after_the_other_in_one_process(companion):
+    steps = []
+    first = companion.ask("what", lambda *step: steps.append(step), big=b"x" * 3_000_000, ü="größer")
+    assert first[:2] == ("what", {"big": b"x" * 3_000_000, "ü": "größer"})
+    assert ("what", 1, 2) in steps
+    assert companion.ask("again")[2] == first[2]
+
+
+def test_an_error_of_a_question_is_the_same_problem_here_and_the_companion_stays(companion):
+    pid = companion.ask("what")[2]
+    with pytest.raises(Exception, match=r"No texture\. Draw more\.") as caught:
+        companion.ask("fail")
+    assert caught.value.problem.kind == "input"
+    assert companion.ask("what")[2] == pid
+
+
+@pytest.mark.parametrize(("code", "words"), [(3, "exit code 3"), (137, "memory ran out")])
+def test_a_companion_that_ends_is_a_sentence_with_its_log_and_the_next_question_starts_another(
+    companion, code, words
+):
+    with pytest.raises(ChildError, match=words) as caught:
+        companion.ask("end", code=code)
+    assert "about to end" in caught.value.log
+    assert companion.ask("what")[0] == "what"
+
+
+def test_a_cancelled_question_leaves_no_process_and_no_file(companion, tmp_path):
+    pid = companion.ask("what")[2]
+    began = time.monotonic()
+
+    def progress(stage, done, total):
+        if time.monotonic() - began > 0.3:
+            raise Cancelled()
+
+    with pytest.raises(Cancelled):
+        companion.ask("sleep", progress)
+    assert time.monotonic() - began < 5  # a third of a second, on a busy test machine
+    assert not alive(pid)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_real_companion_gives_named_errors_and_ends_with_its_panel(tmp_path):
+    companion = Companion()
+    with pytest.raises(Exception, match="not a model bundle"):
+        companion.ask("predict", case=None, bundle=str(tmp_path))
+    pid = companion._process.pid
+    assert alive(pid)
+    companion.close()
+    assert not alive(pid)
+    assert not companion.alive
+
+
+def test_a_companion_whose_application_is_gone_ends_by_itself():
+    companion = Companion()
+    companion.start()
+    companion._process.stdin.close()
+    companion._process.wait(60)
+    assert companion._process.returncode == 0
+    companion.close()
+
+
+def test_without_a_python_beside_the_application_the_question_is_a_named_error():
+    with pytest.raises(DependencyError, match="could not be started"):
+        Companion(["/no/such/python"]).ask("what")

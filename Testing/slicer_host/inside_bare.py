@@ -49,6 +49,7 @@ def test_both_panels_open_and_nothing_is_installed_or_imported():
 def test_the_sample_patient_is_loaded_and_measured_without_any_package():
     panel = application.open_panel("TACEResponse")
     panel.ui.samplePatientButton.click()
+    assert panel.patient.waitForMeasurement()
     assert "mm axial" in panel.ui.foundLabel.text
 
 

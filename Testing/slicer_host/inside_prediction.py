@@ -89,6 +89,7 @@ def panel(a_bundle):
 @pytest.fixture
 def with_sample(panel):
     panel.ui.samplePatientButton.click()
+    assert panel.patient.waitForMeasurement()
     return panel
 
 
@@ -248,6 +249,97 @@ def test_predict_shows_the_answer_its_threshold_and_where_the_model_comes_from(w
     assert node.GetDescription() == SENTENCE
 
 
+def redraw(panel, value: int) -> None:
+    """Take the first voxel of the first segment away, or put it back, as a stroke of the brush does."""
+    import numpy as np
+
+    node = panel._parameterNode
+    identifier = node.segmentIds[0]
+    labels = slicer.util.arrayFromSegmentInternalBinaryLabelmap(node.segmentation, identifier)
+    if not hasattr(panel, "redrawn"):
+        panel.redrawn = tuple(np.argwhere(labels)[0])
+    labels[panel.redrawn] = value
+    segmentation = node.segmentation.GetSegmentation()
+    segmentation.InvokeEvent(slicer.vtkSegmentation.SourceRepresentationModified)
+
+
+def test_redrawing_after_an_answer_marks_it_as_out_of_date_and_undoing_takes_that_back(with_sample):
+    panel = answering(with_sample)
+    panel.ui.predictButton.click()
+    assert panel.work.waitForCompletion(20)
+    assert not panel.ui.outdatedLabel.visible
+    redraw(panel, 0)
+    assert panel.answer.outdated  # at once, before anything was measured again
+    settle(panel, 800)
+    assert "Out of date" in panel.ui.outdatedLabel.text
+    assert "Predict again" in panel.ui.outdatedLabel.text
+    assert panel.ui.outdatedLabel.visible
+    assert not panel.ui.answerFrame.enabled
+    assert "72 %" in panel.ui.answerLabel.text  # still there to be read, greyed
+    redraw(panel, 1)
+    settle(panel, 800)
+    assert not panel.ui.outdatedLabel.visible
+    assert panel.ui.answerFrame.enabled
+    redraw(panel, 0)
+    panel.ui.predictButton.click()
+    assert panel.work.waitForCompletion(20)
+    settle(panel, 800)
+    assert not panel.answer.outdated  # this answer is about what is drawn now
+
+
+def test_an_edit_that_leaves_the_tumour_as_it_is_leaves_the_answer_as_it_is(with_sample):
+    panel = answering(with_sample)
+    node = panel._parameterNode
+    node.segmentIds = list(node.segmentIds)[:1]
+    panel.ui.predictButton.click()
+    assert panel.work.waitForCompletion(20)
+    other = node.segmentation.GetSegmentation().GetNthSegmentID(1)
+    slicer.util.arrayFromSegmentInternalBinaryLabelmap(node.segmentation, other)[:] = 0
+    node.segmentation.GetSegmentation().InvokeEvent(slicer.vtkSegmentation.SourceRepresentationModified)
+    settle(panel, 800)
+    assert not panel.answer.outdated
+
+
+def test_changed_hounsfield_units_and_a_moved_segmentation_outdate_an_answer_too(with_sample):
+    panel = answering(with_sample)
+    node = panel._parameterNode
+    for change in ("voxels", "transform"):
+        panel.ui.predictButton.click()
+        assert panel.work.waitForCompletion(20)
+        if change == "voxels":
+            slicer.util.arrayFromVolume(node.ctVolume)[:] += 1
+            slicer.util.arrayFromVolumeModified(node.ctVolume)
+        else:
+            moved = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLinearTransformNode")
+            moved.SetMatrixTransformToParent(
+                slicer.util.vtkMatrixFromArray(shifted_by_a_voxel(node.ctVolume))
+            )
+            node.segmentation.SetAndObserveTransformNodeID(moved.GetID())
+        settle(panel, 800)
+        assert panel.answer.outdated, change
+
+
+def shifted_by_a_voxel(volume):
+    import numpy as np
+
+    matrix = np.eye(4)
+    matrix[0, 3] = volume.GetSpacing()[0]
+    return matrix
+
+
+def test_redrawing_while_another_module_is_open_is_noticed_too(with_sample):
+    panel = answering(with_sample)
+    panel.ui.predictButton.click()
+    assert panel.work.waitForCompletion(20)
+    application.leave_panel(NAME)
+    panel._parameterNode = panel.logic.getParameterNode()
+    redraw(panel, 0)
+    panel._parameterNode = None
+    settle(panel, 800)
+    application.open_panel(NAME)
+    assert panel.answer.outdated
+
+
 def test_the_bar_is_filled_up_to_the_probability_and_marked_at_the_threshold(with_sample):
     panel = answering(with_sample)
     panel.ui.predictButton.click()
@@ -310,6 +402,21 @@ def test_cancel_ends_at_once_and_leaves_no_answer(with_sample):
     assert panel.answer.prediction is None
     assert not panel.ui.resultSection.visible
     assert panel._parameterNode.resultTable is None
+
+
+def test_only_the_latest_drawing_is_measured_and_the_line_says_so(with_sample):
+    panel, shown = with_sample, []
+    original = panel.patient._show_found
+    panel.patient._show_found = lambda found, problem: (shown.append(found), original(found, problem))
+    for value in (0, 1, 0):
+        redraw(panel, value)
+        panel.patient.measure()
+    settle(panel, 1000)
+    fingerprints = {found.fingerprint for found in shown if found}
+    assert len(fingerprints) == 1  # the first two measurements were overtaken
+    redraw(panel, 1)
+    assert panel.patient.waitForMeasurement()
+    assert panel.patient.found.fingerprint not in fingerprints
 
 
 def test_an_error_of_the_science_is_one_sentence_and_no_answer(with_sample):
@@ -506,11 +613,11 @@ def test_the_found_line_says_hu_and_the_phase_of_the_name_and_warns_of_another_p
     assert f"median {np.median(image[mask > 0]):.0f} HU" in panel.ui.foundLabel.text
     assert "phase" not in panel.ui.foundLabel.text
     node.ctVolume.SetName("3: pre TACE art. 1.0")
-    panel.patient.measure()
+    assert panel.patient.waitForMeasurement()
     assert "named as arterial phase" in panel.ui.foundLabel.text
     assert not panel.ui.noticeLabel.visible
     node.ctVolume.SetName("5: ABDOMEN PORTAL VENOUS")
-    panel.patient.measure()
+    assert panel.patient.waitForMeasurement()
     assert "looks like the portal venous phase" in panel.ui.noticeLabel.text
     assert panel.ui.predictButton.enabled  # a reason to look, not an error
 
@@ -670,5 +777,7 @@ def test_the_panel_answers_what_the_command_line_answers(panel, monkeypatch, tmp
     by_command_line = json.loads((tmp_path / "cli" / "prediction.json").read_text(encoding="utf-8"))
     assert written["probabilities"] == pytest.approx(by_command_line["probabilities"], abs=1e-6)
     assert written["lesions"] == by_command_line["lesions"]
+    assert panel.patient.waitForMeasurement()  # saving rewrites the label maps; nothing was redrawn
+    assert not panel.answer.outdated
     panel.ui.copyButton.click()
     assert prediction.statement() in slicer.app.clipboard().text()
