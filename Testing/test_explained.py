@@ -18,6 +18,7 @@ from TACEResponseLib.network.inference import NumpyNetwork
 from TACEResponseLib.out_of_fold import fit_combinations
 from TACEResponseLib.response_model import ResponseModel
 from TACEResponseLib.settings import TrainingSettings, preset
+from TACEResponseLib.similarity import TrainingSpread
 
 SELECTED = (
     "original_firstorder_Mean",
@@ -58,6 +59,7 @@ def a_model(measured):
         ModelInputs(ids, SELECTED, features, None, diameters)
     )
     of_network = rng.uniform(size=PATIENTS)
+    spread = TrainingSpread.of({"features": features, "diameter_mm": diameters}, 1)
 
     def make(settings: TrainingSettings, network: NumpyNetwork | None) -> ResponseModel:
         all_scores = scores | ({"cnn": of_network} if network else {})
@@ -71,6 +73,9 @@ def a_model(measured):
             training_range=dict.fromkeys(SELECTED, (-1e9, 1e9)),
             training_ids=ids,
             background=features[:8],
+            spread=spread,
+            out_of_fold={name: c.probability(all_scores) for name, c in combinations.items()},
+            labels=labels,
         )
 
     return make

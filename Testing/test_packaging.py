@@ -51,6 +51,15 @@ def listed_files() -> list[str]:
     return [name for module in MODULES for kind in kinds for name in cmake_list(module, kind)]
 
 
+def test_pip_installs_every_package_of_the_library():
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]
+    folders = {
+        p.parent.relative_to(ROOT / "TACEResponse") for p in ROOT.glob("TACEResponse/TACEResponseLib/**/*.py")
+    }
+    packages = {".".join(folder.parts) for folder in folders} | {"TACEResponseLib.DemonstrationBundle"}
+    assert set(settings["packages"]) == packages
+
+
 @pytest.mark.parametrize("module", MODULES)
 def test_every_tracked_file_of_a_module_is_listed_in_its_cmake_file(module):
     tracked = {name.removeprefix(f"{module}/") for name in tracked_files() if name.startswith(f"{module}/")}

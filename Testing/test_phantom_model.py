@@ -1,20 +1,31 @@
 """The demonstration model against what the phantom allows, on patients that it has never seen."""
 
 import importlib.util
+from dataclasses import replace
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
+from scipy.stats import binom, norm
 from TACEResponseLib.bundle import demonstration_bundle, load_bundle
+from TACEResponseLib.calibration import calibration
 from TACEResponseLib.cases import make_case
+from TACEResponseLib.certainty import COVERAGE, NO_RESPONSE, RESPONSE
+from TACEResponseLib.errors import IntensityError
 from TACEResponseLib.evaluation import auc_delong
 from TACEResponseLib.measurements import measure, stack
 from TACEResponseLib.phantom import make_patient
 from TACEResponseLib.phantom.response import auc_interval, best_auc
 from TACEResponseLib.radiomics import feature_names
+from TACEResponseLib.readers import read_case
 from TACEResponseLib.response_model import ResponseModel
 from TACEResponseLib.settings import TrainingSettings, preset
+from TACEResponseLib.similarity import EDGE_SHARE, OUTSIDE_SHARE
 
 PATIENTS, SEED = 40, 77  # the demonstration model was trained on another seed
+#: The demonstration cohort: odd patients trained the model, the even half was held out.
+DEMONSTRATION_SEED, DEMONSTRATION_PATIENTS = 1, 240
+LEVEL = 0.99  # of the binomial limits
 
 
 @pytest.fixture(scope="module")
@@ -30,9 +41,100 @@ def fresh_cohort():
     return stack(measured, feature_names(settings.radiomics)), np.array(labels)
 
 
-def test_on_fresh_patients_the_demonstration_model_reaches_what_the_phantom_allows(fresh_cohort):
+@pytest.fixture(scope="module")
+def model() -> ResponseModel:
+    return load_bundle(demonstration_bundle())
+
+
+@pytest.fixture(scope="module")
+def held_out(model):
+    """The answers for the 120 held-out patients of the demonstration cohort, and their labels (n,)."""
+    predictions, labels = [], []
+    for index in range(2, DEMONSTRATION_PATIENTS + 1, 2):
+        patient = make_patient(index, DEMONSTRATION_SEED)
+        case = make_case(patient.patient_id, patient.image, patient.mask)
+        predictions.append(model.predict(case))
+        labels.append(int(patient.truth.responder))
+    return predictions, np.array(labels)
+
+
+def limits(patients: int, share: float) -> tuple[float, float]:
+    """Between which numbers of patients a share lies by chance."""
+    return binom.ppf((1 - LEVEL) / 2, patients, share), binom.ppf((1 + LEVEL) / 2, patients, share)
+
+
+def test_about_one_in_twenty_held_out_patients_is_outside_the_training_cases(held_out):
+    verdicts = [prediction.similarity.verdict for prediction in held_out[0]]
+    low, high = limits(len(verdicts), OUTSIDE_SHARE)
+    assert low <= verdicts.count("outside") <= high
+    low, high = limits(len(verdicts), EDGE_SHARE)
+    assert low <= len(verdicts) - verdicts.count("inside") <= high
+
+
+def test_conformal_sets_of_held_out_patients_hold_the_truth_as_often_as_they_say(held_out):
+    predictions, labels = held_out
+    names = {1: RESPONSE, 0: NO_RESPONSE}
+    for label in (0, 1):
+        of_class = [p for p, truth in zip(predictions, labels, strict=True) if truth == label]
+        held = sum(names[label] in p.certainty.conformal for p in of_class)
+        low, high = limits(len(of_class), COVERAGE)
+        assert low <= held <= high, f"{held} of {len(of_class)} {names[label]}, {low} to {high} by chance"
+
+
+def test_probabilities_of_held_out_patients_are_calibrated(held_out):
+    predictions, labels = held_out
+    probabilities = np.array([prediction.fused for prediction in predictions])
+    found = calibration(labels, probabilities)
+    low, high = found.slope_ci
+    assert low <= 1 <= high
+    for part in np.array_split(np.argsort(probabilities), 4):
+        expected, spread = probabilities[part].sum(), (probabilities[part] * (1 - probabilities[part])).sum()
+        assert abs(labels[part].sum() - expected) <= norm.ppf((1 + LEVEL) / 2) * np.sqrt(spread)
+
+
+def test_the_interval_holds_the_answer_and_is_narrower_than_everything(held_out):
+    certainties = [(prediction.fused, prediction.certainty) for prediction in held_out[0]]
+    assert all(0 <= c.low <= fused <= c.high <= 1 for fused, c in certainties)
+    assert np.median([c.high - c.low for _, c in certainties]) < 0.75
+
+
+def test_a_phantom_with_1024_hu_added_is_outside(model):
+    patient = make_patient(2, DEMONSTRATION_SEED)
+    shifted = sitk.Cast(patient.image, sitk.sitkInt32) + 1024
+    with pytest.raises(IntensityError):  # such a CT is refused before it is compared
+        make_case("shifted", shifted, patient.mask)
+    case = make_case("not shifted", patient.image, patient.mask)
+    verdict = model.predict(replace(case, image=shifted)).similarity
+    assert verdict.verdict == "outside"
+    assert "median HU in the tumour" in verdict.sentence()
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_a_lung_tumour_is_outside(model, real_data, number):
+    image, mask = (
+        real_data / "pyradiomics" / f"lung{number}_{name}_crop.nrrd" for name in ("image", "label")
+    )
+    assert model.predict(read_case("lung", image, mask, label="all")).similarity.verdict == "outside"
+
+
+def test_a_place_in_the_liver_of_an_unenhanced_ct_is_outside(model, real_data):
+    folder = real_data / "totalsegmentator"
+    image = sitk.ReadImage(folder / "example_ct_sm.nii.gz")
+    liver = sitk.ReadImage(folder / "example_seg.nii.gz") == 5
+    deep = sitk.SignedMaurerDistanceMap(
+        liver, insideIsPositive=True, useImageSpacing=True, squaredDistance=False
+    )
+    k, j, i = np.unravel_index(np.argmax(sitk.GetArrayViewFromImage(deep)), deep.GetSize()[::-1])
+    seed = sitk.Image(liver.GetSize(), sitk.sitkUInt8)
+    seed.CopyInformation(liver)
+    seed[int(i), int(j), int(k)] = 1
+    away_mm = sitk.SignedMaurerDistanceMap(seed, useImageSpacing=True, squaredDistance=False)
+    case = make_case("unenhanced", image, (away_mm <= 20) & liver)
+    assert model.predict(case).similarity.verdict == "outside"
+
+
+def test_on_fresh_patients_the_demonstration_model_reaches_what_the_phantom_allows(model, fresh_cohort):
     inputs, labels = fresh_cohort
-    model = load_bundle(demonstration_bundle())
     low, high = auc_interval(best_auc(), int(labels.sum()), int((1 - labels).sum()))
     auc = auc_delong(labels, model.probabilities(inputs)[model.headline]).auc
     assert low <= auc <= high, f"AUC {auc:.3f}, the phantom allows {low:.3f} to {high:.3f}"

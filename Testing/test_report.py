@@ -14,6 +14,7 @@ from sklearn.model_selection import StratifiedKFold
 from TACEResponseLib.errors import Problem
 from TACEResponseLib.evaluation import auc_delong, holm, paired_delong
 from TACEResponseLib.measurements import ModelInputs
+from TACEResponseLib.prediction import DEMONSTRATION
 from TACEResponseLib.reliability import reliable_features
 from TACEResponseLib.report import (
     KEYS,
@@ -41,7 +42,7 @@ from TACEResponseLib.report.patients import (
 from TACEResponseLib.report.performance import auc_table, headline, performance_tables
 from TACEResponseLib.report.study import Study
 from TACEResponseLib.report.table import Table, number_text, p_text
-from TACEResponseLib.response_model import DEMONSTRATION, ResponseModel
+from TACEResponseLib.response_model import ResponseModel
 from TACEResponseLib.settings import preset
 from TACEResponseLib.training import LabelledInputs, Trained
 

@@ -83,6 +83,7 @@ def _add_prediction(command: Command) -> None:
     demo = command("demo", "predict a synthetic patient with the demonstration model")
     demo.add_argument("--out", type=Path, default=Path("tace-response-demo"), help="folder for the answer")
     demo.add_argument("--seed", type=int, default=7, help="which synthetic patient")
+    demo.set_defaults(bundle=None, dicom=False, show_identifier=True)
 
     predict = command("predict", "predict one patient, or every patient of a cohort")
     predict.add_argument("--bundle", type=Path, help="model bundle; the demonstration model without it")
@@ -93,8 +94,19 @@ def _add_prediction(command: Command) -> None:
     predict.add_argument("--series", help="description, number, UID or phase of one of several series")
     _add_repair(predict)
     predict.add_argument("--patient", default="", help="how to call the patient in the answer")
+    predict.add_argument(
+        "--value",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="a clinical value with its unit, as often as needed: albumin_g_l=38, ascites=none",
+    )
+    predict.add_argument("--lesions", type=int, help="number of lesions for the scores, if not the mask's")
+    predict.add_argument("--diameter-mm", type=float, help="largest axial diameter, if not the mask's")
     predict.add_argument("--cohort", type=Path, help="instead of image and mask: many patients")
     predict.add_argument("--out", type=Path, required=True, help="folder for the answer")
+    predict.add_argument("--dicom", action="store_true", help="also a DICOM SR and SEG, for a DICOM image")
+    predict.add_argument("--show-identifier", action="store_true", help="name the patient on the page")
     _add_engine(predict)
 
 

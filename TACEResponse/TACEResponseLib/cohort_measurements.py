@@ -16,7 +16,7 @@ from .cohort import Patient
 from .errors import Problem
 from .extraction import CaseJob, CaseResult, StoredResult, affordable_jobs, run_cases
 from .feature_table import extract_features
-from .measurements import Measurements, measure
+from .measurements import SCAN, Measurements, measure
 from .patches import Patch
 from .progress import Progress, silent
 from .radiomics import engine_version
@@ -44,6 +44,7 @@ def measure_patients(
         "radiomics": radiomics.to_json(),
         "patch": None if patch is None else patch.to_json(),
         "engine": engine_version(engine),
+        "scan": SCAN,
     }
     work = [_job(p, reader, (p, reader, radiomics, patch, engine)) for p in patients]
     measured, failed = {}, {}
@@ -113,7 +114,8 @@ def _measure(job: CaseJob) -> CaseResult:
     """The work on one patient, in whatever process; plain data, so that it can be stored."""
     patient, reader, radiomics, patch, engine = job.content
     found = measure(patient.read_case(reader), radiomics, patch, engine=engine)
-    values = {"row": found.row, "lesions": dataclasses.asdict(found.lesions), "patch": None}
+    lesions = dataclasses.asdict(found.lesions)
+    values = {"row": found.row, "lesions": lesions, "scan": found.scan, "patch": None}
     if found.patch is None:
         return CaseResult(values)
     place = {f.name: getattr(found.patch, f.name) for f in dataclasses.fields(Patch) if f.name != "pixels"}
@@ -127,7 +129,7 @@ def _restored(stored: StoredResult) -> Measurements:
     if place is not None:
         place = {**place, "centre_mm": tuple(place["centre_mm"])}
         patch = Patch(pixels=stored.arrays["pixels"], **place)
-    return Measurements(stored.patient_id, values["row"], Lesions(**lesions), patch)
+    return Measurements(stored.patient_id, values["row"], Lesions(**lesions), values["scan"], patch)
 
 
 @contextlib.contextmanager

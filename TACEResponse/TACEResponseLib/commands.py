@@ -10,6 +10,7 @@ import re
 import shutil
 import sys
 from argparse import Namespace
+from dataclasses import replace
 from pathlib import Path
 
 from .errors import InputError, TACEResponseError
@@ -41,6 +42,16 @@ def predict(options: Namespace, progress: Reporting) -> int:
 
     if options.cohort is None and (options.image is None or options.mask is None):
         raise InputError("nothing to predict", expected="--image and --mask, or --cohort")
+    clinical = _clinical_values(options)  # said before the work, not after it
+    if options.dicom and options.cohort is None and not options.image.is_dir():
+        raise InputError(
+            "DICOM results need slices that they can point at",
+            field="image",
+            file=options.image.name,
+            expected="the folder of a DICOM series",
+            received="a file",
+            remedy="predict from the DICOM series, or leave out --dicom",
+        )
     model = load_bundle(options.bundle or demonstration_bundle())
     if options.cohort is not None:
         return _predict_cohort(model, options, progress)
@@ -54,22 +65,79 @@ def predict(options: Namespace, progress: Reporting) -> int:
         series=options.series,
         repairs=parse_repairs(options.repair),
     )
-    prediction = model.predict(case, engine=options.engine, progress=progress)
+    burden = _burden(case, options)
+    prediction = model.predict(
+        case, clinical=clinical, burden=burden, engine=options.engine, progress=progress
+    )
     return _answer(prediction, case, options, progress)
 
 
-def _answer(prediction, case, options: Namespace, progress: Reporting) -> int:
-    from .patient_report import summary, write_patient_report
+def _clinical_values(options: Namespace):
+    """What `--value` says; InputError for a name that no score reads, TableError for a value."""
+    from .clinical.items import ClinicalValues, clinical_item
 
-    page = write_patient_report(prediction, case, options.out)
-    _done(progress, f"{summary(prediction)}\n\nPage: {page}", prediction=prediction.to_json(), page=str(page))
+    columns = {}
+    for text in options.value:
+        name, equals, value = (part.strip() for part in text.partition("="))
+        if not equals or clinical_item(name) is None or name in columns:
+            raise InputError(
+                "a clinical value is given twice"
+                if name in columns
+                else "a clinical value has no known name",
+                field="value",
+                expected="for example albumin_g_l=38, bilirubin_umol_l=14, afp_ng_ml=>1210, ascites=none",
+                received=text,
+            )
+        columns[name] = value
+    by_hand = (options.lesions, options.diameter_mm)
+    if options.cohort is not None and (columns or by_hand != (None, None)):
+        raise InputError(
+            "values of one patient beside a cohort",
+            field="value",
+            expected="columns of the cohort's table",
+            received=", ".join(columns) or "--lesions or --diameter-mm",
+        )
+    return ClinicalValues.from_columns(columns)
+
+
+def _burden(case, options: Namespace):
+    """The lesions as the user knows them better than the mask; None when the mask is right."""
+    from .clinical import measure_lesions
+    from .clinical.items import TumourBurden
+
+    if options.lesions is None and options.diameter_mm is None:
+        return None
+    largest_cm = None if options.diameter_mm is None else options.diameter_mm / 10
+    return TumourBurden.from_lesions(measure_lesions(case)).overridden(options.lesions, largest_cm)
+
+
+def _answer(prediction, case, options: Namespace, progress: Reporting) -> int:
+    from .dicom_export import write_dicom
+    from .patient_report import summary
+
+    files = write_dicom(prediction, case, options.image, options.out) if options.dicom else ()
+    page = _write_page(prediction, case, options, options.out)
+    text = [summary(prediction, show_identifier=options.show_identifier), "", f"Page: {page}"]
+    text += [f"DICOM: {file}" for file in files]
+    written = {"page": str(page), **({"dicom": [str(file) for file in files]} if files else {})}
+    _done(progress, "\n".join(text), prediction=prediction.to_json(), **written)
     return DONE
+
+
+def _write_page(prediction, case, options: Namespace, folder: Path) -> Path:
+    """The page and `prediction.json`, with the model card of the bundle that answered."""
+    from .bundle import demonstration_bundle, read_card
+    from .patient_report import write_patient_report
+
+    card = read_card(options.bundle or demonstration_bundle())
+    return write_patient_report(prediction, case, folder, show_identifier=options.show_identifier, card=card)
 
 
 def _predict_cohort(model, options: Namespace, progress: Reporting) -> int:
     """A folder a patient and one table; a bad patient is reported and the rest go on."""
+    from .clinical.items import read_values
     from .cohort import read_cohort
-    from .patient_report import write_patient_report
+    from .dicom_export import write_dicom
 
     patients = _with_repairs(read_cohort(options.cohort), options.repair).patients
     rows, problems = [], []
@@ -77,12 +145,17 @@ def _predict_cohort(model, options: Namespace, progress: Reporting) -> int:
         progress("predicting", done, len(patients))
         try:
             case = patient.read_case()
-            prediction = model.predict(case, engine=options.engine)
+            clinical, unread = read_values(patient.clinical, patient.row)
+            prediction = model.predict(case, clinical=clinical, engine=options.engine)
+            prediction = replace(prediction, warnings=(*prediction.warnings, *map(str, unread)))
+            folder = options.out / _folder_name(patient.patient_id)
+            if options.dicom:
+                write_dicom(prediction, case, patient.image, folder)
         except TACEResponseError as error:
             problems.append(error.about(patient_id=patient.patient_id).problem)
             rows.append({"patient_id": patient.patient_id, "error": str(problems[-1])})
             continue
-        write_patient_report(prediction, case, options.out / _folder_name(patient.patient_id))
+        _write_page(prediction, case, options, folder)
         rows.append(_prediction_row(prediction))
     progress("predicting", len(patients), len(patients))
     options.out.mkdir(parents=True, exist_ok=True)
@@ -105,6 +178,12 @@ def _prediction_row(prediction) -> dict:
         "responder": int(content["responder"]),
         **{f"probability_{name}": value for name, value in content["probabilities"].items()},
         **content["lesions"],
+        **{f"score_{score.name}": score.group for score in prediction.clinical_scores},
+        "scores_na": "; ".join(
+            f"{score.title}: {', '.join(score.missing)}"
+            for score in prediction.clinical_scores
+            if score.missing
+        ),
         "warnings": " ".join(content["warnings"]),
         "statement": content["statement"],
     }
@@ -138,8 +217,6 @@ def check(options: Namespace, progress: Reporting) -> int:
 
 def _with_repairs(cohort, names: str):
     """The cohort with the repairs that were asked for, beside those that its table asks for."""
-    from dataclasses import replace
-
     from .cases.repair import parse_repairs
 
     repairs = parse_repairs(names)
@@ -311,7 +388,7 @@ def _is_synthetic(cohort: Path) -> bool:
 
 
 def _performance_text(rows: list[dict]) -> str:
-    from .response_model import title
+    from .prediction import title
 
     lines = [f"{'model':<36}{'estimate':<16}{'patients':>8}  AUC (95 % CI)"]
     for row in rows:

@@ -8,8 +8,9 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+import SimpleITK as sitk
 
-from .cases import Case
+from .cases import Case, bounding_box
 from .clinical import Lesions, measure_lesions
 from .errors import FeatureError, Problem
 from .patches import Patch, largest_layer_patch
@@ -17,18 +18,25 @@ from .progress import Progress, silent
 from .radiomics import extract_row
 from .settings import PatchSettings, RadiomicsSettings
 
+#: What `measure_scan` tells of a CT, in the order of `ModelInputs.scans`.
+SCAN = ("tumour_hu", "surroundings_hu", "pixel_mm", "slice_mm")
+#: Width of the frame around the tumour's box that is its surroundings.
+SURROUNDINGS_MM = 10.0
+
 
 @dataclass(frozen=True)
 class Measurements:
     """One patient measured.
 
     row: the columns of `radiomics.extract_row`; empty when `feature_problem` says why the features
-    cannot be computed on this case (for example LoG on three slices). patch: None when not asked.
+    cannot be computed on this case (for example LoG on three slices). scan: values of `SCAN` by name.
+    patch: None when not asked.
     """
 
     patient_id: str
     row: dict[str, float | str]
     lesions: Lesions
+    scan: dict[str, float]
     patch: Patch | None = None
     feature_problem: Problem | None = None
 
@@ -51,7 +59,7 @@ def measure(
     """
     row, problem = {}, None
     progress("measure lesions", 0, 3)
-    lesions = measure_lesions(case)
+    lesions, scan = measure_lesions(case), measure_scan(case)
     picture = largest_layer_patch(case, patch) if patch is not None else None
     progress("measure texture", 1, 3)
     try:
@@ -61,7 +69,26 @@ def measure(
             raise
         problem = error.problem
     progress("measure texture", 2, 3)
-    return Measurements(case.patient_id, row, lesions, picture, problem)
+    return Measurements(case.patient_id, row, lesions, scan, picture, problem)
+
+
+def measure_scan(case: Case) -> dict[str, float]:
+    """How the CT was taken, as far as its voxels tell: median HU in and around the tumour, voxel size."""
+    image, mask = (sitk.GetArrayViewFromImage(volume) for volume in (case.image, case.mask))
+    frame = [round(SURROUNDINGS_MM / spacing) for spacing in case.spacing_mm[::-1]]
+    near = tuple(
+        slice(max(part.start - width, 0), part.stop + width)
+        for part, width in zip(bounding_box(mask), frame, strict=True)
+    )
+    inside = mask[near] > 0
+    tumour_hu = float(np.median(image[near][inside]))
+    around = image[near][~inside]
+    return {
+        "tumour_hu": tumour_hu,
+        "surroundings_hu": float(np.median(around)) if around.size else tumour_hu,
+        "pixel_mm": min(case.spacing_mm),
+        "slice_mm": max(case.spacing_mm),
+    }
 
 
 @dataclass(frozen=True)
@@ -69,7 +96,8 @@ class ModelInputs:
     """What the models look at, n patients.
 
     features: (n, p) float64, columns named by `feature_names`. pixels: (n, size, size, 3) float32 in
-    [0, 1], None without images. diameters_mm: (n,) largest axial diameter, None when unknown.
+    [0, 1], None without images. diameters_mm: (n,) largest axial diameter, None when unknown. scans:
+    (n, len(SCAN)) values of `measure_scan`, None without images.
     """
 
     patient_ids: tuple[str, ...]
@@ -77,6 +105,7 @@ class ModelInputs:
     features: np.ndarray = field(repr=False)
     pixels: np.ndarray | None = field(default=None, repr=False)
     diameters_mm: np.ndarray | None = field(default=None, repr=False)
+    scans: np.ndarray | None = field(default=None, repr=False)
 
     def __len__(self) -> int:
         return len(self.patient_ids)
@@ -89,6 +118,7 @@ class ModelInputs:
             self.features[index],
             None if self.pixels is None else self.pixels[index],
             None if self.diameters_mm is None else self.diameters_mm[index],
+            None if self.scans is None else self.scans[index],
         )
 
     def columns(self, names: Sequence[str]) -> np.ndarray:
@@ -113,4 +143,5 @@ def stack(measurements: Sequence[Measurements], feature_names: Sequence[str]) ->
         features=np.array([[m.row[name] for name in feature_names] for m in measurements], dtype=float),
         pixels=None if None in patches else np.stack([p.pixels for p in patches]),
         diameters_mm=np.array([m.lesions.largest_diameter_mm for m in measurements]),
+        scans=np.array([[m.scan[name] for name in SCAN] for m in measurements]),
     )

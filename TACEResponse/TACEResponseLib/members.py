@@ -3,7 +3,7 @@
 Whoever calls `fit_members` decides which patients those are; nothing outside them is looked at.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,6 +40,15 @@ class Members:
         if self.network is not None and inputs.pixels is not None:
             scores["cnn"] = self.network.probability(inputs.pixels)
         return scores
+
+    def only(self, models: Collection[str]) -> "Members":
+        """These members without the models that are not named; the selected features stay."""
+        return Members(
+            selected=self.selected,
+            classifiers={name: fitted for name, fitted in self.classifiers.items() if name in models},
+            size=self.size if "size" in models else None,
+            network=self.network if "cnn" in models else None,
+        )
 
 
 def fit_members(

@@ -12,8 +12,9 @@ from sklearn.model_selection import StratifiedKFold
 
 from .errors import TrainingError
 from .fusion import Fusion, fit_fusion, fusions_of
+from .isotonic import Isotonic, better_isotonic
 from .measurements import ModelInputs
-from .members import fit_members
+from .members import Members, fit_members
 from .progress import Progress, within
 from .selection import Selection
 from .settings import TrainingSettings
@@ -24,23 +25,35 @@ FEWEST_PER_CLASS = 10
 
 @dataclass(frozen=True)
 class Combination:
-    """One model calibrated, or several fused: which models, and the fitted fusion of their scores."""
+    """One model calibrated, or several fused: which models, and the fitted fusion of their scores.
+
+    isotonic: bends the fusion's probability, where the data preferred that to the logistic curve.
+    """
 
     models: tuple[str, ...]
     fusion: Fusion
+    isotonic: Isotonic | None = None
 
     def probability(self, scores: Mapping[str, np.ndarray]) -> np.ndarray:
         """(n,) probabilities of response from (n,) scores a model."""
-        return self.fusion.probability(np.column_stack([scores[model] for model in self.models]))
+        fused = self.fusion.probability(np.column_stack([scores[model] for model in self.models]))
+        return fused if self.isotonic is None else self.isotonic(fused)
+
+    @property
+    def calibration(self) -> str:
+        """Which of the two calibrations the data preferred."""
+        return "Platt (logistic)" if self.isotonic is None else "isotonic"
 
     def to_json(self) -> dict:
         """A dictionary of JSON types."""
-        return {"models": list(self.models), **self.fusion.to_json()}
+        curve = {} if self.isotonic is None else {"isotonic": self.isotonic.to_json()}
+        return {"models": list(self.models), **self.fusion.to_json(), **curve}
 
     @classmethod
     def from_json(cls, content: dict) -> "Combination":
         """The combination that `to_json` wrote; BundleError when it is none."""
-        return cls(tuple(map(str, content["models"])), Fusion.from_json(content))
+        curve = Isotonic.from_json(content["isotonic"]) if "isotonic" in content else None
+        return cls(tuple(map(str, content["models"])), Fusion.from_json(content), curve)
 
 
 @dataclass(frozen=True)
@@ -107,11 +120,14 @@ def score_out_of_fold(
     settings: TrainingSettings,
     jobs: int,
     progress: Progress,
-) -> tuple[OutOfFoldScores, tuple[tuple[str, ...], ...]]:
-    """Stratified k-fold, repeated: each patient is scored by members that never saw them."""
+) -> tuple[OutOfFoldScores, tuple[Members, ...]]:
+    """Stratified k-fold, repeated: each patient is scored by members that never saw them.
+
+    With the scores the members of every fold, fold by fold and then repeat by repeat.
+    """
     folds = np.zeros((settings.repeats, len(labels)), dtype=int)
     scores: dict[str, np.ndarray] = {}
-    fold_selected = []
+    fold_members = []
     for repeat in range(settings.repeats):
         splitter = StratifiedKFold(settings.folds, shuffle=True, random_state=settings.seed + repeat)
         for fold, (train, held_out) in enumerate(splitter.split(labels, labels)):
@@ -123,12 +139,12 @@ def score_out_of_fold(
             for name, values in members.scores(inputs.rows(held_out)).items():
                 scores.setdefault(name, np.full(folds.shape, np.nan))[repeat, held_out] = values
             folds[repeat, held_out] = fold
-            fold_selected.append(members.selected)
+            fold_members.append(members)
     mute = tuple(name for name, values in scores.items() if _is_mute(values, folds))
     scores = {name: values for name, values in scores.items() if name not in mute}
     probabilities = _cross_fitted(scores, folds, labels, settings)
     out_of_fold = OutOfFoldScores(inputs.patient_ids, labels, folds, scores, probabilities, mute)
-    return out_of_fold, tuple(fold_selected)
+    return out_of_fold, tuple(fold_members)
 
 
 def _is_mute(scores: np.ndarray, folds: np.ndarray) -> bool:
@@ -167,16 +183,23 @@ def fit_combinations(
     """Calibrate each model, and fit each fusion whose models are all there, on scores (n,) each."""
     models_of = {name: (name,) for name in scores} | fusions_of(scores)
     return {
-        name: Combination(
-            models,
-            fit_fusion(
-                np.column_stack([scores[model] for model in models]),
-                labels,
-                settings.fusion.method if len(models) > 1 else "stacking",
-            ),
-        )
+        name: _fit_combination(models, np.column_stack([scores[m] for m in models]), labels, settings)
         for name, models in models_of.items()
     }
+
+
+def _fit_combination(
+    models: tuple[str, ...], scores: np.ndarray, labels: np.ndarray, settings: TrainingSettings
+) -> Combination:
+    """The fusion of (n, m) scores, bent by an isotonic curve where that is better out of sample."""
+    method = settings.fusion.method if len(models) > 1 else "stacking"
+
+    def fit_logistic(patients: np.ndarray):
+        fusion = fit_fusion(scores[patients], labels[patients], method)
+        return lambda others: fusion.probability(scores[others])
+
+    curve = better_isotonic(fit_logistic, labels, settings.seed)
+    return Combination(models, fit_fusion(scores, labels, method), curve)
 
 
 def combine(

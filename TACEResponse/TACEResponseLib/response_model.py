@@ -16,10 +16,12 @@ import numpy as np
 
 from . import __version__
 from .cases import Case
+from .certainty import Certainty, agreement, conformal_set, jackknife_interval
 from .clinical import Lesions
+from .clinical.scores import ClinicalValues, TumourBurden, clinical_scores
 from .errors import FeatureError, Problem
 from .evaluation import youden_threshold
-from .measurements import ModelInputs, measure
+from .measurements import SCAN, ModelInputs, measure, stack
 from .members import Members, fit_members
 from .out_of_fold import (
     Combination,
@@ -29,79 +31,13 @@ from .out_of_fold import (
     fit_combinations,
     score_out_of_fold,
 )
-from .patches import Patch
+from .prediction import TITLES, Prediction, title
 from .progress import Progress, silent, within
 from .settings import TrainingSettings
+from .similarity import FEATURES, NETWORK, Similarity, TrainingSpread
 
-#: Models in words; a fusion is the words of its models.
-TITLES = {
-    "size": "tumour size",
-    "linear": "linear model",
-    "logistic": "logistic model",
-    "svm": "support vector machine",
-    "gbm": "gradient boosting",
-    "random_forest": "random forest",
-    "cnn": "CNN",
-    "all": "all models",
-}
 #: Enough for an average over patients; few enough to stay small in a bundle.
 BACKGROUND_PATIENTS = 100
-#: The sentence that every output of a model trained on synthetic images repeats.
-DEMONSTRATION = "This model was trained on synthetic images and is not for patients."
-
-
-def title(combination: str) -> str:
-    """A model or fusion in words: `cnn+random_forest` is "CNN + random forest"."""
-    return " + ".join(TITLES.get(name, name) for name in combination.split("+"))
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """The answer for one patient; `to_json` is the content of `prediction.json`.
-
-    probabilities: name -> probability of response (CR + PR) in [0, 1], for single models
-    and fusions. fused: the headline among them. responder: fused above threshold. checked:
-    what was looked at before answering, in words. patch: what the network saw.
-    """
-
-    patient_id: str
-    bundle_id: str
-    demonstration: bool
-    probabilities: Mapping[str, float]
-    headline: str
-    fused: float
-    threshold: float
-    responder: bool
-    lesions: Lesions
-    warnings: tuple[str, ...]
-    checked: tuple[str, ...]
-    versions: Mapping[str, str]
-    patch: Patch | None = field(default=None, repr=False, compare=False)
-
-    FORMAT_VERSION = 1
-
-    def statement(self) -> str:
-        """The sentence that must stand wherever this answer is shown."""
-        return DEMONSTRATION if self.demonstration else "For research use only; not a medical device."
-
-    def to_json(self) -> dict:
-        """JSON types, keys stable across versions of the format."""
-        return {
-            "format_version": self.FORMAT_VERSION,
-            "statement": self.statement(),
-            "patient_id": self.patient_id,
-            "bundle_id": self.bundle_id,
-            "demonstration": self.demonstration,
-            "probabilities": dict(self.probabilities),
-            "headline": self.headline,
-            "fused": self.fused,
-            "threshold": self.threshold,
-            "responder": self.responder,
-            "lesions": self.lesions.to_json(),
-            "warnings": list(self.warnings),
-            "checked": list(self.checked),
-            "versions": dict(self.versions),
-        }
 
 
 @dataclass(frozen=True)
@@ -123,6 +59,10 @@ class ResponseModel:
     training_range: Mapping[str, tuple[float, float]]
     training_ids: tuple[str, ...]
     background: np.ndarray = field(repr=False)
+    spread: TrainingSpread = field(repr=False)
+    out_of_fold: Mapping[str, np.ndarray] = field(repr=False)
+    labels: np.ndarray = field(repr=False)
+    fold_members: tuple[Members, ...] = field(default=(), repr=False)
     engine: str = "fast"
     demonstration: bool = False
     identity: str = "unsaved"
@@ -147,7 +87,7 @@ class ResponseModel:
         """
         check_labels(labels, settings.folds)
         names = reliable if reliable is not None else inputs.feature_names
-        out_of_fold, fold_selected = score_out_of_fold(inputs, labels, names, settings, jobs, progress)
+        out_of_fold, of_folds = score_out_of_fold(inputs, labels, names, settings, jobs, progress)
         members, selection, learning_curve = fit_members(
             inputs, labels, names, settings, settings.seed, jobs, within("final fit", progress)
         )
@@ -155,35 +95,64 @@ class ResponseModel:
         members = dataclasses.replace(members, classifiers=heard)
         mean_scores = {name: values.mean(axis=0) for name, values in out_of_fold.scores.items()}
         combinations = fit_combinations(mean_scores, labels, settings)
-        headline = settings.fusion.headline
+        headline = settings.fusion.headline if settings.fusion.headline in combinations else "all"
+        fold_members = tuple(
+            m.only({*combinations[headline].models, "size"}) for m in of_folds[: settings.folds]
+        )
         model = cls(
             settings=settings,
             members=members,
             combinations=combinations,
             thresholds={n: youden_threshold(labels, p) for n, p in out_of_fold.probabilities.items()},
-            headline=headline if headline in combinations else "all",
-            training_range=_training_range(inputs, members.selected),
+            headline=headline,
+            training_range=_training_range(inputs, (members, *fold_members)),
             training_ids=inputs.patient_ids,
             background=_background(inputs, members.selected, settings.seed),
+            spread=TrainingSpread.of(_compared(inputs, members), settings.seed),
+            out_of_fold=out_of_fold.probabilities,
+            labels=labels,
+            fold_members=fold_members,
             engine=engine,
             demonstration=demonstration,
         )
+        fold_selected = tuple(m.selected for m in of_folds)
         record = TrainingRecord(
             out_of_fold, model.probabilities(inputs), selection, fold_selected, learning_curve
         )
         return model, record
 
+    @property
+    def needed(self) -> tuple[str, ...]:
+        """Features that some model looks at: the selected ones first, then those of the folds."""
+        return _needed((self.members, *self.fold_members))
+
     def probabilities(self, inputs: ModelInputs) -> dict[str, np.ndarray]:
         """Name -> (n,) probability of response, for every combination whose models can answer."""
         return combine(self.combinations, self.members.scores(inputs))
 
+    def of_folds(self, inputs: ModelInputs, combination: str) -> np.ndarray:
+        """(folds, n) probabilities by a combination of the folds' models; () where they cannot answer."""
+        combined = self.combinations[combination]
+        scores = [members.scores(inputs) for members in self.fold_members]
+        able = [of_one for of_one in scores if set(combined.models) <= set(of_one)]
+        return np.array([combined.probability(of_one) for of_one in able])
+
     def predict(
-        self, case: Case, *, engine: str | None = None, threads: int = 2, progress: Progress = silent
+        self,
+        case: Case,
+        *,
+        clinical: ClinicalValues | None = None,
+        burden: TumourBurden | None = None,
+        engine: str | None = None,
+        threads: int = 2,
+        progress: Progress = silent,
     ) -> Prediction:
         """The answer for one case; measures only what the model needs.
 
-        Where the radiomics features cannot be computed (LoG on three slices, for example) the
-        models without them answer and a warning says so; FeatureError when none is left.
+        clinical: laboratory values and findings for the clinical scores, which are NA without them.
+        burden: number and diameters of the lesions, where the user corrects what the mask says. Where
+        the radiomics features cannot be computed (LoG on three slices, for example) the models
+        without them answer and a warning says so; FeatureError when none is left.
         """
         engine = engine or self.engine
         measured = measure(
@@ -192,24 +161,20 @@ class ResponseModel:
             self.settings.patch if self.members.network is not None else None,
             engine=engine,
             threads=threads,
-            only=self.members.selected,
+            only=self.needed,
             features_required=False,
             progress=progress,
         )
         progress("predict", 2, 3)
-        inputs = ModelInputs(
-            patient_ids=(case.patient_id,),
-            feature_names=tuple(measured.row),
-            features=np.array([list(measured.row.values())], dtype=float),
-            pixels=None if measured.patch is None else measured.patch.pixels[None],
-            diameters_mm=np.array([measured.lesions.largest_diameter_mm]),
-        )
+        inputs = stack([measured], self.needed if measured.feature_problem is None else ())
         probabilities = {name: float(p[0]) for name, p in self.probabilities(inputs).items()}
         headline = self._headline_of(probabilities, measured.feature_problem)
+        responder = probabilities[headline] > self.thresholds[headline]
+        similarity = self.similarity(inputs, phase=_phase(case))
         warnings = [
             *case.warnings,
             *_about_missing_features(measured.feature_problem, headline),
-            *self._outside_training(inputs),
+            *_about_similarity(similarity),
             *_about_dropped(measured.lesions),
         ]
         progress("predict", 3, 3)
@@ -221,12 +186,36 @@ class ResponseModel:
             headline=headline,
             fused=probabilities[headline],
             threshold=self.thresholds[headline],
-            responder=probabilities[headline] > self.thresholds[headline],
+            responder=responder,
             lesions=measured.lesions,
+            similarity=similarity,
+            certainty=self._certainty(inputs, probabilities, headline, responder),
+            clinical_scores=clinical_scores(
+                clinical or ClinicalValues(), burden or TumourBurden.from_lesions(measured.lesions)
+            ),
             warnings=tuple(str(dataclasses.replace(w, patient_id="")) for w in warnings),
             checked=_CHECKED,
             versions={"tace-response": __version__, "engine": engine},
             patch=measured.patch,
+        )
+
+    def similarity(self, inputs: ModelInputs, phase: str = "") -> Similarity:
+        """How the one patient in `inputs` compares with the training patients, as far as it was measured."""
+        compared = {n: v[0] for n, v in _compared(inputs, self.members).items() if n in self.spread.spreads}
+        return self.spread.compare(compared, self.members.selected, phase)
+
+    def _certainty(
+        self, inputs: ModelInputs, probabilities: Mapping[str, float], headline: str, responder: bool
+    ) -> Certainty:
+        of_folds = self.of_folds(inputs, headline)
+        fused = probabilities[headline]
+        low, high = jackknife_interval(fused, of_folds[:, 0]) if len(of_folds) > 1 else (None, None)
+        single = {n: p for n, p in probabilities.items() if len(self.combinations[n].models) == 1}
+        return Certainty(
+            low=low,
+            high=high,
+            conformal=conformal_set(fused, self.out_of_fold[headline], self.labels),
+            agreement=agreement(single, self.thresholds, responder, TITLES),
         )
 
     def _headline_of(self, probabilities: Mapping[str, float], problem: Problem | None) -> str:
@@ -237,36 +226,12 @@ class ResponseModel:
             raise FeatureError.from_problem(problem)
         raise FeatureError("no model of the bundle can answer for this case", expected=self.headline)
 
-    def _outside_training(self, inputs: ModelInputs) -> list[Problem]:
-        """One warning for the features, one for the size, when they leave the training range."""
-        values = dict(zip(inputs.feature_names, inputs.features[0], strict=True))
-        beyond = {n: _spans_beyond(v, *self.training_range[n]) for n, v in values.items()}
-        beyond = {name: spans for name, spans in beyond.items() if spans > 0}
-        notes = []
-        care = {"severity": "warning", "remedy": "take the answer with care"}
-        if beyond:
-            worst = max(beyond, key=beyond.get)
-            low, high = self.training_range[worst]
-            message = (
-                f"{len(beyond)} of {len(values)} features lie outside the range of the training patients, "
-                f"farthest {worst}"
-            )
-            expected, received = f"{low:.4g} to {high:.4g}", f"{values[worst]:.4g}"
-            notes.append(Problem("outside_training", message, "features", expected, received, **care))
-        low, high = self.training_range.get("diameter_mm", (0, float("inf")))
-        diameter_mm = inputs.diameters_mm[0]
-        if not low <= diameter_mm <= high:
-            message = "the tumour's diameter lies outside the range of the training patients"
-            expected, received = f"{low:.0f} to {high:.0f} mm", f"{diameter_mm:.0f} mm"
-            notes.append(Problem("outside_training", message, "mask", expected, received, **care))
-        return notes
-
 
 _CHECKED = (
     "image and mask on one grid",
     "mask not empty, one label",
     "intensities are HU",
-    "features and size compared with the training range",
+    "features, picture, size and scan compared with the training cases",
     "bundle whole, self-test reproduced",
 )
 
@@ -276,19 +241,40 @@ def _background(inputs: ModelInputs, selected: tuple[str, ...], seed: int) -> np
     return inputs.columns(selected)[rows]
 
 
-def _training_range(inputs: ModelInputs, selected: tuple[str, ...]) -> dict[str, tuple[float, float]]:
-    chosen = inputs.columns(selected)
-    columns = dict(zip(selected, chosen.T, strict=True))
+def _training_range(inputs: ModelInputs, everyone: tuple[Members, ...]) -> dict[str, tuple[float, float]]:
+    names = _needed(everyone)
+    columns = dict(zip(names, inputs.columns(names).T, strict=True))
     if inputs.diameters_mm is not None:
         columns["diameter_mm"] = inputs.diameters_mm
     return {name: (float(values.min()), float(values.max())) for name, values in columns.items()}
 
 
-def _spans_beyond(value: float, low: float, high: float) -> float:
-    """How far a value lies outside a range, in widths of the range; 0 inside or within rounding."""
-    beyond = max(low - value, value - high)
-    width = max(high - low, 1e-9 * max(abs(low), abs(high), 1e-300))
-    return beyond / width if beyond > 1e-9 * max(abs(low), abs(high)) else 0.0
+def _needed(everyone: tuple[Members, ...]) -> tuple[str, ...]:
+    """The features that some of these members selected, each once."""
+    return tuple(dict.fromkeys(name for members in everyone for name in members.selected))
+
+
+def _compared(inputs: ModelInputs, members: Members) -> dict[str, np.ndarray]:
+    """What similarity is judged by: measure name -> (n, k) numbers, or (n,); only what was measured."""
+    compared = {}
+    if members.selected and inputs.features.size:
+        compared[FEATURES] = inputs.columns(members.selected)
+    if members.network is not None and inputs.pixels is not None:
+        maps = len(members.network.blocks[-1].bias)
+        # Where on the layer a map answers is of no interest here, how strongly it does is.
+        seen = members.network.penultimate(inputs.pixels)
+        compared[NETWORK] = seen.reshape(len(inputs), -1, maps).mean(axis=1)
+    if inputs.diameters_mm is not None:
+        compared["diameter_mm"] = inputs.diameters_mm
+    if inputs.scans is not None:
+        compared |= dict(zip(SCAN, inputs.scans.T, strict=True))
+    return compared
+
+
+def _phase(case: Case) -> str:
+    """The phase of contrast that the vessels or the series' description told, "" where none did."""
+    image = case.provenance.get("image")
+    return str(image.get("phase", "")) if isinstance(image, Mapping) else ""
 
 
 def _about_missing_features(problem: Problem | None, headline: str) -> list[Problem]:
@@ -296,6 +282,22 @@ def _about_missing_features(problem: Problem | None, headline: str) -> list[Prob
         return []
     remedy = f"the answer rests on {title(headline)} alone"
     return [dataclasses.replace(problem, severity="warning", remedy=remedy)]
+
+
+def _about_similarity(similarity: Similarity) -> list[Problem]:
+    if similarity.verdict == "inside":
+        return []
+    where = "outside" if similarity.verdict == "outside" else "at the edge of"
+    return [
+        Problem(
+            "outside_training",
+            f"the case lies {where} what the model was trained on",
+            expected="a case like the training cases",
+            received="; ".join(similarity.reasons),
+            remedy="do not rely on the answer" if where == "outside" else "take the answer with care",
+            severity="warning",
+        )
+    ]
 
 
 def _about_dropped(lesions: Lesions) -> list[Problem]:

@@ -17,7 +17,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "TACEResponse"))
 
 from TACEResponseLib.evaluation import auc_delong
 from TACEResponseLib.measurements import ModelInputs
-from TACEResponseLib.response_model import ResponseModel, title
+from TACEResponseLib.prediction import title
+from TACEResponseLib.response_model import ResponseModel
 from TACEResponseLib.settings import preset
 
 TRAINING, VALIDATION, FEATURES, RESPONDERS = 139, 171, 710, 0.6

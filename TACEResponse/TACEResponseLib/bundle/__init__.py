@@ -1,11 +1,12 @@
 """A trained model on disk: save, load, verify. The only reader and writer of the format.
 
 A bundle is a folder (zipped to share it): `manifest.json` with the sha256 of every other file,
-written last; `settings.json`, `features.json`, `fusion.json`, `classifiers/*.skops`,
-`network.keras`, `background.npz`, `scores.csv`, `selftest.npz`, `model_card.md`. Loading runs no
-code from the files: no pickle, skops with a fixed list of types, the network as plain arrays. Sizes
-are bounded and checksums compared before anything is parsed, and the self-test is replayed before
-the model is handed out. Manifest and card can be read before any package is installed.
+written last; `settings.json`, `features.json`, `fusion.json`, `similarity.json`,
+`classifiers/*.skops`, `network.keras`, `folds/*` with the models of each fold, `background.npz`,
+`scores.csv`, `selftest.npz`, `model_card.md`. Loading runs no code from the files: no pickle, skops
+with a fixed list of types, the network as plain arrays. Sizes are bounded and checksums compared
+before anything is parsed, and the self-test is replayed before the model is handed out. Manifest
+and card can be read before any package is installed.
 """
 
 import contextlib
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from TACEResponseLib.reliability import ReliabilityTable
     from TACEResponseLib.response_model import ResponseModel
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 MANIFEST, CARD = "manifest.json", "model_card.md"
 LARGEST_MANIFEST_BYTES = 1_000_000
 LARGEST_BUNDLE_BYTES = 300_000_000

@@ -26,11 +26,14 @@ from TACEResponseLib.out_of_fold import Combination, TrainingRecord
 from TACEResponseLib.reliability import ReliabilityTable
 from TACEResponseLib.response_model import ResponseModel
 from TACEResponseLib.settings import TrainingSettings
+from TACEResponseLib.similarity import TrainingSpread
 
 from . import MANIFEST, BundleManifest, damaged
 
 #: Replayed probabilities may differ by this much; more means another arithmetic.
 SELFTEST_TOLERANCE = 1e-5
+#: Folder of the models that each fold trained.
+FOLDS = "folds"
 
 
 def software_versions() -> dict[str, str]:
@@ -59,6 +62,7 @@ def write_model(
         {
             "engine": model.engine,
             "selected": list(members.selected),
+            "fold_selected": [list(of_fold.selected) for of_fold in model.fold_members],
             "reliability": _reliability_rows(reliability),
             "training_range": {name: list(limits) for name, limits in model.training_range.items()},
         },
@@ -67,17 +71,16 @@ def write_model(
         folder / "fusion.json",
         {
             "headline": model.headline,
-            "size": None if members.size is None else members.size.to_json(),
+            "size": _size(members),
+            "fold_sizes": [_size(of_fold) for of_fold in model.fold_members],
             "combinations": {name: c.to_json() for name, c in model.combinations.items()},
             "thresholds": dict(model.thresholds),
         },
     )
-    (folder / "classifiers").mkdir()
-    for name, fitted in members.classifiers.items():
-        path = folder / "classifiers" / f"{name}.skops"
-        skops.io.dump(fitted, path, compression=zipfile.ZIP_DEFLATED, compresslevel=9)
-    if members.network is not None:
-        (folder / "network.keras").write_bytes(members.network.keras_file)
+    write_json(folder / "similarity.json", model.spread.to_json())
+    _write_trained(folder, members)
+    for number, of_fold in enumerate(model.fold_members):
+        _write_trained(folder / FOLDS / str(number), of_fold)
     _write_scores(folder / "scores.csv", record)
     np.savez_compressed(folder / "background.npz", features=model.background)
     inputs = _selftest_inputs(model)
@@ -89,8 +92,23 @@ def write_model(
         folder / "selftest.npz",
         names=np.array(list(expected)),
         probabilities=np.array(list(expected.values())),
+        of_folds=model.of_folds(inputs, model.headline),
         **{name: values for name, values in arrays.items() if values is not None},
     )
+
+
+def _write_trained(folder: Path, members: Members) -> None:
+    """The classifiers and the network, as files."""
+    (folder / "classifiers").mkdir(parents=True)
+    for name, fitted in members.classifiers.items():
+        path = folder / "classifiers" / f"{name}.skops"
+        skops.io.dump(fitted, path, compression=zipfile.ZIP_DEFLATED, compresslevel=9)
+    if members.network is not None:
+        (folder / "network.keras").write_bytes(members.network.keras_file)
+
+
+def _size(members: Members) -> dict | None:
+    return None if members.size is None else members.size.to_json()
 
 
 def _reliability_rows(reliability: ReliabilityTable | None) -> list[dict]:
@@ -115,7 +133,7 @@ def _write_scores(path: Path, record: TrainingRecord) -> None:
 def _selftest_inputs(model: ResponseModel):
     """Three made-up patients inside the training range: smooth patterns, no patient's pixels."""
     shares = np.array([0.2, 0.5, 0.8])[:, None]
-    selected = model.members.selected
+    selected = model.needed
     low, high = (np.array([model.training_range[name][side] for name in selected]) for side in (0, 1))
     diameters_mm, pixels = None, None
     if "diameter_mm" in model.training_range:
@@ -139,28 +157,47 @@ def read_model(folder: Path, manifest: BundleManifest) -> ResponseModel:
 
 def _assemble(folder: Path, manifest: BundleManifest) -> ResponseModel:
     features, fusion = (_read_json(folder / name) for name in ("features.json", "fusion.json"))
-    with (folder / "scores.csv").open(encoding="utf-8", newline="") as stream:
-        training_ids = tuple(row["patient_id"] for row in csv.DictReader(stream))
-    network = folder / "network.keras"
-    members = Members(
-        selected=tuple(features["selected"]),
-        classifiers={p.stem: _load_skops(p) for p in sorted(folder.glob("classifiers/*.skops"))},
-        size=None if fusion["size"] is None else Fusion.from_json(fusion["size"]),
-        network=NumpyNetwork.from_bytes(network.read_bytes()) if network.exists() else None,
-    )
+    training_ids, labels, out_of_fold = _read_scores(folder / "scores.csv")
+    folds = zip(features["fold_selected"], fusion["fold_sizes"], strict=True)
     return ResponseModel(
         settings=TrainingSettings.from_json(_read_json(folder / "settings.json")),
-        members=members,
+        members=_read_trained(folder, features["selected"], fusion["size"]),
         combinations={name: Combination.from_json(c) for name, c in fusion["combinations"].items()},
         thresholds={name: float(value) for name, value in fusion["thresholds"].items()},
         headline=fusion["headline"],
         training_range={name: tuple(limits) for name, limits in features["training_range"].items()},
         training_ids=training_ids,
         background=_read_arrays(folder / "background.npz")["features"],
+        spread=TrainingSpread.from_json(_read_json(folder / "similarity.json")),
+        out_of_fold=out_of_fold,
+        labels=labels,
+        fold_members=tuple(
+            _read_trained(folder / FOLDS / str(number), *of_fold) for number, of_fold in enumerate(folds)
+        ),
         engine=features["engine"],
         demonstration=manifest.demonstration,
         identity=manifest.id,
     )
+
+
+def _read_trained(folder: Path, selected: list[str], size: dict | None) -> Members:
+    network = folder / "network.keras"
+    return Members(
+        selected=tuple(selected),
+        classifiers={p.stem: _load_skops(p) for p in sorted(folder.glob("classifiers/*.skops"))},
+        size=None if size is None else Fusion.from_json(size),
+        network=NumpyNetwork.from_bytes(network.read_bytes()) if network.exists() else None,
+    )
+
+
+def _read_scores(path: Path) -> tuple[tuple[str, ...], np.ndarray, dict[str, np.ndarray]]:
+    """Patients, labels (n,) and name -> (n,) out-of-fold probabilities that `_write_scores` wrote."""
+    with _reading(path), path.open(encoding="utf-8", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+        names = [name for name in rows[0] if name not in ("patient_id", "label")] if rows else []
+        scores = {name: np.array([float(row[name]) for row in rows]) for name in names}
+        labels = np.array([int(row["label"]) for row in rows])
+        return tuple(row["patient_id"] for row in rows), labels, scores
 
 
 @contextlib.contextmanager
@@ -202,16 +239,21 @@ def _replay_selftest(folder: Path, manifest: BundleManifest, model: ResponseMode
     pixels = content.get("pixels")
     inputs = ModelInputs(
         patient_ids=tuple(map(str, range(len(content["features"])))),
-        feature_names=model.members.selected,
+        feature_names=model.needed,
         features=content["features"],
         pixels=None if pixels is None else pixels.astype(np.float32) / 255,
         diameters_mm=content.get("diameters_mm"),
     )
     found = model.probabilities(inputs)
     expected = dict(zip(content["names"].tolist(), content["probabilities"], strict=True))
+    of_folds = model.of_folds(inputs, model.headline)
+    if of_folds.shape != content["of_folds"].shape:
+        raise damaged(folder / "selftest.npz", str(of_folds.shape), str(content["of_folds"].shape))
     if set(found) != set(expected):
         raise damaged(folder / "selftest.npz", ", ".join(sorted(found)), ", ".join(sorted(expected)))
-    worst = max(float(np.abs(found[name] - expected[name]).max()) for name in expected)
+    differences = [found[name] - expected[name] for name in expected]
+    differences += list(of_folds - content["of_folds"])
+    worst = max(float(np.abs(difference).max()) for difference in differences)
     if not worst <= SELFTEST_TOLERANCE:
         here, there = (
             ", ".join(f"{k} {v}" for k, v in versions.items())

@@ -10,7 +10,7 @@ import numpy as np
 from TACEResponseLib.associations import correlations
 from TACEResponseLib.calibration import calibration, decision_curve
 from TACEResponseLib.evaluation import auc_delong, proportion, roc_curve
-from TACEResponseLib.response_model import title
+from TACEResponseLib.prediction import title
 
 from .drawing import COLOURS, GREY, MARKERS, STYLES, WIDTH_IN, Drawing, canvas
 from .performance import ONE_CLASS, bins

@@ -2,7 +2,8 @@
 
 from typing import TYPE_CHECKING
 
-from TACEResponseLib.response_model import DEMONSTRATION, title
+from TACEResponseLib.certainty import COVERAGE, LEVEL
+from TACEResponseLib.prediction import DEMONSTRATION, title
 
 if TYPE_CHECKING:
     from TACEResponseLib.training import Trained
@@ -43,7 +44,11 @@ def model_card(trained: "Trained") -> str:
         f"seed {settings.seed}, radiomics engine {model.engine}.",
         f"Reliability: {agreed}.",
         f"Headline: {title(model.headline)}, threshold {model.thresholds[model.headline]:.3f} "
-        "(Youden, out of fold).",
+        "(Youden, out of fold); "
+        f"calibration {model.combinations[model.headline].calibration}, chosen out of sample.",
+        f"Beside an answer stand the interval of {len(model.fold_members)} fold models (delete-a-group "
+        f"jackknife, {100 * LEVEL:.0f} %), the conformal set at {100 * COVERAGE:.0f} % coverage and a "
+        "verdict on whether the case is like the training cases.",
         "",
         *_about_mute(trained.record.out_of_fold.mute),
         "Selected features:",

@@ -11,7 +11,7 @@ import jinja2
 
 from TACEResponseLib import __version__
 from TACEResponseLib.evaluation import at_threshold, auc_delong
-from TACEResponseLib.response_model import title
+from TACEResponseLib.prediction import title
 
 from .drawing import Drawing
 from .performance import against_size, headline

@@ -15,7 +15,7 @@ from TACEResponseLib.evaluation import (
     compare_all,
     paired_delong,
 )
-from TACEResponseLib.response_model import title
+from TACEResponseLib.prediction import title
 
 from .study import Scored, Study, has_auc
 from .table import Table, p_text

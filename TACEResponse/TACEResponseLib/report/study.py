@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from TACEResponseLib.errors import Problem
-from TACEResponseLib.response_model import DEMONSTRATION, ResponseModel
+from TACEResponseLib.prediction import DEMONSTRATION
+from TACEResponseLib.response_model import ResponseModel
 
 if TYPE_CHECKING:
     from TACEResponseLib.bundle import BundleManifest
