@@ -66,7 +66,7 @@ def test_any_damage_to_any_file_is_refused_by_name(copy, name, damage):
     assert caught.value.problem.file == path.name
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"format_version": 1}', b"\xff\xfe"])
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"format_version": 2}', b"\xff\xfe"])
 def test_a_damaged_manifest_is_a_sentence(copy, content):
     (copy / "manifest.json").write_bytes(content)
     with pytest.raises(BundleError, match="the bundle is damaged"):
@@ -77,7 +77,7 @@ def test_another_format_version_says_so(copy):
     manifest = json.loads((copy / "manifest.json").read_text(encoding="utf-8"))
     manifest["format_version"] = 99
     (copy / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
-    with pytest.raises(BundleError, match="another format version. Expected 1; received 99"):
+    with pytest.raises(BundleError, match="another format version. Expected 2; received 99"):
         load_bundle(copy)
 
 

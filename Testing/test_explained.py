@@ -63,7 +63,11 @@ def a_model(measured):
 
     def make(settings: TrainingSettings, network: NumpyNetwork | None) -> ResponseModel:
         all_scores = scores | ({"cnn": of_network} if network else {})
-        combinations = fit_combinations(all_scores, labels, settings)
+        # What is explained is the fusion, before an isotonic curve bends it.
+        combinations = {
+            name: dataclasses.replace(combination, isotonic=None)
+            for name, combination in fit_combinations(all_scores, labels, settings).items()
+        }
         return ResponseModel(
             settings=settings,
             members=Members(SELECTED, copy.deepcopy(classifiers), size, network),

@@ -128,7 +128,7 @@ def classical_part(
     """What `members` add to a combination for (n, selected) features: (n,) log-odds or probability.
 
     With the parts of the other members, and the intercept of `stacking`, these sum to the logit (or,
-    for `mean`, to the probability) that the combination answers.
+    for `mean`, to the probability) that the combination answers, before an isotonic curve bends it.
     """
     fusion, parts = combination.fusion, np.zeros(len(rows))
     for name in members:

@@ -3,10 +3,13 @@
 Whoever calls `fit_members` decides which patients those are; nothing outside them is looked at.
 """
 
+import copy
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.pipeline import Pipeline
 
 from .classifiers import CLASSIFIERS, fit_classifier, score
 from .fusion import Fusion, fit_fusion
@@ -15,6 +18,9 @@ from .network.inference import NumpyNetwork
 from .progress import Progress
 from .selection import Selection, eliminate
 from .settings import TrainingSettings
+
+#: Trees that a fold's forest keeps of its five hundred.
+FOLD_TREES = 200
 
 
 @dataclass(frozen=True)
@@ -42,13 +48,28 @@ class Members:
         return scores
 
     def only(self, models: Collection[str]) -> "Members":
-        """These members without the models that are not named; the selected features stay."""
+        """These members without the models that are not named; the selected features stay.
+
+        A forest keeps its first FOLD_TREES trees: enough for a spread, small in a bundle.
+        """
         return Members(
             selected=self.selected,
-            classifiers={name: fitted for name, fitted in self.classifiers.items() if name in models},
+            classifiers={
+                name: _thinned(fitted) for name, fitted in self.classifiers.items() if name in models
+            },
             size=self.size if "size" in models else None,
             network=self.network if "cnn" in models else None,
         )
+
+
+def _thinned(fitted: Pipeline) -> Pipeline:
+    """A pipeline whose forest has its first trees, in a copy; any other model as it is."""
+    name, forest = fitted.steps[-1]
+    if not isinstance(forest, RandomForestClassifier) or len(forest.estimators_) <= FOLD_TREES:
+        return fitted
+    thinned = copy.copy(forest)
+    thinned.estimators_, thinned.n_estimators = forest.estimators_[:FOLD_TREES], FOLD_TREES
+    return Pipeline([*fitted.steps[:-1], (name, thinned)])
 
 
 def fit_members(
