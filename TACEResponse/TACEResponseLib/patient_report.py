@@ -136,7 +136,8 @@ def summarize_card(card: str, headline: str) -> tuple[str, ...]:
 
     What it was trained on, its limits, and how well the headline did on patients it had not seen.
     """
-    lines = [line.replace("`", "").strip() for line in card.splitlines()]
+    statement = card.partition("\n")[0]  # stands on the page already
+    lines = [line.replace("`", "").replace(statement, "").strip() for line in card.splitlines()]
     chosen = [line for line in lines if line.startswith(CARD_LINES)]
     for cells in (line.strip("| ").split(" | ") for line in lines):
         if len(cells) == 4 and cells[0] == title(headline) and cells[1] in ("out of fold", "external"):

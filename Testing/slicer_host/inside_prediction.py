@@ -62,7 +62,7 @@ def a_bundle(tmp_path, monkeypatch):
 def a_manifest(folder: Path, demonstration=False) -> Path:
     folder.mkdir(parents=True)
     content = {
-        "format_version": 1,
+        "format_version": 2,
         "id": "peng2021-0123",
         "demonstration": demonstration,
         "positive_class": "responder",

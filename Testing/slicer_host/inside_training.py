@@ -269,7 +269,7 @@ def test_the_trained_model_is_taken_over_by_the_other_panel(panel, tmp_path):
     from TACEResponseLib.bundle import MANIFEST
 
     bundle, _report = a_trained_model(tmp_path)
-    content = {"format_version": 1, "id": "x", "demonstration": False, "positive_class": "responder",
+    content = {"format_version": 2, "id": "x", "demonstration": False, "positive_class": "responder",
                "headline": "all", "versions": {}, "files": {}}  # fmt: skip
     (bundle / MANIFEST).write_text(json.dumps(content), encoding="utf-8")
     panel._parameterNode.trained = str(bundle)
