@@ -19,7 +19,7 @@ from slicer.ScriptedLoadableModule import (
 )
 from TACEResponseLib.errors import TACEResponseError
 from TACEResponseLib.progress import silent
-from TACEResponseSlicer import dependencies, patient_section, publish, scene
+from TACEResponseSlicer import clinical_section, dependencies, patient_section, publish, scene
 from TACEResponseSlicer.companion import Companion
 from TACEResponseSlicer.prediction_panel import PredictionPanel
 from TACEResponseSlicer.questions import Questions
@@ -78,12 +78,14 @@ class TACEResponseParameterNode:
     """What the user chose; saved and loaded with the scene.
 
     ctVolume: the CT in HU. segmentation, segmentIds: the tumour. bundle: folder of the model, empty
-    for the demonstration. resultTable: the last answer.
+    for the demonstration. clinicalValues: name with unit -> text, as `clinical_section` reads them.
+    resultTable: the last answer.
     """
 
     ctVolume: vtkMRMLScalarVolumeNode
     segmentation: vtkMRMLSegmentationNode
     segmentIds: list[str]
+    clinicalValues: dict[str, str]
     bundle: str = ""
     resultTable: vtkMRMLTableNode
 
@@ -118,21 +120,37 @@ class TACEResponseLogic(ScriptedLoadableModuleLogic):
         """Nodes -> Case, with every check, on the main thread. See `scene.case_from_nodes`."""
         return scene.case_from_nodes(volumeNode, segmentationNode, segmentIds, patientId)
 
-    def run(self, case, bundle=None, progress=silent):
+    def run(self, case, bundle=None, progress=silent, **options):
         """Case -> Prediction, on any thread: no node and no widget is touched.
 
-        bundle: folder of a trained model, None for the demonstration. Raises BundleError,
-        FeatureError, DependencyError, ChildError, or Cancelled when `progress` does.
+        bundle: folder of a trained model, None for the demonstration. options: clinical, lesions,
+        diameter_mm as `questions.Questions.predict` takes them. Raises BundleError, FeatureError,
+        DependencyError, ChildError, or Cancelled when `progress` does.
         """
-        return self._ask("predict", progress, case=case, bundle=bundle)
+        return self._ask("predict", progress, case=case, bundle=bundle, **options)
 
     def runExplanation(self, case, bundle=None, progress=silent):
         """Case -> Explanation (`TACEResponseLib.explained`), on any thread; raises what `run` does."""
         return self._ask("explain", progress, case=case, bundle=bundle)
 
-    def runReport(self, prediction, case, folder, progress=silent):
-        """Write the report of a prediction into a folder; the path of its page. On any thread."""
-        return self._ask("report", progress, prediction=prediction, case=case, folder=folder)
+    def runSensitivity(self, case, bundle=None, progress=silent):
+        """Case -> ContourSensitivity (`TACEResponseLib.contour`), on any thread; raises what `run` does."""
+        return self._ask("sensitivity", progress, case=case, bundle=bundle)
+
+    def writeReport(self, prediction, case, folder, bundle=None, progress=silent, **options):
+        """Write the report of a prediction into a folder; the path of its page. On any thread.
+
+        options: sensitivity, a ContourSensitivity; named, True for the patient's identifier on it.
+        """
+        content = {"prediction": prediction, "case": case, "folder": folder, "bundle": bundle}
+        return self._ask("report", progress, **content, **options)
+
+    def writeDicom(self, prediction, case, series, folder, progress=silent):
+        """Write a prediction as DICOM SR and SEG into a folder; their paths. On any thread.
+
+        series: the files of the CT, as `dicom_source.source_files(volumeNode)` finds them.
+        """
+        return self._ask("dicom", progress, prediction=prediction, case=case, series=series, folder=folder)
 
     def warmUp(self):
         """Let the companion start before it is asked; without one nothing happens. On any thread."""
@@ -174,16 +192,26 @@ class TACEResponseLogic(ScriptedLoadableModuleLogic):
             self.publishExplanation(explanation)
         return explanation
 
-    def process(self, volumeNode, segmentationNode, segmentIds=None, bundle=None, patientId="", publish=True):
+    def process(
+        self,
+        volumeNode,
+        segmentationNode,
+        segmentIds=None,
+        bundle=None,
+        patientId="",
+        publish=True,
+        clinicalValues=None,
+    ):
         """The three phases in one call; returns the Prediction.
 
         volumeNode: CT in HU. segmentationNode: the tumour. segmentIds: IDs or names, None for the
         only segment, "all" for every one. bundle: folder of a trained model, None for the
         demonstration (synthetic, not for patients). patientId: the volume's name when empty.
-        publish: also put a table into the scene.
+        publish: also put a table into the scene. clinicalValues: what is known before TACE, by names
+        with their units, for example `{"albumin_g_l": "38", "ascites": "none"}`.
         """
         case = self.prepare(volumeNode, segmentationNode, segmentIds, patientId)
-        prediction = self.run(case, bundle)
+        prediction = self.run(case, bundle, **clinical_section.as_options(clinicalValues or {}))
         if publish:
             self.publish(prediction)
         return prediction

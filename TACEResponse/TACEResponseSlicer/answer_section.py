@@ -1,14 +1,25 @@
-"""The result part of the panel: shows a prediction, writes its report, copies it, finds its layer."""
+"""The result part of the panel: shows a prediction, copies it as text, finds its largest layer."""
 
-from pathlib import Path
+import dataclasses
 
 import numpy as np
-import qt
 import SimpleITK as sitk
 import slicer
 from slicer.i18n import tr as _
 
-from .answer_view import answer_html, bar_pixmap, fill_table, is_dark, lines_html, warning_html
+from .answer_view import (
+    answer_html,
+    bar_pixmap,
+    certainty_html,
+    fill_table,
+    is_dark,
+    lacking_text,
+    lines_html,
+    score_rows,
+    similarity_html,
+    warning_html,
+)
+from .sensitivity_section import SensitivitySection
 from .why_section import WhySection
 
 
@@ -17,12 +28,13 @@ class AnswerSection:
 
     prediction and case: what is shown, None while there is nothing; fingerprint: of the voxels that it
     is about (`found.fingerprint`). outdated: whether those are not the scene's any more. why: the
-    answer's explanation.
+    answer's explanation. sensitivity: the answers with other outlines.
     """
 
     def __init__(self, ui):
         self._ui = ui
         self.why = WhySection(ui)
+        self.sensitivity = SensitivitySection(ui)
         self.clear()
 
     def clear(self) -> None:
@@ -30,29 +42,35 @@ class AnswerSection:
         self.prediction = self.case = self.fingerprint = None
         self.outdated = False
         self.why.clear()
+        self.sensitivity.clear()
         self._ui.resultSection.visible = False
 
     def show(self, case, fingerprint, prediction) -> None:
         """Show an answer and unfold the section."""
-        from TACEResponseLib.prediction import title
-
         self.case, self.fingerprint, self.prediction = case, fingerprint, prediction
-        ui = self._ui
-        statement = prediction.statement()
-        if prediction.demonstration:
-            statement = warning_html(statement, is_dark(ui.statementLabel))
-        ui.statementLabel.text = statement
-        ui.answerLabel.text = answer_html(prediction)
-        ui.warningsLabel.text = lines_html(prediction.warnings)
-        ui.warningsLabel.visible = bool(prediction.warnings)
-        rows = [(title(name), f"{100 * p:.0f} %") for name, p in prediction.probabilities.items()]
-        fill_table(ui.modelsTable, (_("model"), _("probability of response")), rows)
         self.outdated = False
         self._say_outdated()
+        self._show_statement()
+        ui = self._ui
+        ui.answerLabel.text = answer_html(prediction)
+        ui.similarityLabel.text = similarity_html(prediction.similarity)
+        ui.certaintyLabel.text = certainty_html(prediction.certainty)
+        ui.warningsLabel.text = lines_html(prediction.warnings)
+        ui.warningsLabel.visible = bool(prediction.warnings)
+        self._show_models()
+        self.show_scores(prediction.clinical_scores)
         ui.resultSection.visible = True
         ui.resultSection.collapsed = False
         slicer.app.processEvents()  # the label's width is known after it was laid out
-        ui.barLabel.setPixmap(bar_pixmap(ui.answerLabel, prediction.fused, prediction.threshold))
+        ui.barLabel.setPixmap(bar_pixmap(ui.answerLabel, prediction))
+
+    def show_scores(self, scores) -> None:
+        """Show other clinical scores beside the answer, which they do not change."""
+        self.prediction = dataclasses.replace(self.prediction, clinical_scores=tuple(scores))
+        headers = (_("clinical score"), _("group"), _("built for"))
+        ui, lacking = self._ui, lacking_text(scores)
+        fill_table(ui.scoresTable, headers, score_rows(scores), wide=2)
+        ui.scoresLabel.text, ui.scoresLabel.visible = lacking, bool(lacking)
 
     def mark_outdated(self, outdated: bool) -> None:
         """Grey the answer and say that it is not about what is drawn now, or take that back."""
@@ -64,31 +82,11 @@ class AnswerSection:
             self.why.hide_map()
         self._say_outdated()
 
-    def _say_outdated(self) -> None:
-        ui = self._ui
-        sentence = _("Out of date: tumour or CT were changed after this answer. Predict again.")
-        ui.outdatedLabel.text = warning_html(sentence, is_dark(ui.outdatedLabel)) if self.outdated else ""
-        ui.outdatedLabel.visible = self.outdated
-        ui.answerFrame.enabled = not self.outdated
-
-    def write_report(self, folder) -> Path:
-        """Write `report.html` and `prediction.json` into `folder`; the path of the page."""
-        from TACEResponseLib.patient_report import write_patient_report
-
-        return write_patient_report(self.prediction, self.case, Path(folder))
-
-    def report(self) -> None:
-        """Ask for a folder, write the report there and open it."""
-        folder = qt.QFileDialog.getExistingDirectory(slicer.util.mainWindow(), _("Folder for the report"))
-        if folder:
-            page = self.write_report(folder)
-            qt.QDesktopServices.openUrl(qt.QUrl(page.as_uri()))
-
-    def copy(self) -> None:
-        """Put the answer as text on the clipboard."""
+    def copy(self, named: bool = False) -> None:
+        """Put the answer as text on the clipboard; named: with the patient's identifier."""
         from TACEResponseLib.patient_report import summary
 
-        slicer.app.clipboard().setText(summary(self.prediction))
+        slicer.app.clipboard().setText(summary(self.prediction, show_identifier=named))
         slicer.util.showStatusMessage(_("The answer was copied as text"), 3000)
 
     def go_to_largest_layer(self) -> None:
@@ -97,6 +95,25 @@ class AnswerSection:
         slicer.vtkMRMLSliceNode.JumpAllSlices(
             slicer.mrmlScene, -left, -posterior, superior, slicer.vtkMRMLSliceNode.CenteredJumpSlice
         )
+
+    def _show_statement(self) -> None:
+        statement = self.prediction.statement()
+        if self.prediction.demonstration:
+            statement = warning_html(statement, is_dark(self._ui.statementLabel))
+        self._ui.statementLabel.text = statement
+
+    def _show_models(self) -> None:
+        from TACEResponseLib.prediction import title
+
+        rows = [(title(name), f"{100 * p:.0f} %") for name, p in self.prediction.probabilities.items()]
+        fill_table(self._ui.modelsTable, (_("model"), _("probability of response")), rows)
+
+    def _say_outdated(self) -> None:
+        ui = self._ui
+        sentence = _("Out of date: tumour or CT were changed after this answer. Predict again.")
+        ui.outdatedLabel.text = warning_html(sentence, is_dark(ui.outdatedLabel)) if self.outdated else ""
+        ui.outdatedLabel.visible = self.outdated
+        ui.answerFrame.enabled = not self.outdated
 
 
 def largest_layer_centre_mm(case) -> tuple[float, float, float]:

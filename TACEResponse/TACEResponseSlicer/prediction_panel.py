@@ -3,15 +3,16 @@
 import qt
 import slicer
 from slicer.i18n import tr as _
-from TACEResponseLib.errors import Cancelled
 
 from . import dependencies, patient_section, scene
+from .answer_actions import AnswerActions
 from .answer_section import AnswerSection
+from .clinical_section import ClinicalSection, as_options, burden_of
 from .found import fingerprint
 from .model_section import ModelSection, remember
 from .panel import Panel
 from .patient_section import PatientSection
-from .work import Work
+from .run_section import RunSection
 
 #: What the packages of a prediction weigh as wheels, about.
 DOWNLOAD_MB = 110
@@ -24,21 +25,30 @@ class PredictionPanel(Panel):
 
     def __init__(self, parent=None):
         Panel.__init__(self, parent)
-        self.work = None
         self._asked = None
 
     # Setup, and the comings and goings of module and scene
 
     def build(self):
         """The sections, and what follows the scene."""
-        self.answer = AnswerSection(self.ui)
-        self.model = ModelSection(self.ui, self._onModelChosen)
-        self.patient = PatientSection(self.ui, self._onSegmentsChosen, self._onEdited, self._onMeasured)
-        self.ui.runRow.visible = False
+        ui = self.ui
+        self.run = RunSection(ui, self.errorsShown, self.checkCanApply, self.logic.endCompanion)
+        self.answer = AnswerSection(ui)
+        self.model = ModelSection(ui, self._onModelChosen)
+        self.patient = PatientSection(ui, self._onSegmentsChosen, self._onEdited, self._onMeasured)
+        self.clinical = ClinicalSection(ui, self._onClinicalValues)
+        self.actions = AnswerActions(
+            ui,
+            self.logic,
+            self.answer,
+            self.run,
+            self.errorsShown,
+            lambda: self._parameterNode,
+            lambda: self.model.chosen.path,
+        )
         mrml = slicer.mrmlScene
         self.addObserver(mrml, mrml.NodeAddedEvent, self._onNodesChanged)
         self.addObserver(mrml, mrml.NodeRemovedEvent, self._onNodesChanged)
-        ui = self.ui
         self.connectButtons(
             {
                 ui.samplePatientButton: self.onSamplePatient,
@@ -46,18 +56,17 @@ class PredictionPanel(Panel):
                 ui.openBundleButton: self.onOpenBundle,
                 ui.cardButton: self.onCard,
                 ui.predictButton: self.onPredict,
-                ui.whyButton: self.onWhy,
-                ui.mapButton: self.onMap,
-                ui.largestLayerButton: self.onLargestLayer,
-                ui.reportButton: self.onReport,
-                ui.copyButton: self.onCopy,
             }
         )
 
+    @property
+    def work(self):
+        """What runs beside the panel, or ran last; None before the first."""
+        return self.run.work
+
     def leave(self):
         """End what runs, and the process that computes."""
-        if self.work is not None:
-            self.work.abandon()
+        self.run.abandon()
         self.logic.endCompanion()
         self.patient.release()
 
@@ -68,8 +77,7 @@ class PredictionPanel(Panel):
 
     def onSceneStartClose(self, caller, event):
         """The scene's nodes are about to go, and with them what was asked about them."""
-        if self.work is not None:
-            self.work.cancel()
+        self.run.cancel()
         Panel.onSceneStartClose(self, caller, event)
         self.patient.release()
         self.answer.clear()
@@ -94,9 +102,11 @@ class PredictionPanel(Panel):
             if kept != list(node.segmentIds):
                 node.segmentIds = kept  # calls this again, with what is left
                 return
-        if self.answer.prediction is not None and self._choice() != self._asked:
-            self.answer.clear()  # it was about another patient, tumour or model
+        if self._choice() != self._asked:  # what runs or is shown is about another patient, tumour or model
+            self.run.cancel()
+            self.answer.clear()
         self.patient.show(node)
+        self.clinical.show(node.clinicalValues)
         self.model.show(node.bundle)
 
     def _choice(self):
@@ -115,29 +125,44 @@ class PredictionPanel(Panel):
         if self._parameterNode:
             self._parameterNode.bundle = folder
 
+    def _onClinicalValues(self, columns):
+        if self._parameterNode:
+            self._parameterNode.clinicalValues = columns
+        if self.answer.prediction is not None and not self.clinical.problem:
+            self.answer.show_scores(self._scores(columns))
+        self.checkCanApply()
+
+    def _scores(self, columns):
+        """The clinical scores of what was predicted, with the values that are known now."""
+        from TACEResponseLib.clinical.scores import clinical_scores
+
+        return clinical_scores(
+            as_options(columns)["clinical"], burden_of(self.answer.prediction.lesions, columns)
+        )
+
     def _onEdited(self):
         """Something was drawn or moved: whether the answer still holds is known after measuring."""
         self.answer.mark_outdated(True)
 
     def _onMeasured(self):
-        if self.patient.found is not None:
-            self.answer.mark_outdated(self.patient.found.fingerprint != self.answer.fingerprint)
+        found = self.patient.found
+        self.clinical.show_measured(None if found is None else found.lesions)
+        if found is not None:
+            self.answer.mark_outdated(found.fingerprint != self.answer.fingerprint)
         self.checkCanApply()
 
-    def _running(self):
-        return self.work is not None and self.work.running
-
-    def checkCanApply(self, caller=None, event=None):
+    def checkCanApply(self):
         """Enable Predict, or say in its tooltip why it is not; while it runs it is Cancel."""
-        reason = "" if self._running() else self._whyNot()
+        running = self.run.running
+        reason = "" if running else self._whyNot()
         button = self.ui.predictButton
         button.enabled = not reason
-        self.ui.whyButton.enabled = not self._running()
-        if self._running():
+        if running:
             button.text, button.toolTip = _("Cancel"), _("Stop what is being computed")
         else:
             button.text = _("Predict")
             button.toolTip = reason or _("Say how likely this tumour responds to the first TACE")
+        self.actions.check()
 
     def _whyNot(self):
         node = self._parameterNode
@@ -147,7 +172,7 @@ class PredictionPanel(Panel):
             return _("Choose the tumour segmentation, or draw one")
         if not len(node.segmentIds):
             return _("Tick the segments that are tumour")
-        return self.patient.problem or self.model.chosen.problem
+        return self.patient.problem or self.clinical.problem or self.model.chosen.problem
 
     # Buttons
 
@@ -182,23 +207,10 @@ class PredictionPanel(Panel):
         with self.errorsShown(_("The card was not read.")):
             self.model.show_card()
 
-    def onLargestLayer(self, _checked=False):
-        """Centre the slice views where the tumour is largest."""
-        self.answer.go_to_largest_layer()
-
-    def onReport(self, _checked=False):
-        """Write the report into a folder that is asked for, and open it."""
-        with self.errorsShown(_("The report was not written.")):
-            self.answer.report()
-
-    def onCopy(self, _checked=False):
-        """Put the answer as text on the clipboard."""
-        self.answer.copy()
-
     def onPredict(self, _checked=False):
         """Predict, or cancel the prediction that runs."""
-        if self._running():
-            self.work.cancel()
+        if self.run.running:
+            self.run.cancel()
             return
         with self.errorsShown(_("No prediction was made.")):
             dependencies.ensure(
@@ -209,63 +221,23 @@ class PredictionPanel(Panel):
             )
             node = self._parameterNode
             voxels = scene.voxels_of_nodes(node.ctVolume, node.segmentation, list(node.segmentIds))
-            bundle = self.model.chosen.path
+            bundle, options = self.model.chosen.path, as_options(node.clinicalValues)
             self.answer.clear()
             self._asked = self._choice()
-            self._start(lambda progress: self._predicted(voxels, bundle, progress), self._onFinished)
+            self.run.start(
+                lambda progress: self._predicted(voxels, bundle, options, progress),
+                _("No prediction was made."),
+                self._showAnswer,
+            )
 
-    def _predicted(self, voxels, bundle, progress):
+    def _predicted(self, voxels, bundle, options, progress):
         """Case, its fingerprint, Prediction; on the worker's thread."""
         self.logic.warmUp()
         case = voxels.case(progress=progress)
-        return case, fingerprint(case), self.logic.run(case, bundle, progress)
+        return case, fingerprint(case), self.logic.run(case, bundle, progress, **options)
 
-    def onWhy(self, _checked=False):
-        """Work out what speaks for and against response in the patient that was predicted."""
-        case, bundle = self.answer.case, self.model.chosen.path
-        self._start(lambda progress: self.logic.runExplanation(case, bundle, progress), self._onExplained)
-
-    def onMap(self, _checked=False):
-        """Lay the network's map over the CT, or take it away again."""
-        self.answer.why.toggle_map(self._parameterNode.ctVolume, self.answer.prediction.statement())
-        if self.answer.why.map_is_shown:
-            self.answer.go_to_largest_layer()
-
-    def _start(self, compute, onFinished):
-        self._onProgress(_("starting"), 0, 0)
-        self.work = Work(lambda progress: self._beside(compute, progress), self._onProgress, onFinished)
-        self.checkCanApply()
-
-    def _beside(self, compute, progress):
-        """Compute on the worker's thread; a cancelled computation leaves no process behind."""
-        try:
-            return compute(progress)
-        except Cancelled:
-            self.logic.endCompanion()
-            raise
-
-    def _onProgress(self, stage, done, total):
-        self.ui.runRow.visible = self.ui.predictProgress.visible = True
-        self.ui.predictProgress.setRange(0, total)
-        self.ui.predictProgress.setValue(done)
-        self.ui.stageLabel.text = stage
-
-    def _onFinished(self, outcome, error):
-        self.ui.runRow.visible = False
-        self.checkCanApply()
-        with self.errorsShown(_("No prediction was made.")):
-            if error is not None:
-                raise error
-            self.answer.show(*outcome)
-            node = self.logic.getParameterNode()  # also while another module is open
-            node.resultTable = self.logic.publish(self.answer.prediction, node.resultTable)
-            self._onMeasured()  # the tumour may have been redrawn meanwhile
-
-    def _onExplained(self, explanation, error):
-        self.ui.runRow.visible = False
-        self.checkCanApply()
-        with self.errorsShown(_("The answer was not explained.")):
-            if error is not None:
-                raise error
-            self.answer.why.show(explanation)
-            self.logic.publishExplanation(explanation, self.answer.prediction.statement())
+    def _showAnswer(self, outcome):
+        self.answer.show(*outcome)
+        node = self.logic.getParameterNode()  # also while another module is open
+        node.resultTable = self.logic.publish(self.answer.prediction, node.resultTable)
+        self._onMeasured()  # the tumour may have been redrawn meanwhile

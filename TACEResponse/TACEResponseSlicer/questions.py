@@ -15,7 +15,7 @@ import sys
 import threading
 from pathlib import Path
 
-from TACEResponseLib.errors import TACEResponseError
+from TACEResponseLib.errors import DependencyError, TACEResponseError
 from TACEResponseLib.progress import JsonProgress, Progress, silent
 
 #: A companion that is asked nothing for so long ends, and gives its memory back.
@@ -28,13 +28,24 @@ class Questions:
     def __init__(self):
         self._opened = None
 
-    def predict(self, case, bundle=None, progress: Progress = silent, **options):
+    def predict(
+        self, case, bundle=None, clinical=None, lesions=None, diameter_mm=None, progress: Progress = silent
+    ):
         """Case -> Prediction. bundle: folder of a model, None for the demonstration.
 
-        options: as `ResponseModel.predict` takes them. Raises BundleError, FeatureError, and
-        Cancelled when `progress` does; the other questions too.
+        clinical: ClinicalValues, None when nothing is known. lesions, diameter_mm: number of lesions and
+        largest diameter for the clinical scores, None for what the mask says. Raises BundleError,
+        FeatureError, and Cancelled when `progress` does; the other questions too.
         """
-        return self._model(bundle, progress).predict(case, progress=progress, **options)
+        model = self._model(bundle, progress)
+        burden = None
+        if (lesions, diameter_mm) != (None, None):
+            from TACEResponseLib.clinical import measure_lesions
+            from TACEResponseLib.clinical.items import TumourBurden
+
+            largest_cm = None if diameter_mm is None else diameter_mm / 10
+            burden = TumourBurden.from_lesions(measure_lesions(case)).overridden(lesions, largest_cm)
+        return model.predict(case, clinical=clinical, burden=burden, progress=progress)
 
     def explain(self, case, bundle=None, progress: Progress = silent):
         """Case -> Explanation (`TACEResponseLib.explained`)."""
@@ -42,12 +53,41 @@ class Questions:
 
         return explain(self._model(bundle, progress), case, progress=progress)
 
-    def report(self, prediction, case, folder, progress: Progress = silent) -> Path:
-        """Write the page and `prediction.json` into `folder`; the path of the page."""
+    def sensitivity(self, case, bundle=None, progress: Progress = silent):
+        """Case -> ContourSensitivity (`TACEResponseLib.contour`)."""
+        from TACEResponseLib.contour import contour_sensitivity
+
+        return contour_sensitivity(self._model(bundle, progress), case, progress=progress)
+
+    def report(
+        self,
+        prediction,
+        case,
+        folder,
+        bundle=None,
+        sensitivity=None,
+        named: bool = False,
+        progress: Progress = silent,
+    ) -> Path:
+        """Write the page and `prediction.json` into `folder`; the path of the page.
+
+        bundle: of the model, whose card is on the page. named: the patient stands on the page.
+        """
         progress("writing the report", 0, 0)
+        from TACEResponseLib.bundle import demonstration_bundle, read_card
         from TACEResponseLib.patient_report import write_patient_report
 
-        return write_patient_report(prediction, case, Path(folder))
+        card = read_card(Path(bundle) if bundle else demonstration_bundle())
+        return write_patient_report(
+            prediction, case, Path(folder), show_identifier=named, sensitivity=sensitivity, card=card
+        )
+
+    def dicom(self, prediction, case, series, folder, progress: Progress = silent) -> tuple[Path, Path]:
+        """Write the DICOM report and segmentation into `folder`; series: the files of the CT."""
+        progress("writing the DICOM results", 0, 0)
+        from TACEResponseLib.dicom_export import write_dicom
+
+        return write_dicom(prediction, case, series, Path(folder))
 
     def _model(self, bundle, progress: Progress):
         """The model in a folder; read again when another one, or another training in it, is asked for."""
@@ -99,6 +139,9 @@ def main() -> None:
             progress.event("done", file=str(file))
         except TACEResponseError as error:
             progress.event("error", problem=dataclasses.asdict(error.problem))
+        except ImportError as error:
+            missing = DependencyError("a Python package is missing", received=str(error))
+            progress.event("error", problem=dataclasses.asdict(missing.problem))
 
 
 if __name__ == "__main__":

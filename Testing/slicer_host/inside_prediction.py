@@ -15,8 +15,12 @@ application.start()
 
 from TACEResponseLib import bundle as bundles
 from TACEResponseLib import phantom
+from TACEResponseLib.certainty import Certainty
 from TACEResponseLib.clinical import Lesions
+from TACEResponseLib.clinical.scores import ClinicalValues, TumourBurden, clinical_scores
+from TACEResponseLib.contour import ContourSensitivity, Variant
 from TACEResponseLib.errors import BundleError, Cancelled, FeatureError
+from TACEResponseLib.similarity import Similarity
 
 NAME = "TACEResponse"
 SENTENCE = "This model was trained on synthetic images and is not for patients."
@@ -35,7 +39,23 @@ class Answer:
     threshold: float = 0.55
     responder: bool = True
     lesions: Lesions = field(default_factory=lambda: Lesions((47.2,), (61.3,), 0))
-    warnings: tuple = ("The tumour is larger than in 96 % of the training cases",)
+    warnings: tuple = ("The tumour reaches the edge of the CT",)
+    similarity: Similarity = field(
+        default_factory=lambda: Similarity(
+            "at the edge", 0.9, ("tumour diameter 96 mm, training 22 to 90 mm",), ()
+        )
+    )
+    certainty: Certainty = field(
+        default_factory=lambda: Certainty(
+            0.58,
+            0.84,
+            ("response",),
+            "1 of 2 models lie above their thresholds; on the other side: CNN (61 %)",
+        )
+    )
+    clinical_scores: tuple = field(
+        default_factory=lambda: clinical_scores(ClinicalValues(), TumourBurden(1, (4.72,)))
+    )
 
     def statement(self):
         return SENTENCE
@@ -96,7 +116,7 @@ def with_sample(panel):
 def answering(panel, compute=None):
     """Let the logic answer without packages; `compute(progress)` may take its time."""
 
-    def run(case, bundle=None, progress=lambda *stage: None):
+    def run(case, bundle=None, progress=lambda *stage: None, **options):
         progress("measuring", 0, 2)
         if compute is not None:
             compute(progress)
@@ -239,7 +259,7 @@ def test_predict_shows_the_answer_its_threshold_and_where_the_model_comes_from(w
     assert "likely" in panel.ui.answerLabel.text
     assert "threshold 55 %" in panel.ui.answerLabel.text
     assert SENTENCE in panel.ui.statementLabel.text
-    assert "larger than in 96 %" in panel.ui.warningsLabel.text
+    assert "edge of the CT" in panel.ui.warningsLabel.text
     table = panel.ui.modelsTable
     shown = {table.item(r, 0).text(): table.item(r, 1).text() for r in range(table.rowCount)}
     assert shown == {"random forest": "74 %", "CNN": "61 %", "all models": "72 %"}
@@ -350,8 +370,232 @@ def test_the_bar_is_filled_up_to_the_probability_and_marked_at_the_threshold(wit
     assert inside != outside
     edge = next(x for x in range(len(row) - 1, 0, -1) if row[x] == inside)
     assert edge / len(row) == pytest.approx(0.72, abs=0.02)
-    line = image.pixelColor(round(8 + 0.55 * (image.width() - 16)), 12).rgb()
+    line = image.pixelColor(round(8 + 0.55 * (image.width() - 16)), 16).rgb()
     assert line not in (inside, outside)
+
+
+def test_the_interval_is_drawn_under_the_bar_between_its_two_ends(with_sample):
+    panel = answering(with_sample)
+    panel.ui.predictButton.click()
+    assert panel.work.waitForCompletion(20)
+    image = panel.ui.barLabel.pixmap.toImage()
+    row = [image.pixelColor(x, 39).rgb() for x in range(8, image.width() - 8)]
+    drawn = [x / len(row) for x in range(len(row)) if row[x] != row[0]]
+    assert min(drawn) == pytest.approx(0.58, abs=0.02)
+    assert max(drawn) == pytest.approx(0.84, abs=0.02)
+
+
+def test_the_answer_says_whether_the_case_is_like_the_training_cases_and_how_sure_it_is(with_sample):
+    panel = answering(with_sample)
+    panel.ui.predictButton.click()
+    assert panel.work.waitForCompletion(20)
+    similarity, certainty = panel.ui.similarityLabel.text, panel.ui.certaintyLabel.text
+    assert "Like the training cases: at the edge (tumour diameter 96 mm, training 22 to 90 mm)" in similarity
+    assert "\u26a0" in similarity  # a sign beside the words, because it is not inside
+    assert "95 % interval 58 % to 84 %" in certainty
+    assert "Response is the only answer left at 90 % coverage" in certainty
+    assert "on the other side: CNN (61 %)" in certainty
+
+
+def test_scores_that_can_be_computed_are_listed_and_the_others_say_what_is_missing(with_sample):
+    panel = answering(with_sample)
+    panel.ui.predictButton.click()
+    assert panel.work.waitForCompletion(20)
+    rows = rows_of(panel.ui.scoresTable)
+    assert ("six-and-twelve", "5.72: low", "survival") in rows
+    assert "ALBI" not in [row[0] for row in rows]
+    assert panel.ui.scoresLabel.text.startswith("NA: HAP, mHAP-II")
+    assert "missing: albumin, bilirubin" in panel.ui.scoresLabel.text
+
+
+def rows_of(table) -> list[tuple[str, ...]]:
+    return [tuple(table.item(r, c).text() for c in range(table.columnCount)) for r in range(table.rowCount)]
+
+
+def clinical_widget(panel, name: str):
+    from PySide6 import QtWidgets
+
+    return panel.ui.clinicalSection.findChild(QtWidgets.QWidget, name)
+
+
+def test_clinical_values_reach_the_prediction_and_survive_in_the_parameter_node(with_sample):
+    asked = []
+    panel = answering(with_sample)
+    run = panel.logic.run
+    panel.logic.run = lambda *content, **options: (asked.append(options), run(*content, **options))[1]
+    assert panel.ui.clinicalSection.collapsed
+    for name, text in {
+        "albumin": "3,8",
+        "bilirubin": "14",
+        "afp": ">1210",
+        "lesions": "4",
+        "diameter": "61",
+    }.items():
+        clinical_widget(panel, f"{name}Edit").text = text
+    clinical_widget(panel, "albuminComboBox").setCurrentIndex(1)  # g/dL
+    clinical_widget(panel, "ascitesComboBox").setCurrentIndex(2)
+    clinical_widget(panel, "vascular_invasionComboBox").setCurrentIndex(1)
+    node = panel.logic.getParameterNode()
+    assert dict(node.clinicalValues) == {
+        "albumin_g_dl": "3,8",
+        "bilirubin_umol_l": "14",
+        "afp_ng_ml": ">1210",
+        "ascites": "mild",
+        "vascular_invasion": "no",
+        "lesions": "4",
+        "diameter_mm": "61",
+    }
+    panel.ui.predictButton.click()
+    assert panel.work.waitForCompletion(20)
+    clinical = asked[0]["clinical"]
+    assert clinical.albumin_g_l.value == pytest.approx(38)
+    assert (str(clinical.afp_ng_ml), clinical.ascites, clinical.vascular_invasion) == (">1210", "mild", False)
+    assert (clinical.inr, clinical.spread) == (None, None)
+    assert (asked[0]["lesions"], asked[0]["diameter_mm"]) == (4, 61)
+    application.close_panel(NAME)
+    again = application.open_panel(NAME)
+    assert clinical_widget(again, "albuminEdit").text == "3,8"
+    assert clinical_widget(again, "albuminComboBox").currentText == "g/dL"
+    assert clinical_widget(again, "ascitesComboBox").currentText == "mild"
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "words"),
+    [
+        ("albumin", "4.0", "Albumin: expected 10 to 70; received 4.0, which looks like g/dl."),
+        ("bilirubin", "fourteen", "Bilirubin: expected a number"),
+        ("inr", "90", "INR: expected 0.5 to 20; received 90."),
+        ("lesions", "2.5", "Lesions: expected a whole number"),
+        ("lesions", "0", "Lesions: expected at least 1 lesion; received 0."),
+        ("diameter", "0.4", "which looks like cm"),
+    ],
+)
+def test_an_implausible_value_is_refused_with_a_sentence_at_its_field(with_sample, name, text, words):
+    panel = with_sample
+    clinical_widget(panel, f"{name}Edit").text = text
+    problem = clinical_widget(panel, f"{name}ProblemLabel")
+    assert words in problem.text
+    assert "\u26a0" in problem.text  # not by colour alone
+    assert not problem.isHidden()
+    assert not panel.ui.predictButton.enabled
+    assert words in tooltip(panel)
+    clinical_widget(panel, f"{name}Edit").text = ""
+    assert problem.isHidden()
+    assert panel.ui.predictButton.enabled
+
+
+def test_the_lesions_that_were_measured_are_shown_until_they_are_overridden(with_sample):
+    panel = with_sample
+    number, diameter = (clinical_widget(panel, f"{name}Edit") for name in ("lesions", "diameter"))
+    measured = panel.patient.found.lesions
+    assert number.placeholderText == f"{measured.number} (measured)"
+    assert diameter.placeholderText == f"{measured.largest_diameter_mm:.1f} (measured)"
+    panel._parameterNode.segmentIds = []
+    assert number.placeholderText == "NA"
+
+
+def test_values_that_become_known_after_the_answer_change_the_scores_and_not_the_answer(with_sample):
+    panel = answering(with_sample)
+    panel.ui.predictButton.click()
+    assert panel.work.waitForCompletion(20)
+    clinical_widget(panel, "albuminEdit").text = "38"
+    clinical_widget(panel, "bilirubinEdit").text = "14"
+    albi = next(row for row in rows_of(panel.ui.scoresTable) if row[0] == "ALBI")
+    assert albi[1].endswith("grade 2")  # 0.66 log10(14) - 0.085 * 38 = -2.47, between -2.60 and -1.39
+    clinical_widget(panel, "lesionsEdit").text = "9"
+    clinical_widget(panel, "diameterEdit").text = "61"
+    assert ("six-and-twelve", "15.1: high", "survival") in rows_of(panel.ui.scoresTable)
+    assert "72 %" in panel.ui.answerLabel.text
+    assert not panel.answer.outdated
+    assert {score.name: score for score in panel.answer.prediction.clinical_scores}["albi"].missing == ()
+
+
+OUTLINES = (
+    Variant("as drawn", 61.3, 0.72, True),
+    Variant("shrunk by 2 mm", 41.0, 0.51, False),
+    Variant("shrunk by 9 mm", 0.0, None, None, "the tumour vanishes"),
+)
+
+
+def test_other_outlines_are_tried_beside_the_panel_and_shown_in_words_and_rows(with_sample):
+    def run(case, bundle=None, progress=lambda *stage: None):
+        for done in range(3):
+            progress("contour", done, 3)
+            time.sleep(0.05)
+        return ContourSensitivity(OUTLINES)
+
+    panel = answering(with_sample)
+    panel.logic.runSensitivity = run
+    panel.ui.predictButton.click()
+    assert panel.work.waitForCompletion(20)
+    assert not panel.ui.sensitivityTable.visible
+    panel.ui.sensitivityButton.click()
+    assert panel.ui.predictButton.text == "Cancel"
+    assert panel.work.waitForCompletion(20)
+    assert panel.lastError == ""
+    assert "between 51 % and 72 %; the class changes with: shrunk by 2 mm" in panel.ui.sensitivityLabel.text
+    assert "\u26a0" in panel.ui.sensitivityLabel.text
+    assert rows_of(panel.ui.sensitivityTable) == [
+        ("as drawn", "61.3 mL", "72 % (likely)"),
+        ("shrunk by 2 mm", "41.0 mL", "51 % (unlikely)"),
+        ("shrunk by 9 mm", "0.0 mL", "NA: the tumour vanishes"),
+    ]
+    panel._parameterNode.segmentIds = list(panel._parameterNode.segmentIds)[:1]
+    assert not panel.ui.sensitivityTable.visible
+
+
+def test_what_runs_about_another_patient_or_model_is_stopped(with_sample, tmp_path):
+    panel = answering(
+        with_sample, lambda progress: [progress("measuring", 1, 2) or time.sleep(0.02) for _n in range(500)]
+    )
+    panel.ui.predictButton.click()
+    panel.openBundle(a_manifest(tmp_path / "other"))
+    assert not panel.work.running
+    assert panel.answer.prediction is None
+    assert panel.ui.predictButton.text == "Predict"
+
+
+class Database:
+    """What the panel asks of `slicer.dicomDatabase`."""
+
+    isOpen = True
+
+    def __init__(self, files):
+        self.files = files
+
+    def fileForInstance(self, uid):
+        return str(self.files.get(uid, ""))
+
+
+def test_dicom_results_are_offered_only_for_a_ct_from_dicom_and_the_tooltip_says_why_not(
+    with_sample, monkeypatch, tmp_path
+):
+    panel = answering(with_sample)
+    panel.ui.predictButton.click()
+    assert panel.work.waitForCompletion(20)
+    button, volume = panel.ui.dicomButton, panel._parameterNode.ctVolume
+    assert not button.enabled
+    assert button.toolTip.startswith("The CT was not loaded from DICOM.")
+    volume.SetAttribute("DICOM.instanceUIDs", "1.2.1 1.2.2")
+    panel.checkCanApply()
+    assert button.toolTip.startswith("No DICOM database is open.")
+    slices = {uid: tmp_path / f"{uid}.dcm" for uid in ("1.2.1", "1.2.2")}
+    monkeypatch.setattr(slicer, "dicomDatabase", Database(slices), raising=False)
+    panel.checkCanApply()
+    assert "not in the DICOM database any more" in button.toolTip
+    slices["1.2.1"].touch()
+    panel.checkCanApply()
+    assert button.enabled
+    panel.actions.write_dicom(tmp_path / "out")
+    assert "Expected 2 slices; received 1 there" in panel.lastError
+    slices["1.2.2"].touch()
+    written = []
+    panel.logic.writeDicom = lambda prediction, case, series, folder, progress: (
+        written.append((series, folder)) or ()
+    )
+    panel.actions.write_dicom(tmp_path / "out")
+    assert panel.work.waitForCompletion(20)
+    assert written == [(list(slices.values()), tmp_path / "out")]
 
 
 def test_the_panel_stays_alive_and_shows_progress_while_it_predicts(with_sample):
@@ -417,6 +661,24 @@ def test_only_the_latest_drawing_is_measured_and_the_line_says_so(with_sample):
     redraw(panel, 1)
     assert panel.patient.waitForMeasurement()
     assert panel.patient.found.fingerprint not in fingerprints
+
+
+def test_cancel_ends_the_process_that_was_started_even_before_it_was_asked_anything(with_sample):
+    import tempfile
+
+    files = set(Path(tempfile.gettempdir()).glob("tace-*"))
+    panel = answering(
+        with_sample, lambda progress: [progress("measuring", 1, 2) or time.sleep(0.02) for _n in range(900)]
+    )
+    panel.ui.predictButton.click()
+    end = time.monotonic() + 20
+    while panel.ui.stageLabel.text != "measuring" and time.monotonic() < end:
+        slicer.app.processEvents()
+    assert panel.logic.companion.alive
+    panel.ui.predictButton.click()
+    settle(panel, 1500)
+    assert not panel.logic.companion.alive
+    assert set(Path(tempfile.gettempdir()).glob("tace-*")) <= files
 
 
 def test_an_error_of_the_science_is_one_sentence_and_no_answer(with_sample):
@@ -644,13 +906,42 @@ def test_the_largest_layer_is_found_in_the_patients_coordinates(with_sample):
 
 def test_every_control_has_a_tooltip_and_can_be_reached_with_the_keyboard(panel):
     import qt
+
+    assert len(controls(panel)) >= 30
+    assert [w.name for w in controls(panel) if not w.toolTip] == []
+    assert [w.name for w in controls(panel) if w.focusPolicy == qt.Qt.NoFocus] == []
+
+
+def controls(panel) -> list:
     from PySide6 import QtWidgets
 
-    kinds = (QtWidgets.QPushButton, QtWidgets.QComboBox, QtWidgets.QListWidget, QtWidgets.QTableWidget)
-    controls = [w for kind in kinds for w in panel.parent.findChildren(kind) if w.name]
-    assert len(controls) >= 10
-    assert [w.name for w in controls if not w.toolTip and not w.name.startswith("qt_")] == []
-    assert [w.name for w in controls if w.focusPolicy == qt.Qt.NoFocus] == []
+    kinds = (
+        QtWidgets.QPushButton, QtWidgets.QComboBox, QtWidgets.QListWidget, QtWidgets.QTableWidget,
+        QtWidgets.QLineEdit, QtWidgets.QCheckBox,
+    )  # fmt: skip
+    found = [w for kind in kinds for w in panel.parent.findChildren(kind)]
+    return [w for w in found if w.name and not w.name.startswith("qt_")]
+
+
+def test_the_tab_key_goes_through_the_panel_from_top_to_bottom_and_is_held_by_no_table(with_sample):
+    from PySide6 import QtCore, QtWidgets
+
+    panel = explained(with_sample)
+    panel.ui.clinicalSection.collapsed = False
+    panel.answer.sensitivity.show(ContourSensitivity(OUTLINES))
+    settle(panel, 100)
+    shown = [w for w in controls(panel) if w.visible]
+    first = panel.ui.ctVolumeSelector
+    order, widget = [first], first.nextInFocusChain()
+    while widget is not first:
+        order += [widget] if widget in shown else []
+        widget = widget.nextInFocusChain()
+    assert len(order) == len(shown)
+    places = [w.mapTo(panel.parent, QtCore.QPoint(0, 0)) for w in order]
+    rows = [place.y() // 8 for place in places]  # a line edit and its unit may differ by a pixel
+    assert rows == sorted(rows), [w.name for w in order]
+    tables = [w for w in shown if isinstance(w, QtWidgets.QTableWidget)]
+    assert [table.name for table in tables if table.tabKeyNavigation] == []
 
 
 @pytest.mark.parametrize(("width", "dark"), [(360, False), (520, False), (420, True)])
@@ -668,6 +959,10 @@ def test_nothing_is_clipped_at_common_widths_and_in_a_dark_palette(with_sample, 
         panel.parent.window_.resize(width, 500)
         panel.model.fill("")
         explained(panel)
+        panel.ui.clinicalSection.collapsed = False
+        for name, text in {"albumin": "38", "bilirubin": "14", "afp": ">1210", "inr": "110"}.items():
+            clinical_widget(panel, f"{name}Edit").text = text
+        panel.answer.sensitivity.show(ContourSensitivity(OUTLINES))
         settle(panel, 100)
         shot = panel.parent.grab()
         save(request, shot, f"prediction-{width}{'-dark' if dark else ''}.png")
@@ -760,7 +1055,17 @@ def test_the_panel_answers_what_the_command_line_answers(panel, monkeypatch, tmp
     why = panel.answer.why.explanation
     assert sum(why.contributions.values()) == pytest.approx(why.total - why.base, abs=1e-9)
     assert panel.ui.mapButton.enabled
-    page = panel.answer.write_report(tmp_path / "Bericht")
+    panel.ui.sensitivityButton.click()
+    assert panel.work.waitForCompletion(120)
+    assert panel.lastError == ""
+    outlines = panel.answer.sensitivity.sensitivity.variants
+    assert (outlines[0].name, outlines[0].probability) == ("as drawn", prediction.fused)
+    assert panel.ui.sensitivityTable.rowCount == len(outlines) > 5
+    pages = []
+    panel.actions.write_report(tmp_path / "Bericht", pages.append)
+    assert panel.work.waitForCompletion(120)
+    assert panel.lastError == ""
+    page = pages[0]
     written = json.loads((page.parent / "prediction.json").read_text(encoding="utf-8"))
     node = panel._parameterNode
     files = [str(tmp_path / name) for name in ("ct.nrrd", "tumour.seg.nrrd")]
@@ -781,3 +1086,43 @@ def test_the_panel_answers_what_the_command_line_answers(panel, monkeypatch, tmp
     assert not panel.answer.outdated
     panel.ui.copyButton.click()
     assert prediction.statement() in slicer.app.clipboard().text()
+
+
+def test_a_ct_from_dicom_is_answered_as_dicom_that_points_at_its_slices(panel, monkeypatch, tmp_path):
+    import numpy as np
+    import pydicom
+    from scenes import a_scene, as_labelmap, write_dicom_series
+    from TACEResponseSlicer import publish
+
+    monkeypatch.undo()
+    panel.model.fill("")
+    image, segments = a_scene()
+    slices = write_dicom_series(tmp_path, image)
+    files = {
+        data.SOPInstanceUID: Path(data.filename) for data in map(pydicom.dcmread, tmp_path.glob("*.dcm"))
+    }
+    volume, segmentation = publish.patient_nodes(
+        "from DICOM", image, as_labelmap(image, {"Mass": segments["Mass"]})
+    )
+    volume.SetAttribute("DICOM.instanceUIDs", " ".join(data.SOPInstanceUID for data in slices))
+    monkeypatch.setattr(slicer, "dicomDatabase", Database(files), raising=False)
+    node = panel._parameterNode
+    node.ctVolume, node.segmentation = volume, segmentation
+    node.segmentIds = [segmentation.GetSegmentation().GetNthSegmentID(0)]
+    panel.ui.predictButton.click()
+    assert panel.work.waitForCompletion(120)
+    assert panel.lastError == ""
+    assert panel.ui.dicomButton.enabled, panel.ui.dicomButton.toolTip
+    panel.actions.write_dicom(tmp_path / "out")
+    assert panel.work.waitForCompletion(120)
+    assert panel.lastError == ""
+    written = {data.Modality: data for data in map(pydicom.dcmread, (tmp_path / "out").glob("*.dcm"))}
+    assert set(written) == {"SR", "SEG"}
+    assert written["SEG"].pixel_array.sum() == segments["Mass"].sum()
+    referenced = {
+        r.ReferencedSOPInstanceUID
+        for r in written["SEG"].ReferencedSeriesSequence[0].ReferencedInstanceSequence
+    }
+    assert referenced <= {data.SOPInstanceUID for data in slices}
+    assert {data.StudyInstanceUID for data in written.values()} == {slices[0].StudyInstanceUID}
+    assert np.isfinite(panel.answer.prediction.fused)

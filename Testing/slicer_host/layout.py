@@ -16,6 +16,8 @@ def layout_faults(panel) -> list[str]:
             faults.append(f"{widget.name} is cut")
         if isinstance(widget, QtWidgets.QTableWidget) and _hides_rows(widget):
             faults.append(f"{widget.name} hides rows")
+        if isinstance(widget, QtWidgets.QTableWidget) and widget.horizontalScrollBar().maximum > 0:
+            faults.append(f"{widget.name} hides columns")
     for one, other in combinations([w for w in seen if not w.name.startswith("qt_")], 2):
         if one.parentWidget() is other.parentWidget() and one.geometry.intersects(other.geometry):
             faults.append(f"{one.name} and {other.name} lie on top of each other")

@@ -1,6 +1,6 @@
 """A small parameterNodeWrapper on a real vtkMRMLScriptedModuleNode: the types and widgets we use.
 
-Types: text, int, float, bool, list[str], one node class; `Annotated` with WithinRange or Choice.
+Types: text, int, float, bool, list[str], dict[str, str], one node class; `Annotated` with its limits.
 Widgets: exactly QCheckBox, QSpinBox, QComboBox and qMRMLNodeComboBox, as Slicer compares `type()`.
 """
 
@@ -62,8 +62,8 @@ class _Parameter:
         self.checks = getattr(hint, "__metadata__", ())
         self.type = typing.get_args(hint)[0] if self.checks else hint
         self.is_node = isinstance(self.type, type) and issubclass(self.type, slicer.vtkMRMLNode)
-        empty = {str: "", int: 0, float: 0.0, bool: False}
-        self.default = empty.get(self.type, [] if typing.get_origin(self.type) is list else None)
+        empty = {str: "", int: 0, float: 0.0, bool: False, list: [], dict: {}}
+        self.default = empty.get(typing.get_origin(self.type) or self.type)
         self.default = self.default if default is None else default
 
     def read(self, wrapper):

@@ -1,0 +1,114 @@
+"""What can be done with an answer: why, with other outlines, on the CT, as report, text and DICOM."""
+
+import qt
+import slicer
+from slicer.i18n import tr as _
+
+from .dicom_source import source_files, why_no_source
+
+
+class AnswerActions:
+    """The buttons under an answer. node(): the parameter node; bundle(): folder of the chosen model."""
+
+    def __init__(self, ui, logic, answer, run, errors_shown, node, bundle):
+        self._ui, self._logic, self._answer, self._run = ui, logic, answer, run
+        self._errors_shown, self._node, self._bundle = errors_shown, node, bundle
+        for button, handler in {
+            ui.whyButton: self.explain,
+            ui.mapButton: self.toggle_map,
+            ui.largestLayerButton: self.go_to_largest_layer,
+            ui.sensitivityButton: self.try_other_outlines,
+            ui.reportButton: self.ask_and_write_report,
+            ui.copyButton: self.copy,
+            ui.dicomButton: self.ask_and_write_dicom,
+        }.items():
+            button.connect("clicked(bool)", handler)
+
+    def check(self) -> None:
+        """Enable what can be done now; the DICOM button says why it cannot."""
+        ui, idle, node = self._ui, not self._run.running, self._node()
+        for button in (ui.whyButton, ui.sensitivityButton, ui.reportButton):
+            button.enabled = idle
+        reason = why_no_source(node.ctVolume) if node else ""
+        ui.dicomButton.enabled = idle and not reason
+        ui.dicomButton.toolTip = reason or _("Write a structured report and the tumour's outline as DICOM")
+
+    def explain(self, _checked=False) -> None:
+        """Work out what speaks for and against response in the patient that was predicted."""
+        case, bundle = self._answer.case, self._bundle()
+        self._run.start(
+            lambda progress: self._logic.runExplanation(case, bundle, progress),
+            _("The answer was not explained."),
+            self._show_explanation,
+        )
+
+    def _show_explanation(self, explanation) -> None:
+        self._answer.why.show(explanation)
+        self._logic.publishExplanation(explanation, self._answer.prediction.statement())
+
+    def toggle_map(self, _checked=False) -> None:
+        """Lay the network's map over the CT, or take it away again."""
+        self._answer.why.toggle_map(self._node().ctVolume, self._answer.prediction.statement())
+        if self._answer.why.map_is_shown:
+            self._answer.go_to_largest_layer()
+
+    def go_to_largest_layer(self, _checked=False) -> None:
+        """Centre the slice views where the tumour is largest."""
+        self._answer.go_to_largest_layer()
+
+    def try_other_outlines(self, _checked=False) -> None:
+        """Work out what the answer would be with other outlines of the tumour."""
+        case, bundle = self._answer.case, self._bundle()
+        self._run.start(
+            lambda progress: self._logic.runSensitivity(case, bundle, progress),
+            _("Other outlines were not tried."),
+            self._answer.sensitivity.show,
+        )
+
+    def copy(self, _checked=False) -> None:
+        """Put the answer as text on the clipboard."""
+        self._answer.copy(named=self._ui.namedCheckBox.checked)
+
+    def ask_and_write_report(self, _checked=False) -> None:
+        """Ask for a folder, write the report there and open it."""
+        folder = _ask_folder(_("Folder for the report"))
+        if folder:
+            self.write_report(folder)
+
+    def write_report(self, folder, show=None) -> None:
+        """Write `report.html` and `prediction.json` into `folder` beside the panel; then `show(page)`."""
+        answer = self._answer
+        content = (answer.prediction, answer.case, folder, self._bundle())
+        options = {"sensitivity": answer.sensitivity.sensitivity, "named": self._ui.namedCheckBox.checked}
+        self._run.start(
+            lambda progress: self._logic.writeReport(*content, progress=progress, **options),
+            _("The report was not written."),
+            show or _open_page,
+        )
+
+    def ask_and_write_dicom(self, _checked=False) -> None:
+        """Ask for a folder and write the DICOM results there."""
+        folder = _ask_folder(_("Folder for the DICOM report and segmentation"))
+        if folder:
+            self.write_dicom(folder)
+
+    def write_dicom(self, folder) -> None:
+        """Write the DICOM report and segmentation into `folder` beside the panel."""
+        sentence = _("The DICOM results were not written.")
+        with self._errors_shown(sentence):
+            content = (self._answer.prediction, self._answer.case, source_files(self._node().ctVolume))
+            self._run.start(
+                lambda progress: self._logic.writeDicom(*content, folder, progress), sentence, _say_written
+            )
+
+
+def _ask_folder(question: str) -> str:
+    return qt.QFileDialog.getExistingDirectory(slicer.util.mainWindow(), question)
+
+
+def _open_page(page) -> None:
+    qt.QDesktopServices.openUrl(qt.QUrl(page.resolve().as_uri()))
+
+
+def _say_written(paths) -> None:
+    slicer.util.showStatusMessage(_("Written: {files}").format(files=", ".join(map(str, paths))), 5000)

@@ -1,0 +1,57 @@
+"""The DICOM slices that a volume node was loaded from, or why there are none."""
+
+from pathlib import Path
+
+import slicer
+from slicer.i18n import tr as _
+from TACEResponseLib.errors import InputError
+
+#: Attribute in which Slicer keeps the instances of a volume that it loaded from DICOM.
+INSTANCES = "DICOM.instanceUIDs"
+
+
+def source_files(volume_node) -> list[Path]:
+    """The files of the volume's series, in its order; InputError says what is missing."""
+    uids = _instances(volume_node)
+    found = [file for file in map(_file_of, uids) if file is not None]
+    if len(found) < len(uids):
+        raise _lost(len(uids), len(found))
+    return found
+
+
+def why_no_source(volume_node) -> str:
+    """Why there is no series, as far as a look at its first slice tells; an empty text when there is."""
+    try:
+        uids = _instances(volume_node)
+        if _file_of(uids[0]) is None:
+            raise _lost(1, 0)
+    except InputError as error:
+        return str(error)
+    return ""
+
+
+def _instances(volume_node) -> list[str]:
+    uids = (volume_node.GetAttribute(INSTANCES) or "").split() if volume_node is not None else []
+    if not uids:
+        raise InputError(
+            _("the CT was not loaded from DICOM"),
+            remedy=_("load the series with the DICOM module and predict again"),
+        )
+    database = getattr(slicer, "dicomDatabase", None)
+    if database is None or not database.isOpen:
+        raise InputError(_("no DICOM database is open"), remedy=_("open one in the DICOM module"))
+    return uids
+
+
+def _file_of(uid: str) -> Path | None:
+    file = slicer.dicomDatabase.fileForInstance(uid)
+    return Path(file) if file and Path(file).is_file() else None
+
+
+def _lost(wanted: int, found: int) -> InputError:
+    return InputError(
+        _("slices of the CT are not in the DICOM database any more"),
+        expected=_("{count} slices").format(count=wanted) if wanted > 1 else "",
+        received=_("{count} there").format(count=found) if wanted > 1 else "",
+        remedy=_("import the series again"),
+    )

@@ -1,0 +1,34 @@
+"""The contour part of the panel: what the answer would be with other outlines of the same tumour."""
+
+from slicer.i18n import tr as _
+
+from .answer_view import fill_table, lines_html
+
+
+class SensitivitySection:
+    """sensitivity: what is shown (`TACEResponseLib.contour`), None while there is nothing."""
+
+    def __init__(self, ui):
+        self._ui = ui
+        self.clear()
+
+    def clear(self) -> None:
+        """Show nothing."""
+        self.sensitivity = None
+        self._ui.sensitivityLabel.visible = self._ui.sensitivityTable.visible = False
+
+    def show(self, sensitivity) -> None:
+        """The sentence, and a row an outline."""
+        self.sensitivity = sensitivity
+        ui, sentence = self._ui, f"{sensitivity.sentence()}."
+        ui.sensitivityLabel.text = lines_html([sentence]) if sensitivity.changes_class else sentence
+        headers = (_("outline"), _("volume"), _("response"))
+        fill_table(ui.sensitivityTable, headers, list(map(_row, sensitivity.variants)))
+        ui.sensitivityLabel.visible = ui.sensitivityTable.visible = True
+
+
+def _row(variant) -> tuple[str, str, str]:
+    if variant.probability is None:
+        return variant.name, f"{variant.volume_ml:.1f} mL", f"NA: {variant.problem}"
+    verdict = _("likely") if variant.responder else _("unlikely")
+    return variant.name, f"{variant.volume_ml:.1f} mL", f"{100 * variant.probability:.0f} % ({verdict})"
