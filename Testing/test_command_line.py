@@ -206,4 +206,5 @@ def test_real_input_gives_a_prediction_with_warnings(real_data, tmp_path, image,
     assert code == 0
     content = json.loads((tmp_path / "prediction.json").read_text(encoding="utf-8"))
     assert np.isfinite(content["fused"])
-    assert any("training patients" in text for text in content["warnings"])
+    assert content["similarity"]["verdict"] == "outside"
+    assert any("lies outside what the model was trained on" in text for text in content["warnings"])
