@@ -109,6 +109,16 @@ def test_a_phantom_with_1024_hu_added_is_outside(model):
     assert "median HU in the tumour" in verdict.sentence()
 
 
+def test_a_scan_of_another_phase_is_not_inside(model):
+    patient = make_patient(4, DEMONSTRATION_SEED)
+    case = make_case("typical", patient.image, patient.mask)
+    verdicts = {
+        phase: model.predict(replace(case, provenance={"image": {"phase": phase}})).similarity.verdict
+        for phase in ("arterial", "portal venous", "native")
+    }
+    assert verdicts == {"arterial": "inside", "portal venous": "at the edge", "native": "outside"}
+
+
 @pytest.mark.parametrize("number", [1, 2])
 def test_a_lung_tumour_is_outside(model, real_data, number):
     image, mask = (

@@ -189,8 +189,10 @@ def test_the_arterial_phase_is_silent_and_stands_in_the_provenance(tmp_path):
 def test_a_description_of_another_phase_is_a_warning(tmp_path):
     write_dicom_series(tmp_path / "ct", IMAGE, "Abdomen portalvenös 2.0")
     sitk.WriteImage(as_labelmap(IMAGE, SEGMENTS), str(tmp_path / "m.nrrd"))
-    (warning,) = read_case("P", tmp_path / "ct", tmp_path / "m.nrrd", label=2).warnings
+    case = read_case("P", tmp_path / "ct", tmp_path / "m.nrrd", label=2)
+    (warning,) = case.warnings
     assert (warning.kind, warning.received) == ("phase", 'series "Abdomen portalvenös 2.0"')
+    assert case.provenance["image"]["phase"] == "portal venous"
 
 
 @pytest.mark.parametrize(

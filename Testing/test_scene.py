@@ -177,6 +177,15 @@ def test_several_segments_are_their_union_even_where_they_overlap(rooms):
     assert two.provenance["segments"] == ["Tumour 1", "Tumour 2"]
 
 
+def test_the_phase_that_a_volumes_name_says_stands_in_the_provenance(rooms):
+    volume = a_volume_node(ijk_to_ras())
+    segmentation = a_segmentation_node(volume, Tumour=ellipsoid())
+    for name, phase in (("Abdomen nativ", "native"), ("LIVER", None)):
+        volume.SetName(name)
+        image = rooms.case_from_nodes(volume, segmentation).provenance["image"]
+        assert (image["name"], image.get("phase")) == (name, phase)
+
+
 @pytest.mark.parametrize("angle", [0, 30, 90])
 def test_a_rigid_transform_over_both_nodes_turns_the_geometry_and_keeps_every_voxel(rooms, angle):
     volume = a_volume_node(ijk_to_ras())

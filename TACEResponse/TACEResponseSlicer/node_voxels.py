@@ -14,6 +14,7 @@ from scipy import ndimage
 from TACEResponseLib.cases import Case, bounding_box, make_case
 from TACEResponseLib.errors import GeometryError, MaskError, Problem
 from TACEResponseLib.progress import Progress, silent
+from TACEResponseLib.readers.phases import provenance_of_phase
 
 RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 #: Voxel centres closer than this to those of the CT, in voxels, are those of the CT.
@@ -68,7 +69,7 @@ class NodeVoxels:
             mask,
             provenance={
                 "source": "3D Slicer scene",
-                "image": self.image_name,
+                "image": {"name": self.image_name, **provenance_of_phase(None, self.image_name)},
                 "mask": self.mask_name,
                 "segments": [segment.name for segment in self.segments],
             },

@@ -23,7 +23,7 @@ from TACEResponseLib.progress import Progress, silent
 from TACEResponseLib.readers import measure_opened, propose_arterial
 from TACEResponseLib.readers.acquisitions import Acquisition, group_slices
 from TACEResponseLib.readers.masks import open_mask
-from TACEResponseLib.readers.phases import phase_warning
+from TACEResponseLib.readers.phases import phase_warning, provenance_of_phase
 from TACEResponseLib.storage import WRITING, make_folder, whole_file
 
 from . import hcc_tace_seg
@@ -205,8 +205,7 @@ def _case(patient_id: str, expert: SegmentationFile, acquisition: Acquisition) -
     opened = open_mask(expert.path, image)
     mask = opened.read(TUMOUR_SEGMENT)
     vessels = measure_opened(opened, image)
-    if vessels is not None:
-        source |= {"phase": vessels.phase, "vessels": str(vessels)}
+    source |= provenance_of_phase(vessels, acquisition.description)
     case = make_case(
         patient_id,
         image,

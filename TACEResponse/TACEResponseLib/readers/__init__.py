@@ -18,7 +18,14 @@ from TACEResponseLib.errors import InputError, TACEResponseError
 from .acquisitions import Acquisition, choose_acquisition, list_acquisitions, read_series
 from .dicom import is_dicom
 from .masks import MaskFile, list_segments, open_mask
-from .phases import ARTERIAL, VesselEnhancement, measure_vessels, phase_warning, vessel_segments
+from .phases import (
+    ARTERIAL,
+    VesselEnhancement,
+    measure_vessels,
+    phase_warning,
+    provenance_of_phase,
+    vessel_segments,
+)
 from .volumes import existing, read_volume
 
 __all__ = ["list_segments", "propose_arterial", "read_case", "read_image"]
@@ -57,9 +64,9 @@ def read_case(
             segment = "all"
         mask = opened.read(segment)
         vessels = measure_opened(opened, image)
-        notes = (*mask.warnings, *phase_warning(vessels, image_source.get("series_description", "")))
-        if vessels is not None:
-            image_source |= {"phase": vessels.phase, "vessels": str(vessels)}
+        description = image_source.get("series_description", "")
+        notes = (*mask.warnings, *phase_warning(vessels, description))
+        image_source |= provenance_of_phase(vessels, description)
         return make_case(
             patient_id,
             image,

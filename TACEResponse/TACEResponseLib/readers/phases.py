@@ -82,14 +82,20 @@ def measure_vessels(
     return VesselEnhancement(*medians)
 
 
+def provenance_of_phase(vessels: VesselEnhancement | None, description: str) -> dict[str, str]:
+    """What a case keeps: `phase` by the vessels or else by the description, `vessels`; {} without either."""
+    if vessels is not None:
+        return {"phase": vessels.phase, "vessels": str(vessels)}
+    phase = phase_of_description(description)
+    return {} if phase is None else {"phase": phase}
+
+
 def phase_warning(vessels: VesselEnhancement | None, description: str) -> list[Problem]:
     """A warning when the CT is not arterial, by its vessels or else by its description."""
-    if vessels is not None:
-        phase, seen = vessels.phase, str(vessels)
-    else:
-        phase, seen = phase_of_description(description), f'series "{description}"'
-    if phase in (None, ARTERIAL):
+    phase = provenance_of_phase(vessels, description).get("phase", ARTERIAL)
+    if phase == ARTERIAL:
         return []
+    seen = f'series "{description}"' if vessels is None else str(vessels)
     return [
         Problem(
             "phase",
