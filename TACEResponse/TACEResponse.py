@@ -5,6 +5,7 @@ TACEResponseSlicer; here stand the module, its parameter node, the panel, the lo
 console, and the module's own test.
 """
 
+import logging
 from pathlib import Path
 
 import slicer
@@ -157,8 +158,8 @@ class TACEResponseLogic(ScriptedLoadableModuleLogic):
         if self.companion is not None:
             try:
                 self.companion.start()
-            except TACEResponseError:
-                # There is no Python beside the application: it computes itself, and is slower to react.
+            except TACEResponseError as error:
+                logging.warning(f"TACE Response computes inside the application, which reacts late. {error}")
                 self.companion = None
 
     def endCompanion(self):

@@ -14,10 +14,11 @@ ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 #: Extras of pyproject.toml per command: needed ones, and ones that some machines cannot have.
-EXTRAS = {"demo": ((), ()), "test": (("test",), ("train", "reference"))}
+EXTRAS = {"demo": ((), ()), "test": (("test",), ("train", "reference", "fast-reading"))}
 WITHOUT = {
     "train": "TensorFlow has no package for this Python; tests that train the network will be skipped",
     "reference": "pyradiomics could not be built (no C compiler?); tests against it will be skipped",
+    "fast-reading": "the package isal has no wheel for this machine; its tests will be skipped",
 }
 
 

@@ -460,6 +460,7 @@ def test_patches_of_another_size_are_an_input_error(committed):
 
 
 WITHOUT_FRAMEWORKS = """
+import json
 import sys
 class Blocked:
     def find_spec(self, name, path=None, target=None):
@@ -475,7 +476,7 @@ network = NumpyNetwork.from_bytes(Path(sys.argv[3]).read_bytes())
 pixels, labels, _ = planted_patches(32, seed=2)
 pixels = 0.8 * pixels[labels == 0][:1] + 0.2 * pixels[labels == 1][:1]
 loaded = {"keras", "tensorflow", "torch", "jax"} & set(sys.modules)
-print(repr((network.logits(pixels)[0].tolist(), sorted(loaded))))
+print(json.dumps([network.logits(pixels)[0].tolist(), sorted(loaded)]))
 """
 
 
@@ -485,7 +486,7 @@ def test_predicting_imports_no_framework_and_answers_the_same_without_any(commit
         [sys.executable, "-c", WITHOUT_FRAMEWORKS, *paths], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    logits, loaded = eval(done.stdout)
+    logits, loaded = json.loads(done.stdout)
     assert loaded == []
     expected = json.loads(COMMITTED_LOGITS.read_text(encoding="utf-8"))["logits"][0]
     np.testing.assert_allclose(logits, expected, atol=1e-5, rtol=0)

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from sklearn.covariance import LedoitWolf
 
 from .errors import BundleError
 
@@ -109,6 +108,8 @@ class Spread:
         deviation = 1.4826 * np.median(np.abs(values - centre), axis=0)
         deviation = np.where(deviation > 0, deviation, values.std(axis=0))
         scale = np.maximum(np.where(deviation > 0, deviation, 1.0), smallest)
+        from sklearn.covariance import LedoitWolf  # only training needs it
+
         standard = np.arcsinh((values - centre) / scale)
         covariance = LedoitWolf().fit(standard)
         # A single number that never varies has no covariance; its scale says what a difference is.

@@ -217,8 +217,8 @@ def _clinical_part(table: list[str]) -> str:
             "worse group counts as less response. Most were built for survival, not for response. A missing",
             "item makes a score NA, never zero points, and is counted. The collection has no albumin,",
             "bilirubin, INR or CRP. Size is the longest axial diameter of the mask. Number of lesions: 1",
-            "where the table says uninodular; where it says multinodular, the components of the mask if there",  # noqa: E501
-            "are several, and otherwise not known, since such a mask shows one nodule of several.",
+            "where the table says uninodular; where it says multinodular, the components of the mask if",
+            "there are several, and otherwise not known, since such a mask shows one nodule of several.",
             "Made by `python Testing/benchmarks/public_cohort.py --clinical`.",
             "",
             *table,

@@ -15,7 +15,7 @@ import numpy as np
 import SimpleITK as sitk
 
 try:
-    from isal import isal_zlib as inflate  # the same interface in half the time, where it is installed
+    from isal import isal_zlib as inflate  # the same interface, faster, where it is installed
 except ImportError:
     inflate = zlib
 
