@@ -21,7 +21,7 @@ from .clinical import Lesions
 from .clinical.scores import ClinicalValues, TumourBurden, clinical_scores
 from .errors import FeatureError, Problem
 from .evaluation import youden_threshold
-from .measurements import SCAN, ModelInputs, measure, stack
+from .measurements import SCAN, Measurements, ModelInputs, measure, stack
 from .members import Members, fit_members
 from .out_of_fold import (
     Combination,
@@ -142,7 +142,8 @@ class ResponseModel:
         case: Case,
         *,
         clinical: ClinicalValues | None = None,
-        burden: TumourBurden | None = None,
+        lesions: int | None = None,
+        diameter_mm: float | None = None,
         engine: str | None = None,
         threads: int = 2,
         progress: Progress = silent,
@@ -150,21 +151,14 @@ class ResponseModel:
         """The answer for one case; measures only what the model needs.
 
         clinical: laboratory values and findings for the clinical scores, which are NA without them.
-        burden: number and diameters of the lesions, where the user corrects what the mask says. Where
-        the radiomics features cannot be computed (LoG on three slices, for example) the models
-        without them answer and a warning says so; FeatureError when none is left.
+        lesions, diameter_mm: number of lesions and largest diameter for those scores, where the user
+        knows better than the mask. Where the radiomics features cannot be computed (LoG on three
+        slices, for example) the models without them answer and a warning says so; FeatureError when
+        none is left, InputError for a number or diameter that cannot be.
         """
         engine = engine or self.engine
-        measured = measure(
-            case,
-            self.settings.radiomics,
-            self.settings.patch if self.members.network is not None else None,
-            engine=engine,
-            threads=threads,
-            only=self.needed,
-            features_required=False,
-            progress=progress,
-        )
+        measured = self._measured(case, engine, threads, progress)
+        burden = TumourBurden.from_lesions(measured.lesions, lesions, diameter_mm)
         progress("predict", 2, 3)
         inputs = stack([measured], self.needed if measured.feature_problem is None else ())
         probabilities = {name: float(p[0]) for name, p in self.probabilities(inputs).items()}
@@ -190,13 +184,24 @@ class ResponseModel:
             lesions=measured.lesions,
             similarity=similarity,
             certainty=self._certainty(inputs, probabilities, headline, responder),
-            clinical_scores=clinical_scores(
-                clinical or ClinicalValues(), burden or TumourBurden.from_lesions(measured.lesions)
-            ),
+            clinical_scores=clinical_scores(clinical or ClinicalValues(), burden),
             warnings=tuple(str(dataclasses.replace(w, patient_id="")) for w in warnings),
             checked=_CHECKED,
             versions={"tace-response": __version__, "engine": engine},
             patch=measured.patch,
+        )
+
+    def _measured(self, case: Case, engine: str, threads: int, progress: Progress) -> Measurements:
+        """What the model looks at in a case, and no more."""
+        return measure(
+            case,
+            self.settings.radiomics,
+            self.settings.patch if self.members.network is not None else None,
+            engine=engine,
+            threads=threads,
+            only=self.needed,
+            features_required=False,
+            progress=progress,
         )
 
     def similarity(self, inputs: ModelInputs, phase: str = "") -> Similarity:
@@ -272,9 +277,8 @@ def _compared(inputs: ModelInputs, members: Members) -> dict[str, np.ndarray]:
 
 
 def _phase(case: Case) -> str:
-    """The phase of contrast that the vessels or the series' description told, "" where none did."""
-    image = case.provenance.get("image")
-    return str(image.get("phase", "")) if isinstance(image, Mapping) else ""
+    """The phase of contrast that the vessels, or else the name of the scan told, "" where none did."""
+    return case.provenance.get("image", {}).get("phase", "")
 
 
 def _about_missing_features(problem: Problem | None, headline: str) -> list[Problem]:

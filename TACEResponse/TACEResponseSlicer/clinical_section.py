@@ -59,10 +59,7 @@ def burden_of(lesions, columns) -> TumourBurden | None:
     """Measured lesions with what the user knows better; None when nothing was measured."""
     if lesions is None:
         return None
-    number, diameter_mm = read_lesions(columns)
-    return TumourBurden.from_lesions(lesions).overridden(
-        number, None if diameter_mm is None else diameter_mm / 10
-    )
+    return TumourBurden.from_lesions(lesions, *read_lesions(columns))
 
 
 @dataclass

@@ -38,14 +38,9 @@ class Questions:
         FeatureError, and Cancelled when `progress` does; the other questions too.
         """
         model = self._model(bundle, progress)
-        burden = None
-        if (lesions, diameter_mm) != (None, None):
-            from TACEResponseLib.clinical import measure_lesions
-            from TACEResponseLib.clinical.items import TumourBurden
-
-            largest_cm = None if diameter_mm is None else diameter_mm / 10
-            burden = TumourBurden.from_lesions(measure_lesions(case)).overridden(lesions, largest_cm)
-        return model.predict(case, clinical=clinical, burden=burden, progress=progress)
+        return model.predict(
+            case, clinical=clinical, lesions=lesions, diameter_mm=diameter_mm, progress=progress
+        )
 
     def explain(self, case, bundle=None, progress: Progress = silent):
         """Case -> Explanation (`TACEResponseLib.explained`)."""

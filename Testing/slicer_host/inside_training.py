@@ -164,7 +164,7 @@ def test_the_recipe_becomes_the_command_line(panel, cohort):
 
 def test_epochs_and_device_of_the_network_reach_its_settings(panel, cohort):
     from TACEResponseLib.__main__ import _parser
-    from TACEResponseLib.commands import _training_settings
+    from TACEResponseLib.commands.training import _training_settings
 
     panel.ui.epochsSpinBox.setValue(12)
     panel.ui.deviceComboBox.setCurrentText("cpu")

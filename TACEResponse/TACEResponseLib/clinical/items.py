@@ -163,9 +163,12 @@ class TumourBurden:
             raise InputError("a lesion without a diameter", field="diameter", expected="above 0 cm")
 
     @classmethod
-    def from_lesions(cls, lesions: Lesions) -> "TumourBurden":
-        """As measured on the mask, axial diameters."""
-        return cls(lesions.number, tuple(mm / 10 for mm in lesions.diameters_mm))
+    def from_lesions(
+        cls, lesions: Lesions, number: int | None = None, diameter_mm: float | None = None
+    ) -> "TumourBurden":
+        """As measured on the mask, axial diameters; `overridden` by what the user knows better."""
+        measured = cls(lesions.number, tuple(mm / 10 for mm in lesions.diameters_mm))
+        return measured.overridden(number, None if diameter_mm is None else diameter_mm / 10)
 
     def overridden(self, number: int | None = None, largest_cm: float | None = None) -> "TumourBurden":
         """With the number, the largest diameter or both as the user knows them.

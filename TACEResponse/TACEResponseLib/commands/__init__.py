@@ -1,0 +1,12 @@
+"""What each command of the command line does: read, call the library, show, write.
+
+Every function takes the parsed options and a progress callable and returns the exit code; named
+errors pass through to `__main__`. Imports stand inside the commands, so that `--help` and `check`
+do not wait for scikit-learn.
+"""
+
+from .cohorts import check, extract, fetch, phantom
+from .predicting import demo, predict
+from .training import evaluate, train
+
+__all__ = ["check", "demo", "evaluate", "extract", "fetch", "phantom", "predict", "train"]

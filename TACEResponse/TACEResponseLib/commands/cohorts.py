@@ -1,0 +1,105 @@
+"""The commands that make a cohort, look at it, or measure it."""
+
+import shutil
+from argparse import Namespace
+
+from TACEResponseLib.errors import InputError
+from TACEResponseLib.progress import JsonProgress
+
+from .output import DONE, SOME_FAILED, Reporting, say_done, with_repairs
+
+
+def check(options: Namespace, progress: Reporting) -> int:
+    """Read every patient of a cohort and list every problem; compute nothing."""
+    from TACEResponseLib.cohort import read_cohort
+    from TACEResponseLib.preflight import check_cohort
+    from TACEResponseLib.preflight.table import PROBLEM_KEYS, as_text, verdict_json, write_preflight
+    from TACEResponseLib.storage import make_folder
+
+    cohort = with_repairs(read_cohort(options.cohort), options.repair)
+    if options.out is not None:
+        make_folder(options.out)  # said before the work, not after it
+    found = check_cohort(cohort, folds=options.folds, jobs=options.jobs, progress=progress)
+    if isinstance(progress, JsonProgress):
+        for patient in found.patients:
+            progress.line(verdict_json(patient))
+        problems = [{key: getattr(p, key) for key in ("severity", *PROBLEM_KEYS)} for p in found.problems]
+        progress.event("cohort", problems=problems, counts=found.counts)
+    text, written = as_text(found), {}
+    if options.out is not None:
+        files = write_preflight(found, options.out)
+        text += "".join(f"\n{file}" for file in files)
+        written = {"files": [str(file) for file in files]}
+    say_done(progress, text, **found.verdicts, **written)
+    failed = found.verdicts["error"] or any(p.severity == "error" for p in found.problems)
+    return SOME_FAILED if failed else DONE
+
+
+def extract(options: Namespace, progress: Reporting) -> int:
+    """Write the features of a cohort as CSV, a row a patient; the failing ones into a second CSV."""
+    from TACEResponseLib.cohort import read_cohort
+    from TACEResponseLib.cohort_measurements import extract_patients
+    from TACEResponseLib.feature_table import write_feature_csv, write_problem_csv
+    from TACEResponseLib.settings import RadiomicsSettings
+
+    settings = RadiomicsSettings()
+    if options.parameters is not None:
+        settings = RadiomicsSettings.from_pyradiomics_file(options.parameters)
+    store = options.out.with_name(f"{options.out.stem}-work")
+    rows, failed = extract_patients(
+        read_cohort(options.cohort).patients,
+        settings,
+        reader=options.reader,
+        engine=options.engine or "fast",
+        jobs=options.jobs,
+        backend=options.backend,
+        scheduler=options.scheduler,
+        store=store,
+        progress=progress,
+    )
+    problems = options.out.with_name(f"{options.out.stem}-problems.csv")
+    problems.unlink(missing_ok=True)
+    if rows:
+        write_feature_csv(options.out, rows)
+    if failed:
+        write_problem_csv(problems, list(failed.values()))
+    shutil.rmtree(store, ignore_errors=True)
+    text = [*map(str, failed.values()), f"{len(rows)} patients: {options.out}"]
+    text += [f"{len(failed)} patients failed: {problems}"] if failed else []
+    say_done(progress, "\n".join(text), table=str(options.out), failed=len(failed))
+    return SOME_FAILED if failed else DONE
+
+
+def fetch(options: Namespace, progress: Reporting) -> int:
+    """Download the public cohort, or take a folder of it, and turn it into a cohort folder."""
+    from TACEResponseLib.public_cohort.archive import ImagingDataCommons, fetch_collection
+    from TACEResponseLib.public_cohort.hcc_tace_seg import COLLECTION, find_clinical, read_clinical
+    from TACEResponseLib.public_cohort.layout import lay_out
+
+    source, problems = options.source, []
+    if source is not None and not source.is_dir():
+        raise InputError("there is no such folder", field="from", received=str(source))
+    clinical = options.clinical or find_clinical(source or options.out)
+    read_clinical(clinical)  # said before the work, not after it
+    if source is None:
+        source = options.out / "dicom"
+        problems = fetch_collection(ImagingDataCommons(), COLLECTION, source, progress)
+    layout = lay_out(
+        source, clinical, options.out, label=options.label, phase=options.phase, progress=progress
+    )
+    problems += layout.problems
+    text = [*map(str, problems), f"{layout.patients} patients: {layout.table}"]
+    failed = sum(problem.severity == "error" for problem in problems)
+    say_done(progress, "\n".join(text), table=str(layout.table), patients=layout.patients, failed=failed)
+    return SOME_FAILED if failed else DONE
+
+
+def phantom(options: Namespace, progress: Reporting) -> int:
+    """Write the synthetic cohort."""
+    from TACEResponseLib.phantom import write_cohort
+
+    folder = write_cohort(
+        options.out, options.patients, options.seed, options.size, progress=progress, jobs=options.jobs
+    )
+    say_done(progress, f"{options.patients} synthetic patients: {folder}", folder=str(folder))
+    return DONE

@@ -1,0 +1,186 @@
+"""The commands that answer for patients: one that is made up, one from files, or a cohort."""
+
+import csv
+import re
+from argparse import Namespace
+from dataclasses import replace
+from pathlib import Path
+
+from TACEResponseLib.errors import InputError, TACEResponseError
+
+from .output import DONE, SOME_FAILED, Reporting, say_done, with_repairs
+
+
+def demo(options: Namespace, progress: Reporting) -> int:
+    """Make the phantom patient, predict it with the demonstration bundle, show and write the answer."""
+    from TACEResponseLib.bundle import demonstration_bundle, load_bundle
+    from TACEResponseLib.cases import make_case
+    from TACEResponseLib.phantom import make_patient
+
+    progress("synthetic patient", 0, 1)
+    patient = make_patient(0, options.seed, "full")
+    progress("synthetic patient", 1, 1)
+    case = make_case(patient.patient_id, patient.image, patient.mask)
+    model = load_bundle(demonstration_bundle())
+    return _answer(model.predict(case, progress=progress), case, options, progress)
+
+
+def predict(options: Namespace, progress: Reporting) -> int:
+    """Predict one patient or a cohort; nothing is written for a patient that cannot be predicted."""
+    from TACEResponseLib.bundle import demonstration_bundle, load_bundle
+    from TACEResponseLib.cases.repair import parse_repairs
+    from TACEResponseLib.readers import read_case
+
+    if options.cohort is None and (options.image is None or options.mask is None):
+        raise InputError("nothing to predict", expected="--image and --mask, or --cohort")
+    clinical = _clinical_values(options)  # said before the work, not after it
+    if options.dicom and options.cohort is None and not options.image.is_dir():
+        raise InputError(
+            "DICOM results need slices that they can point at",
+            field="image",
+            file=options.image.name,
+            expected="the folder of a DICOM series",
+            received="a file",
+            remedy="predict from the DICOM series, or leave out --dicom",
+        )
+    model = load_bundle(options.bundle or demonstration_bundle())
+    if options.cohort is not None:
+        return _predict_cohort(model, options, progress)
+    label = options.label
+    case = read_case(
+        options.patient or options.image.resolve().name.partition(".")[0],
+        options.image,
+        options.mask,
+        label=int(label) if label and label.isdigit() else label,
+        segment=options.segment,
+        series=options.series,
+        repairs=parse_repairs(options.repair),
+    )
+    prediction = model.predict(
+        case,
+        clinical=clinical,
+        lesions=options.lesions,
+        diameter_mm=options.diameter_mm,
+        engine=options.engine,
+        progress=progress,
+    )
+    return _answer(prediction, case, options, progress)
+
+
+def _clinical_values(options: Namespace):
+    """What `--value` says; InputError for a name that no score reads, TableError for a value."""
+    from TACEResponseLib.clinical.items import ClinicalValues, clinical_item
+
+    columns = {}
+    for text in options.value:
+        name, equals, value = (part.strip() for part in text.partition("="))
+        if not equals or clinical_item(name) is None or name in columns:
+            raise InputError(
+                "a clinical value is given twice"
+                if name in columns
+                else "a clinical value has no known name",
+                field="value",
+                expected="for example albumin_g_l=38, bilirubin_umol_l=14, afp_ng_ml=>1210, ascites=none",
+                received=text,
+            )
+        columns[name] = value
+    by_hand = (options.lesions, options.diameter_mm)
+    if options.cohort is not None and (columns or by_hand != (None, None)):
+        raise InputError(
+            "values of one patient beside a cohort",
+            field="value",
+            expected="columns of the cohort's table",
+            received=", ".join(columns) or "--lesions or --diameter-mm",
+        )
+    return ClinicalValues.from_columns(columns)
+
+
+def _answer(prediction, case, options: Namespace, progress: Reporting) -> int:
+    from TACEResponseLib.dicom_export import write_dicom
+    from TACEResponseLib.patient_report import summary
+
+    files = write_dicom(prediction, case, options.image, options.out) if options.dicom else ()
+    page = _write_page(prediction, case, options, options.out)
+    text = [summary(prediction, show_identifier=options.show_identifier), "", f"Page: {page}"]
+    text += [f"DICOM: {file}" for file in files]
+    written = {"page": str(page), **({"dicom": [str(file) for file in files]} if files else {})}
+    say_done(progress, "\n".join(text), prediction=prediction.to_json(), **written)
+    return DONE
+
+
+def _write_page(prediction, case, options: Namespace, folder: Path) -> Path:
+    """The page and `prediction.json`, with the model card of the bundle that answered."""
+    from TACEResponseLib.bundle import demonstration_bundle, read_card
+    from TACEResponseLib.patient_report import write_patient_report
+
+    card = read_card(options.bundle or demonstration_bundle())
+    return write_patient_report(prediction, case, folder, show_identifier=options.show_identifier, card=card)
+
+
+def _predict_cohort(model, options: Namespace, progress: Reporting) -> int:
+    """A folder a patient and one table; a bad patient is reported and the rest go on."""
+    from TACEResponseLib.clinical.items import read_values
+    from TACEResponseLib.cohort import read_cohort
+    from TACEResponseLib.dicom_export import write_dicom
+
+    patients = with_repairs(read_cohort(options.cohort), options.repair).patients
+    rows, problems = [], []
+    for done, patient in enumerate(patients):
+        progress("predicting", done, len(patients))
+        try:
+            case = patient.read_case()
+            clinical, unread = read_values(patient.clinical, patient.row)
+            prediction = model.predict(case, clinical=clinical, engine=options.engine)
+            prediction = replace(prediction, warnings=(*prediction.warnings, *map(str, unread)))
+            folder = options.out / _folder_name(patient.patient_id)
+            if options.dicom:
+                write_dicom(prediction, case, patient.image, folder)
+        except TACEResponseError as error:
+            problems.append(error.about(patient_id=patient.patient_id).problem)
+            rows.append({"patient_id": patient.patient_id, "error": str(problems[-1])})
+            continue
+        _write_page(prediction, case, options, folder)
+        rows.append(_prediction_row(prediction))
+    progress("predicting", len(patients), len(patients))
+    options.out.mkdir(parents=True, exist_ok=True)
+    table = options.out / "predictions.csv"
+    _write_rows(table, rows)
+    answered = len(patients) - len(problems)
+    text = [*map(str, problems), f"{answered} of {len(patients)} patients predicted: {table}"]
+    statement = next((row["statement"] for row in rows if "statement" in row), "")
+    say_done(progress, "\n".join([statement, *text]), table=str(table), failed=len(problems))
+    return SOME_FAILED if problems else DONE
+
+
+def _prediction_row(prediction) -> dict:
+    """One patient of `predictions.csv`."""
+    content = prediction.to_json()
+    return {
+        "patient_id": prediction.patient_id,
+        "fused": content["fused"],
+        "threshold": content["threshold"],
+        "responder": int(content["responder"]),
+        **{f"probability_{name}": value for name, value in content["probabilities"].items()},
+        **content["lesions"],
+        **{f"score_{score.name}": score.group for score in prediction.clinical_scores},
+        "scores_na": "; ".join(
+            f"{score.title}: {', '.join(score.missing)}"
+            for score in prediction.clinical_scores
+            if score.missing
+        ),
+        "warnings": " ".join(content["warnings"]),
+        "statement": content["statement"],
+    }
+
+
+def _folder_name(patient_id: str) -> str:
+    """The ID as a folder name: characters that no file system allows become underscores."""
+    return re.sub(r'[<>:"/\\|?*\x00-\x1f]', "_", patient_id).strip(" .") or "_"
+
+
+def _write_rows(path: Path, rows: list[dict]) -> None:
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    with path.open("w", encoding="utf-8", newline="") as stream:
+        table = csv.DictWriter(stream, columns, lineterminator="\n")
+        table.writeheader()
+        table.writerows(rows)

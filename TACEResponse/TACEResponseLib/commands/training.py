@@ -1,0 +1,117 @@
+"""The commands that train a model and try it on patients that it has not seen."""
+
+import shutil
+from argparse import Namespace
+from pathlib import Path
+
+from TACEResponseLib.errors import InputError
+
+from .output import DONE, SOME_FAILED, Reporting, say_done
+
+
+def train(options: Namespace, progress: Reporting) -> int:
+    """Train a bundle and write its report beside the model, in `BUNDLE-report`."""
+    from TACEResponseLib.bundle import read_manifest, require_free_folder
+    from TACEResponseLib.cohort import read_cohort
+    from TACEResponseLib.report import evaluation_rows, write_training_report
+    from TACEResponseLib.training import save_trained, train_on_cohort, train_on_features
+
+    settings = _training_settings(options)
+    require_free_folder(options.out)  # said before the work, not after it
+    store = options.out.with_name(f"{options.out.name}-work")
+    if options.cohort is not None:
+        trained = train_on_cohort(
+            read_cohort(options.cohort),
+            settings,
+            engine=options.engine or "fast",
+            jobs=options.jobs,
+            store=store,
+            demonstration=_is_synthetic(options.cohort),
+            progress=progress,
+        )
+    elif options.features is not None and options.labels is not None:
+        trained = train_on_features(
+            options.features, options.labels, settings, jobs=options.jobs, progress=progress
+        )
+    else:
+        raise InputError("nothing to train on", expected="--cohort, or --features and --labels")
+    bundle = save_trained(trained, options.out)
+    rows = evaluation_rows(trained)
+    report = write_training_report(
+        trained,
+        options.out.with_name(f"{options.out.name}-report"),
+        read_manifest(bundle),
+        (options.cohort, options.features, options.labels),
+    )
+    shutil.rmtree(store, ignore_errors=True)
+    text = [
+        *map(str, trained.left_out.values()),
+        _performance_text(rows),
+        f"Bundle: {bundle}",
+        f"Report: {report}",
+    ]
+    say_done(
+        progress, "\n".join(text), bundle=str(bundle), report=str(report), left_out=len(trained.left_out)
+    )
+    return SOME_FAILED if any(p.severity == "error" for p in trained.left_out.values()) else DONE
+
+
+def evaluate(options: Namespace, progress: Reporting) -> int:
+    """External validation: every model of a bundle on a cohort that it has not seen."""
+    from TACEResponseLib.bundle import load_bundle
+    from TACEResponseLib.cohort import read_cohort
+    from TACEResponseLib.report import external_rows, write_validation_report
+    from TACEResponseLib.training import external_inputs
+
+    model = load_bundle(options.bundle)
+    external, left_out = external_inputs(
+        model,
+        read_cohort(options.cohort),
+        allow_training_patients=options.allow_training_patients,
+        engine=options.engine,
+        jobs=options.jobs,
+        progress=progress,
+    )
+    rows = external_rows(model, external)
+    report = write_validation_report(model, external, left_out, options.out, (options.cohort,))
+    text = [*map(str, left_out.values()), _performance_text(rows), f"Report: {report}"]
+    say_done(progress, "\n".join(text), report=str(report), left_out=len(left_out))
+    return SOME_FAILED if left_out else DONE
+
+
+def _training_settings(options: Namespace):
+    from TACEResponseLib.settings import preset
+
+    changes = {
+        name: getattr(options, name)
+        for name in ("folds", "repeats", "seed")
+        if getattr(options, name) is not None
+    }
+    if options.no_cnn:
+        changes["network"] = None
+    else:
+        changes["network"] = {
+            name: getattr(options, name)
+            for name in ("epochs", "device")
+            if getattr(options, name) is not None
+        }
+    return preset(options.preset, **changes)
+
+
+def _is_synthetic(cohort: Path) -> bool:
+    """Whether the cohort was written by `phantom`; its models are marked for ever."""
+    folder = cohort if cohort.is_dir() else cohort.parent
+    return (folder / "truth.json").is_file()
+
+
+def _performance_text(rows: list[dict]) -> str:
+    from TACEResponseLib.prediction import title
+
+    lines = [f"{'model':<36}{'estimate':<16}{'patients':>8}  AUC (95 % CI)"]
+    for row in rows:
+        place = f"{row['estimate'].replace('_', ' ')} {row['center']}".strip()
+        lines.append(
+            f"{title(row['model']):<36}{place:<16}{row['n']:>8}  "
+            f"{row['auc']:.3f} ({row['ci_low']:.3f} to {row['ci_high']:.3f})"
+        )
+    return "\n".join(lines)
