@@ -156,9 +156,11 @@ def explained(panel):
 
 
 def settle(panel, milliseconds=600):
-    """Let the panel's timers run."""
-    end = time.monotonic() + milliseconds / 1000
+    """Let the panel's timers run, and then, on a busy machine too, until what was changed is measured."""
+    end, patient = time.monotonic() + milliseconds / 1000, panel.patient
     while time.monotonic() < end:
+        slicer.app.processEvents()
+    while (patient._settle.isActive() or patient._measuring is not None) and time.monotonic() < end + 30:
         slicer.app.processEvents()
 
 
