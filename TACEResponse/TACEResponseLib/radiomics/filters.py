@@ -14,6 +14,7 @@ from TACEResponseLib.errors import FeatureError, SettingsError
 from TACEResponseLib.settings import RadiomicsSettings
 
 from .columns import log_name, wavelet_names
+from .laplacian import itk_laplacian, laplacian, rounds_as_itk
 
 Box = tuple[slice, slice, slice]
 #: Sigmas after which the recursive Gaussian has forgotten what came before: its slowest pole decays
@@ -69,14 +70,12 @@ def _copy(image: sitk.Image, box: Box) -> np.ndarray:
 
 
 def laplacian_of_gaussian(image: sitk.Image, box: Box, sigma_mm: float) -> np.ndarray:
-    """ITK's recursive Laplacian of Gaussian, normalised across scale."""
+    """The recursive Laplacian of Gaussian, normalised across scale, with ITK's values."""
     margins = [int(np.ceil(GAUSSIAN_REACH_SIGMAS * sigma_mm / s)) + 8 for s in image.GetSpacing()[::-1]]
     image, inner = _window(image, box, margins)
-    laplacian = sitk.LaplacianRecursiveGaussianImageFilter()
-    laplacian.SetNumberOfThreads(1)
-    laplacian.SetNormalizeAcrossScale(True)
-    laplacian.SetSigma(sigma_mm)
-    return _copy(laplacian.Execute(image), inner)
+    if rounds_as_itk():
+        return laplacian(sitk.GetArrayViewFromImage(image), image.GetSpacing(), inner, sigma_mm)
+    return _copy(itk_laplacian(image, sigma_mm), inner)
 
 
 def gradient(image: sitk.Image, box: Box, per_mm: bool) -> np.ndarray:
