@@ -13,6 +13,7 @@ from TACEResponseLib import __version__
 from TACEResponseLib.cases import Case
 from TACEResponseLib.settings import RadiomicsSettings
 
+from . import kernels
 from .grid import roi_box
 from .levels import number_of_pieces
 from .parameters import to_parameters
@@ -32,9 +33,15 @@ def as_text(value) -> float | str:
     return str(value)
 
 
-def diagnostics(case: Case, settings: RadiomicsSettings, region: Region) -> dict[str, float | str]:
-    """All diagnostics columns of a case; for float images the means agree to rounding."""
+def diagnostics(
+    case: Case, settings: RadiomicsSettings, region: Region, hashes: tuple[str, str]
+) -> dict[str, float | str]:
+    """All diagnostics columns of a case; for float images the means agree to rounding.
+
+    hashes: what `sha1_of_image` and `sha1_of_mask` gave.
+    """
     content, image_types = to_parameters(settings)
+    mask = sitk.GetArrayViewFromImage(case.mask).view(np.bool_)
     row = {
         "Versions_PyRadiomics": f"TACEResponse {__version__} fast",
         "Versions_Numpy": np.__version__,
@@ -43,45 +50,54 @@ def diagnostics(case: Case, settings: RadiomicsSettings, region: Region) -> dict
         "Versions_Python": platform.python_version(),
         "Configuration_Settings": content,
         "Configuration_EnabledImageTypes": image_types,
-        "Image-original_Hash": _sha1(sitk.GetArrayViewFromImage(case.image)),
+        "Image-original_Hash": hashes[0],
         "Image-original_Dimensionality": "3D",
         **_image(case.image, "original"),
-        "Mask-original_Hash": _sha1(sitk.GetArrayViewFromImage(case.mask), "<u4"),
-        **_mask(case.image, sitk.GetArrayViewFromImage(case.mask).view(np.bool_), "original", False),
+        "Mask-original_Hash": hashes[1],
+        **_mask(case.image, mask, region.frame.tumour, "original", False),
     }
     if settings.resampled_spacing_mm is not None:
         row.update(_image(region.image, "interpolated"))
-        row.update(_mask(region.image, region.whole_mask, "interpolated", True))
+        whole = region.whole_mask
+        row.update(_mask(region.image, whole, roi_box(whole), "interpolated", True))
     if region.resegmented is not None:
-        row.update(_mask(region.image, region.resegmented, "resegmented", True))
+        row.update(_mask(region.image, region.resegmented, region.box, "resegmented", True))
     return {f"diagnostics_{name}": as_text(value) for name, value in row.items()}
 
 
-def _sha1(values: np.ndarray, stored_as: str | None = None) -> str:
-    """The SHA-1 of the voxels, plane by plane so that a change of type needs little memory."""
-    digest = hashlib.sha1(usedforsecurity=False)
-    for plane in values:
-        digest.update(np.ascontiguousarray(plane, dtype=stored_as))
+def sha1_of_image(case: Case) -> str:
+    """The SHA-1 of the image's voxels."""
+    return hashlib.sha1(sitk.GetArrayViewFromImage(case.image), usedforsecurity=False).hexdigest()
+
+
+def sha1_of_mask(case: Case) -> str:
+    """The SHA-1 of the mask's voxels as pyradiomics holds them, four bytes each; made plane by plane."""
+    planes, digest = sitk.GetArrayViewFromImage(case.mask), hashlib.sha1(usedforsecurity=False)
+    plane = np.empty(planes.shape[1:], "<u4")
+    for labels in planes:
+        plane[:] = labels
+        digest.update(plane)
     return digest.hexdigest()
 
 
 def _image(image: sitk.Image, stage: str) -> dict[str, object]:
     values = sitk.GetArrayViewFromImage(image)
-    whole = np.issubdtype(values.dtype, np.integer)
-    mean = values.sum(dtype=np.int64) / values.size if whole else values.mean(dtype=np.float64)
+    if np.issubdtype(values.dtype, np.integer):
+        low, high, total = kernels.extremes_and_sum(values.ravel())
+    else:
+        low, high, total = values.min(), values.max(), values.sum(dtype=np.float64)
     described = {
         "Spacing": image.GetSpacing(),
         "Size": image.GetSize(),
-        "Mean": float(mean),
-        "Minimum": float(values.min()),
-        "Maximum": float(values.max()),
+        "Mean": float(total / values.size),
+        "Minimum": float(low),
+        "Maximum": float(high),
     }
     return {f"Image-{stage}_{name}": value for name, value in described.items()}
 
 
-def _mask(image: sitk.Image, mask: np.ndarray, stage: str, intensities: bool) -> dict[str, object]:
-    """About a tumour (k, j, i) on the image's grid, with its intensities when asked for."""
-    box = roi_box(mask)
+def _mask(image: sitk.Image, mask: np.ndarray, box, stage: str, intensities: bool) -> dict[str, object]:
+    """About a tumour (k, j, i), in its box, on the image's grid; with its intensities when asked for."""
     inside = mask[box]
     corner = [side.start for side in box]
     index = [float(np.mean(n + c)) for n, c in zip(np.nonzero(inside), corner, strict=True)][::-1]

@@ -17,7 +17,7 @@ from . import diagnostics as described
 from .columns import names_of
 from .filters import filtered
 from .firstorder import firstorder_features
-from .grid import require_filters_fit
+from .grid import frame_of, require_filters_fit
 from .levels import Places, levels_of, places_of
 from .region import Region, region_of
 from .shape import shape_features
@@ -28,16 +28,20 @@ def extract(
     case: Case, settings: RadiomicsSettings, names: tuple[str, ...], diagnostics: bool, threads: int
 ) -> dict[str, float | str]:
     """Columns `names`, and the diagnostics when asked for, computed by `threads` threads."""
-    require_filters_fit(case, settings, names)
-    region = region_of(case, settings, threads)
+    frame = frame_of(case, settings)
+    require_filters_fit(frame, settings, names)
     row: dict[str, float | str] = {}
     with ThreadPoolExecutor(threads, initializer=_ignore_undefined) as pool:
-        about = pool.submit(described.diagnostics, case, settings, region) if diagnostics else None
+        # Hashing two whole volumes needs no result of the others: it fills the time of a second thread.
+        laid_out = pool.submit(region_of, case, frame, settings, threads)
+        hashing = (described.sha1_of_image, described.sha1_of_mask) if diagnostics else ()
+        hashes = [pool.submit(sha1, case) for sha1 in hashing]
+        region = laid_out.result()
         shape = pool.submit(_shape, region, names)
         row.update(_image_types(region, settings, names, pool))
         row.update(shape.result())
-        if about is not None:
-            row.update(about.result())
+        if diagnostics:
+            row.update(described.diagnostics(case, settings, region, tuple(h.result() for h in hashes)))
     for name in names:
         if not math.isfinite(row[name]):
             raise _undefined(name, row[name], region)

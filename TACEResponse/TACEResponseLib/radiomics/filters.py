@@ -4,7 +4,6 @@ A filter works on as much of the image around the box as can change a value in i
 """
 
 from collections.abc import Callable
-from itertools import product
 
 import numpy as np
 import pywt
@@ -98,20 +97,29 @@ def wavelets(image: np.ndarray, box: Box, settings: RadiomicsSettings) -> dict[s
             expected="a name that PyWavelets lists, for example coif1",
             received=settings.wavelet,
         ) from None
-    axes = [2, 1, 0]
-    if settings.force_2d:
-        axes.remove(settings.force_2d_axis)
+    axes = [axis for axis in (2, 1, 0) if not (settings.force_2d and axis == settings.force_2d_axis)]
     rounds = settings.wavelet_start_level + settings.wavelet_levels
     data, inner = _even_window(image, box, wavelet.dec_len * rounds)
-    bands, approximation = ["".join(letters) for letters in product("ad", repeat=len(axes))], "a" * len(axes)
     images, names = {}, iter(wavelet_names(settings))
-    for level in range(rounds):
-        transformed = pywt.swtn(data, wavelet, level=1, start_level=0, axes=tuple(axes))[0]
-        data = transformed[approximation]
-        if level >= settings.wavelet_start_level:
-            images.update((next(names), transformed.pop(band)[inner].copy()) for band in bands[1:])
-    images[next(names)] = data[inner].copy()
+    for later in reversed(range(rounds)):
+        # What another level will transform has to stay whole until then.
+        kept = tuple(slice(0, n) for n in data.shape) if later else inner
+        data, *details = _bands(data, wavelet, axes, kept)
+        if later < settings.wavelet_levels:
+            images.update((next(names), band[inner].copy() if later else band) for band in details)
+    images[next(names)] = data
     return images
+
+
+def _bands(image: np.ndarray, wavelet: pywt.Wavelet, axes: list[int], box: Box) -> list[np.ndarray]:
+    """The bands of one level on the box: axis after axis, each half cut before it is halved again."""
+    if not axes:
+        return [image[box].copy()]
+    axis, *others = axes
+    halves = pywt.swt(image, wavelet, level=1, axis=axis)[0]
+    cut = (slice(None),) * axis + (box[axis],)
+    rest = tuple(slice(None) if a == axis else side for a, side in enumerate(box))
+    return [band for half in halves for band in _bands(half[cut], wavelet, others, rest)]
 
 
 def _even_window(image: np.ndarray, box: Box, margin: int) -> tuple[np.ndarray, Box]:

@@ -37,7 +37,8 @@ class Frame:
     """The grid that the filters see.
 
     first: position of its first voxel in the image's voxel indices, whole numbers where nothing is
-    interpolated. step: distance of its voxels, in the image's voxels.
+    interpolated. step: distance of its voxels, in the image's voxels. tumour: its box (k, j, i) in the
+    image's array.
     """
 
     spacing_mm: tuple[float, float, float]
@@ -45,6 +46,7 @@ class Frame:
     first: tuple[float, float, float]
     step: tuple[float, float, float]
     interpolated: bool
+    tumour: tuple[slice, slice, slice]
 
     def slices(self) -> tuple[slice, slice, slice]:
         """The frame as a crop (k, j, i) of the image's array, where nothing is interpolated."""
@@ -69,21 +71,21 @@ def frame_of(case: Case, settings: RadiomicsSettings) -> Frame:
     extent = np.array([s.stop - s.start for s in box[::-1]])
     pad = settings.pad_distance_voxels
     if settings.resampled_spacing_mm is None and not settings.pre_crop:
-        return _crop(spacing, np.zeros(3), size)
+        return _crop(spacing, np.zeros(3), size, box)
     target = np.array(settings.resampled_spacing_mm or spacing)
     target = np.where((target == 0) | (extent == 1), spacing, target)
     if np.allclose(spacing, target):
         lower, upper = np.maximum(start - pad, 0), np.minimum(start + extent + pad, size)
-        return _crop(spacing, lower, upper - lower)
+        return _crop(spacing, lower, upper - lower, box)
     ratio = spacing / target
     lower = np.maximum(np.floor((start - 0.5) * ratio - pad), 0)
     upper = np.minimum(np.ceil((start + extent - 0.5) * ratio + pad), np.ceil(size * ratio) - 1)
     first = 0.5 * (target - spacing) / spacing + lower / ratio
-    return Frame(_floats(target), _ints(upper - lower + 1), _floats(first), _floats(1 / ratio), True)
+    return Frame(_floats(target), _ints(upper - lower + 1), _floats(first), _floats(1 / ratio), True, box)
 
 
-def _crop(spacing: np.ndarray, lower: np.ndarray, size: np.ndarray) -> Frame:
-    return Frame(_floats(spacing), _ints(size), _floats(lower), (1.0, 1.0, 1.0), False)
+def _crop(spacing: np.ndarray, lower: np.ndarray, size: np.ndarray, tumour: tuple) -> Frame:
+    return Frame(_floats(spacing), _ints(size), _floats(lower), (1.0, 1.0, 1.0), False, tumour)
 
 
 def _floats(values) -> tuple[float, float, float]:
@@ -94,13 +96,12 @@ def _ints(values) -> tuple[int, int, int]:
     return tuple(int(v) for v in values)
 
 
-def require_filters_fit(case: Case, settings: RadiomicsSettings, names: tuple[str, ...]) -> None:
+def require_filters_fit(frame: Frame, settings: RadiomicsSettings, names: tuple[str, ...]) -> None:
     """Raise FeatureError, before anything is computed, when an image is too small for a filter."""
     types = {name.split("_")[0] for name in names}
     needed = [sigma for sigma in settings.log_sigmas_mm if log_name(sigma) in types]
     if "LoG" not in settings.image_types or not needed:
         return
-    frame = frame_of(case, settings)
     for sigma in needed:
         least = np.maximum(np.ceil(sigma / np.array(frame.spacing_mm)) + 1, SMALLEST_LOG_SIZE)
         if (np.array(frame.size) < least).any():

@@ -12,6 +12,20 @@ from TACEResponseLib.compiled import compiled
 
 
 @compiled
+def extremes_and_sum(values):
+    """Smallest value, largest value and sum of whole numbers (n,), in one pass."""
+    low, high, total = values[0], values[0], np.int64(0)
+    for n in range(np.uint64(len(values))):
+        value = values[n]
+        if value < low:
+            low = value
+        if value > high:
+            high = value
+        total += value
+    return low, high, total
+
+
+@compiled
 def bin_numbers(values, edges, out):
     """How many of the increasing, evenly spaced `edges` are at or below each value, as numpy.digitize."""
     first, last = edges[0], len(edges)

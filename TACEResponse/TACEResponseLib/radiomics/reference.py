@@ -17,7 +17,7 @@ from TACEResponseLib.settings import RadiomicsSettings
 
 from .columns import names_of
 from .diagnostics import as_text
-from .grid import require_filters_fit
+from .grid import frame_of, require_filters_fit
 from .parameters import to_parameters
 
 
@@ -28,7 +28,7 @@ def extract(
 
     pyradiomics has no threads of its own; `threads` is for the other engine.
     """
-    require_filters_fit(case, settings, names)
+    require_filters_fit(frame_of(case, settings), settings, names)
     _require_lbp_packages(settings)
     with _quiet() as complaints:
         extractor = _extractor(settings, names, diagnostics)

@@ -9,18 +9,19 @@ from TACEResponseLib.cases import Case
 from TACEResponseLib.errors import FeatureError
 from TACEResponseLib.settings import RadiomicsSettings
 
-from .grid import crop, frame_of, resample, roi_box
+from .grid import Frame, crop, resample, roi_box
 
 
 @dataclass(frozen=True)
 class Region:
     """What the engine measures.
 
-    image: SimpleITK image that the filters see. whole_mask: its tumour (k, j, i), boolean, before
-    re-segmentation. box: the tumour's box in it. mask, shape_mask: the tumour on the box, for
-    intensities and for shape. resegmented: the tumour (k, j, i) after re-segmentation, or None.
+    frame: its grid. image: SimpleITK image that the filters see. whole_mask: its tumour (k, j, i),
+    boolean, before re-segmentation. box: the tumour's box in it. mask, shape_mask: the tumour on the
+    box, for intensities and for shape. resegmented: the tumour (k, j, i) after re-segmentation, or None.
     """
 
+    frame: Frame
     image: sitk.Image
     whole_mask: np.ndarray
     box: tuple[slice, slice, slice]
@@ -34,9 +35,8 @@ class Region:
         return self.image.GetSpacing()
 
 
-def region_of(case: Case, settings: RadiomicsSettings, threads: int) -> Region:
+def region_of(case: Case, frame: Frame, settings: RadiomicsSettings, threads: int) -> Region:
     """Normalise, resample or crop, re-segment; FeatureError when too little of the tumour is left."""
-    frame = frame_of(case, settings)
     image = normalized(case.image, settings) if settings.normalize else case.image
     if frame.interpolated:
         image, mask = resample(image, case.mask, frame, settings.interpolator, threads)
@@ -61,7 +61,7 @@ def region_of(case: Case, settings: RadiomicsSettings, threads: int) -> Region:
         _require_size(resegmented[box], settings)
     mask = (tumour if resegmented is None else resegmented)[box]
     shape_mask = mask if settings.resegment_shape else tumour[box]
-    return Region(image, tumour, box, np.ascontiguousarray(mask), shape_mask, resegmented)
+    return Region(frame, image, tumour, box, np.ascontiguousarray(mask), shape_mask, resegmented)
 
 
 def _mm(spacing_mm: tuple[float, float, float]) -> str:
