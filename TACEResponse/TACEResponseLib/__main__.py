@@ -76,6 +76,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_cohort_work(command)
     _add_training(command)
     _add_cohort_sources(command)
+    _add_follow_up(command)
     return parser
 
 
@@ -83,7 +84,7 @@ def _add_prediction(command: Command) -> None:
     demo = command("demo", "predict a synthetic patient with the demonstration model")
     demo.add_argument("--out", type=Path, default=Path("tace-response-demo"), help="folder for the answer")
     demo.add_argument("--seed", type=int, default=7, help="which synthetic patient")
-    demo.set_defaults(bundle=None, dicom=False, show_identifier=True)
+    demo.set_defaults(bundle=None, dicom=False, register=None, show_identifier=True)
 
     predict = command("predict", "predict one patient, or every patient of a cohort")
     predict.add_argument("--bundle", type=Path, help="model bundle; the demonstration model without it")
@@ -104,6 +105,8 @@ def _add_prediction(command: Command) -> None:
     predict.add_argument("--lesions", type=int, help="number of lesions for the scores, if not the mask's")
     predict.add_argument("--diameter-mm", type=float, help="largest axial diameter, if not the mask's")
     predict.add_argument("--cohort", type=Path, help="instead of image and mask: many patients")
+    _add_register(predict, "file that keeps the prediction, to be compared with the response later")
+    predict.add_argument("--date", help="day of the scan for the register, if not today: 2025-03-31")
     predict.add_argument("--out", type=Path, required=True, help="folder for the answer")
     predict.add_argument("--dicom", action="store_true", help="also a DICOM SR and SEG, for a DICOM image")
     predict.add_argument("--show-identifier", action="store_true", help="name the patient on the page")
@@ -170,6 +173,36 @@ def _add_cohort_sources(command: Command) -> None:
     phantom.add_argument("--seed", type=int, default=1)
     phantom.add_argument("--size", choices=("small", "full"), default="small")
     phantom.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
+
+
+def _add_follow_up(command: Command) -> None:
+    follow_up = command("follow-up", "record how a patient responded, beside what was predicted")
+    _add_register(follow_up, "the register that holds the prediction", required=True)
+    follow_up.add_argument("--patient", required=True, help="the patient's ID in the register")
+    responses = ("CR", "PR", "SD", "PD")
+    follow_up.add_argument("--response", type=str.upper, choices=responses, help="mRECIST as read by you")
+    follow_up.add_argument("--baseline-image", type=Path, help="instead of --response: CT before TACE")
+    follow_up.add_argument("--baseline-mask", type=Path, help="viable tumour on it")
+    follow_up.add_argument("--image", type=Path, help="CT after TACE")
+    follow_up.add_argument("--mask", type=Path, help="viable tumour on it")
+    follow_up.add_argument("--label", help="value of the tumour in both masks, or all")
+    follow_up.add_argument("--segment", help="name of the tumour's segment in both masks, or all")
+    follow_up.add_argument(
+        "--viable-arterial", action="store_true", help="your word: both masks are viable, arterial tumour"
+    )
+    follow_up.add_argument("--none-viable", action="store_true", help="nothing viable is left: no mask after")
+    follow_up.add_argument("--new-lesion", action="store_true", help="a new lesion has appeared")
+    follow_up.add_argument("--replace", action="store_true", help="correct a response recorded before")
+
+    audit = command("audit", "show how recorded predictions met the responses, overall and over time")
+    _add_register(audit, "the register", required=True)
+    audit.add_argument("--out", type=Path, required=True, help="folder of the page and its JSON")
+    audit.add_argument("--bundle", help="ID of one model; every model by itself without it")
+    audit.add_argument("--period", choices=("month", "quarter", "year"), default="quarter")
+
+
+def _add_register(parser: argparse.ArgumentParser, text: str, required: bool = False) -> None:
+    parser.add_argument("--register", type=Path, required=required, help=text)
 
 
 def _add_engine(parser: argparse.ArgumentParser) -> None:

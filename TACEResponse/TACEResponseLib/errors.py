@@ -133,6 +133,12 @@ class BundleError(TACEResponseError):
     kind = "bundle"
 
 
+class RegisterError(InputError):
+    """A register of predictions that is damaged, foreign, in use, or does not hold what was asked for."""
+
+    kind = "register"
+
+
 class DependencyError(TACEResponseError):
     """A package or program that is not here; the remedy says how to get it."""
 

@@ -26,6 +26,8 @@ TITLES = {
 }
 #: The sentence that every output of a model trained on synthetic images repeats.
 DEMONSTRATION = "This model was trained on synthetic images and is not for patients."
+#: The sentence of every other one.
+RESEARCH_USE = "For research use only; not a medical device."
 
 
 def title(combination: str) -> str:
@@ -65,7 +67,7 @@ class Prediction:
 
     def statement(self) -> str:
         """The sentence that must stand wherever this answer is shown."""
-        return DEMONSTRATION if self.demonstration else "For research use only; not a medical device."
+        return DEMONSTRATION if self.demonstration else RESEARCH_USE
 
     def to_json(self) -> dict:
         """JSON types, keys stable across versions of the format."""

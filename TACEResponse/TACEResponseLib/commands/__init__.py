@@ -7,6 +7,18 @@ do not wait for scikit-learn.
 
 from .cohorts import check, extract, fetch, phantom
 from .predicting import demo, predict
+from .registering import audit, follow_up
 from .training import evaluate, train
 
-__all__ = ["check", "demo", "evaluate", "extract", "fetch", "phantom", "predict", "train"]
+__all__ = [
+    "audit",
+    "check",
+    "demo",
+    "evaluate",
+    "extract",
+    "fetch",
+    "follow_up",
+    "phantom",
+    "predict",
+    "train",
+]

@@ -9,6 +9,7 @@ from pathlib import Path
 from TACEResponseLib.errors import InputError, TACEResponseError
 
 from .output import DONE, SOME_FAILED, Reporting, say_done, with_repairs
+from .registering import check_register, days_of, keep
 
 
 def demo(options: Namespace, progress: Reporting) -> int:
@@ -34,6 +35,7 @@ def predict(options: Namespace, progress: Reporting) -> int:
     if options.cohort is None and (options.image is None or options.mask is None):
         raise InputError("nothing to predict", expected="--image and --mask, or --cohort")
     clinical = _clinical_values(options)  # said before the work, not after it
+    check_register(options)
     if options.dicom and options.cohort is None and not options.image.is_dir():
         raise InputError(
             "DICOM results need slices that they can point at",
@@ -64,6 +66,7 @@ def predict(options: Namespace, progress: Reporting) -> int:
         engine=options.engine,
         progress=progress,
     )
+    keep(prediction, options, options.date)
     return _answer(prediction, case, options, progress)
 
 
@@ -103,6 +106,7 @@ def _answer(prediction, case, options: Namespace, progress: Reporting) -> int:
     page = _write_page(prediction, case, options, options.out)
     text = [summary(prediction, show_identifier=options.show_identifier), "", f"Page: {page}"]
     text += [f"DICOM: {file}" for file in files]
+    text += [f"Register: {options.register}"] if options.register is not None else []
     written = {"page": str(page), **({"dicom": [str(file) for file in files]} if files else {})}
     say_done(progress, "\n".join(text), prediction=prediction.to_json(), **written)
     return DONE
@@ -124,7 +128,7 @@ def _predict_cohort(model, options: Namespace, progress: Reporting) -> int:
     from TACEResponseLib.dicom_export import write_dicom
 
     patients = with_repairs(read_cohort(options.cohort), options.repair).patients
-    rows, problems = [], []
+    rows, problems, days = [], [], days_of(patients, options)
     for done, patient in enumerate(patients):
         progress("predicting", done, len(patients))
         try:
@@ -132,6 +136,7 @@ def _predict_cohort(model, options: Namespace, progress: Reporting) -> int:
             clinical, unread = read_values(patient.clinical, patient.row)
             prediction = model.predict(case, clinical=clinical, engine=options.engine)
             prediction = replace(prediction, warnings=(*prediction.warnings, *map(str, unread)))
+            keep(prediction, options, days[done], response_known=patient.label is not None)
             folder = options.out / _folder_name(patient.patient_id)
             if options.dicom:
                 write_dicom(prediction, case, patient.image, folder)

@@ -3,7 +3,7 @@
 Out-of-fold and external estimates stand in panels of their own, or differ in colour and marker.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -154,25 +154,31 @@ def draw_calibration(study: Study) -> Drawing:
     panels = len(study.with_auc)
     figure, axes = canvas(4.6, panels, WIDTH_IN if panels > 1 else 5.2)
     for panel, group in zip(axes, study.with_auc, strict=True):
-        panel.plot((0, 1), (0, 1), color=GREY, lw=0.8, ls=":", label="perfect")
-        for k, model in enumerate(_of_interest(study)):
-            found = calibration(group.labels, group.probabilities[model], bins(len(group.labels)))
-            counts = np.round(found.bin_observed * found.bin_count).astype(int)
-            shares = [proportion(c, n) for c, n in zip(counts, found.bin_count, strict=True)]
-            error = np.array([(s.estimate - s.ci_low, s.ci_high - s.estimate) for s in shares]).T
-            slope = "none" if found.slope is None else f"{found.slope:.2f}"
-            label = f"{title(model)}: slope {slope}, Brier {found.brier:.3f}"
-            line = {"fmt": MARKERS[k], "ls": STYLES[k], "color": COLOURS[k], "capsize": 2, "lw": 1.2, "ms": 5}
-            panel.errorbar(found.bin_probability, found.bin_observed, yerr=np.abs(error), label=label, **line)
-        panel.set_aspect("equal")
-        panel.set_xlabel("predicted probability of response")
-        panel.set_ylabel("share of responders (95 % CI)")
+        by_model = {model: group.probabilities[model] for model in _of_interest(study)}
+        plot_calibration(panel, group.labels, by_model)
         panel.set_title(_panel_title(group), fontsize=10)
-        panel.legend(frameon=False, fontsize=8, loc="upper left")
-        panel.set_xlim(-0.02, 1.02)
-        panel.set_ylim(-0.02, 1.22)
-        panel.set_yticks(np.linspace(0, 1, 6))
     return Drawing(name, caption, figure)
+
+
+def plot_calibration(panel, labels: np.ndarray, by_model: Mapping[str, np.ndarray]) -> None:
+    """Draw share of responders against mean probability, a line a model; labels (n,) of both classes."""
+    panel.plot((0, 1), (0, 1), color=GREY, lw=0.8, ls=":", label="perfect")
+    for k, (model, probabilities) in enumerate(by_model.items()):
+        found = calibration(labels, probabilities, bins(len(labels)))
+        counts = np.round(found.bin_observed * found.bin_count).astype(int)
+        shares = [proportion(c, n) for c, n in zip(counts, found.bin_count, strict=True)]
+        error = np.array([(s.estimate - s.ci_low, s.ci_high - s.estimate) for s in shares]).T
+        slope = "none" if found.slope is None else f"{found.slope:.2f}"
+        label = f"{title(model)}: slope {slope}, Brier {found.brier:.3f}"
+        line = {"fmt": MARKERS[k], "ls": STYLES[k], "color": COLOURS[k], "capsize": 2, "lw": 1.2, "ms": 5}
+        panel.errorbar(found.bin_probability, found.bin_observed, yerr=np.abs(error), label=label, **line)
+    panel.set_aspect("equal")
+    panel.set_xlabel("predicted probability of response")
+    panel.set_ylabel("share of responders (95 % CI)")
+    panel.legend(frameon=False, fontsize=8, loc="upper left")
+    panel.set_xlim(-0.02, 1.02)
+    panel.set_ylim(-0.02, 1.22)
+    panel.set_yticks(np.linspace(0, 1, 6))
 
 
 def draw_decisions(study: Study) -> Drawing:

@@ -12,6 +12,7 @@ from .study import ESTIMATES
 #: Columns whose name alone would not tell a reader enough.
 HEADERS = {
     "auc": "AUC (95 % CI)",
+    "auc_so_far": "AUC so far (95 % CI)",
     "auc_resubstitution": "AUC by resubstitution (95 % CI)",
     "auc_out_of_fold": "AUC out of fold (95 % CI)",
     "brier": "Brier score",
