@@ -257,10 +257,10 @@ def plane_corners(plane):
 
 
 @compiled
-def farthest(points, spacing, half_steps):
+def farthest(points, spacing, steps):
     """Largest squared distance between two points (n, d) of a grid with this spacing (d).
 
-    half_steps: whether each point also stands for the points half a step away along every axis.
+    steps: each point also stands for the points half of these (d) away along every axis; zeros for none.
     """
     axes = points.shape[1]
     largest = 0.0
@@ -271,11 +271,11 @@ def farthest(points, spacing, half_steps):
             for d in range(axes):
                 apart[d] = abs(points[a, d] - points[b, d]) * spacing[d]
                 distance += apart[d] * apart[d]
-                if half_steps:  # both half a step along this axis, or along another one each
-                    gain = max(gain, 2 * apart[d] * spacing[d] + spacing[d] ** 2)
-                    for e in range(d):
-                        both = apart[d] * spacing[d] + apart[e] * spacing[e]
-                        gain = max(gain, both + (spacing[d] ** 2 + spacing[e] ** 2) / 4)
+                # Both half a step along this axis, or along another one each.
+                gain = max(gain, 2 * apart[d] * steps[d] + steps[d] ** 2)
+                for e in range(d):
+                    both = apart[d] * steps[d] + apart[e] * steps[e]
+                    gain = max(gain, both + (steps[d] ** 2 + steps[e] ** 2) / 4)
             largest = max(largest, distance + gain)
     return largest
 
@@ -287,13 +287,13 @@ def farthest_in_planes(planes, spacing):
     planes: boolean (n, row, column), empty at both ends. Vertices lie in a plane of voxels, half a step
     from a voxel, and between two planes where they differ. The corners are 1 in an int8 (n, row, column).
     """
-    largest = 0.0
+    largest, none = 0.0, np.zeros(len(spacing))
     corners = np.zeros(planes.shape, np.int8)
     for n in range(1, len(planes)):
         hull = plane_corners(planes[n])
         for place in hull:
             corners[n, place[0], place[1]] = 1
         if len(hull):
-            largest = max(largest, farthest(hull, spacing, True))
-        largest = max(largest, farthest(plane_corners(planes[n] ^ planes[n - 1]), spacing, False))
+            largest = max(largest, farthest(hull, spacing, spacing))
+        largest = max(largest, farthest(plane_corners(planes[n] ^ planes[n - 1]), spacing, none))
     return largest, corners

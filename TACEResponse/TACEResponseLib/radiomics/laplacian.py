@@ -178,8 +178,10 @@ def laplacian(
     total = np.zeros(image.size, np.float32)
     part = np.zeros(image.size, np.float32)
     whole = [slice(0, n) for n in image.shape]
+    # One type for most CTs, so that the recursion is compiled once: float32 where it holds the values.
+    image = np.ascontiguousarray(image, np.result_type(image, np.float32))
     for axis in (2, 1, 0):
-        source, needed = np.ascontiguousarray(image).ravel(), list(whole)
+        source, needed = image.ravel(), list(whole)
         for other in (axis, *(a for a in (2, 1, 0) if a != axis)):
             spacing = spacing_mm[2 - other]
             needed[other] = slice(0, 1)  # lines along this axis, wherever they are needed by the others

@@ -117,7 +117,8 @@ def diameters(mask: np.ndarray, spacing_mm: np.ndarray) -> dict[str, float]:
         largest, corners = kernels.farthest_in_planes(planes, np.delete(spacing_mm, axis))
         found[f"Maximum2DDiameter{name}"] = np.sqrt(largest)
         corner += np.moveaxis(corners, 0, axis)
-    found["Maximum3DDiameter"] = np.sqrt(kernels.farthest(np.argwhere(corner == 3), spacing_mm, True))
+    points = np.ascontiguousarray(np.argwhere(corner == 3))
+    found["Maximum3DDiameter"] = np.sqrt(kernels.farthest(points, spacing_mm, spacing_mm))
     return found
 
 
