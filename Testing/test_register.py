@@ -181,6 +181,20 @@ def test_two_processes_that_write_at_once_lose_nothing(file):
     assert {(r.response, r.repeats, r.known_before) for r in found} == {("PR", 0, False)}
 
 
+def test_a_register_that_another_program_makes_meanwhile_is_taken_for_one(file, monkeypatch):
+    ask = Register._ask
+
+    def slow_ask(self, *question):
+        answer = ask(self, *question)
+        monkeypatch.setattr(Register, "_ask", ask)  # after the first question only
+        kept(file, "P1")
+        return answer
+
+    monkeypatch.setattr(Register, "_ask", slow_ask)
+    kept(file, "P2")
+    assert [r.patient_id for r in recorded(file)] == ["P1", "P2"]
+
+
 def test_a_writer_waits_for_its_turn(file):
     kept(file, "P1")
     holder = python(HOLD, file, stdout=subprocess.PIPE, text=True)

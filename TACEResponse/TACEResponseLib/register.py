@@ -186,7 +186,8 @@ class Register:
 
     def _prepare(self) -> None:
         """Check that the file is a whole register and bring its schema up to date."""
-        mark, tables = self._ask("PRAGMA application_id"), self._ask("SELECT count(*) FROM sqlite_master")
+        # In this order: another program may make the register between the two questions.
+        tables, mark = self._ask("SELECT count(*) FROM sqlite_master"), self._ask("PRAGMA application_id")
         if mark != APPLICATION_ID and (mark or tables):
             raise RegisterError(
                 "the file is a database of another program",

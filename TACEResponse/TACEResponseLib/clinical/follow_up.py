@@ -39,7 +39,7 @@ def observed_response(
     """
     if not viable_arterial:
         raise InputError(
-            "mRECIST measures viable tumour, which a mask cannot say of itself",
+            "a mask cannot say of itself that it is viable tumour, which mRECIST measures",
             field="viable_arterial",
             expected="masks of the parts that enhance in the arterial phase",
             received="masks that may hold the whole tumour, necrosis included",
