@@ -35,12 +35,13 @@ class TrainingResultSection:
         self._ui.trainingResultSection.visible = there
         if not there:
             return
-        headers = (_("model"), _("estimate"), _("AUC (95 % CI)"), _("responders"))
-        fill_table(self._ui.aucTable, headers, auc_rows(read_evaluation(Path(report))))
-        self._ui.trainingStatementLabel.text = _(
+        rows = read_evaluation(Path(report))
+        fill_table(self._ui.aucTable, (_("model"), _("estimate"), _("AUC (95 % CI)")), auc_rows(rows))
+        honest = _(
             "Out-of-fold and external figures are honest; resubstitution is what the model says of the"
             " patients it was fitted on, and is always too good."
         )
+        self._ui.trainingStatementLabel.text = f"{honest} {responders_sentence(rows)}"
         self._ui.trainingResultSection.collapsed = False
 
     def open(self, report: str) -> None:
@@ -57,17 +58,26 @@ def read_evaluation(report: Path) -> list[dict]:
     return sorted(rows, key=lambda row: order.index(row["estimate"]))
 
 
-def auc_rows(rows: list[dict]) -> list[tuple[str, str, str, str]]:
-    """Rows of text: model, estimate, AUC with its 95 % interval, responders."""
+def auc_rows(rows: list[dict]) -> list[tuple[str, str, str]]:
+    """Rows of text: model, estimate, AUC with its 95 % interval."""
     return [
         (
             _model_title(row["model"]),
-            " ".join(part for part in (ESTIMATES[row["estimate"]], row["center"]) if part),
+            _estimate_title(row),
             f"{row['auc']:.2f} ({row['ci_low']:.2f} to {row['ci_high']:.2f})",
-            _("{responders} of {n}").format(**row),
         )
         for row in rows
     ]
+
+
+def responders_sentence(rows: list[dict]) -> str:
+    """How many patients stand behind the figures; for most estimates the same in every row."""
+    numbers = dict.fromkeys(f"{_estimate_title(row)} {row['responders']} of {row['n']}" for row in rows)
+    return _("Responders: {numbers}.").format(numbers=", ".join(numbers))
+
+
+def _estimate_title(row: dict) -> str:
+    return " ".join(part for part in (ESTIMATES[row["estimate"]], row["center"]) if part)
 
 
 def best_models(rows: list[dict], most: int = 4) -> list[str]:

@@ -199,9 +199,12 @@ def test_training_shows_progress_then_figures_as_nodes_with_estimates_kept_apart
     assert panel.lastError == ""
     assert "reading P1" in panel.ui.trainingLog.toPlainText()
     table = panel.ui.aucTable
-    rows = [[table.item(r, c).text() for c in range(4)] for r in range(table.rowCount)]
-    assert rows[0] == ["CNN", "out of fold", "0.75 (0.60 to 0.90)", "30 of 60"]
+    rows = [[table.item(r, c).text() for c in range(3)] for r in range(table.rowCount)]
+    assert rows[0] == ["CNN", "out of fold", "0.75 (0.60 to 0.90)"]
     assert rows[-1][1] == "resubstitution"
+    assert panel.ui.trainingStatementLabel.text.endswith(
+        "Responders: out of fold 30 of 60, resubstitution 30 of 60."
+    )
     charts = {c.GetName(): c for c in slicer.util.getNodesByClass("vtkMRMLPlotChartNode")}
     assert set(charts) == {
         "TACE training ROC, out of fold",
