@@ -5,6 +5,7 @@ TACEResponseSlicer; here stand the module, its parameter node, the panel, the lo
 console, and the module's own test.
 """
 
+import dataclasses
 import logging
 from pathlib import Path
 
@@ -152,6 +153,18 @@ class TACEResponseLogic(ScriptedLoadableModuleLogic):
         series: the files of the CT, as `dicom_source.source_files(volumeNode)` finds them.
         """
         return self._ask("dicom", progress, prediction=prediction, case=case, series=series, folder=folder)
+
+    def keepInRegister(self, prediction, file, patientId, day=None):
+        """Keep a prediction in the register `file` (`TACEResponseLib.register`); its path. On any thread.
+
+        patientId: an ID or a pseudonym of your choice; no other identifier is kept, and no image. day:
+        of the scan, "2025-03-31", today without it. Raises RegisterError.
+        """
+        from TACEResponseLib.register import Register
+
+        with Register(file, create=True) as register:
+            register.keep(dataclasses.replace(prediction, patient_id=patientId), day)
+        return file
 
     def warmUp(self):
         """Let the companion start before it is asked; without one nothing happens. On any thread."""

@@ -1,9 +1,10 @@
-"""What can be done with an answer: why, with other outlines, on the CT, as report, text and DICOM."""
+"""What can be done with an answer: why, with other outlines, on the CT, as report, text, DICOM, record."""
 
 import qt
 import slicer
 from slicer.i18n import tr as _
 
+from . import register_questions
 from .dicom_source import source_files, why_no_source
 
 
@@ -21,13 +22,14 @@ class AnswerActions:
             ui.reportButton: self.ask_and_write_report,
             ui.copyButton: self.copy,
             ui.dicomButton: self.ask_and_write_dicom,
+            ui.registerButton: self.ask_and_keep,
         }.items():
             button.connect("clicked(bool)", handler)
 
     def check(self) -> None:
         """Enable what can be done now; the DICOM button says why it cannot."""
         ui, idle, node = self._ui, not self._run.running, self._node()
-        for button in (ui.whyButton, ui.sensitivityButton, ui.reportButton):
+        for button in (ui.whyButton, ui.sensitivityButton, ui.reportButton, ui.registerButton):
             button.enabled = idle
         reason = why_no_source(node.ctVolume) if node else ""
         ui.dicomButton.enabled = idle and not reason
@@ -101,6 +103,22 @@ class AnswerActions:
                 lambda progress: self._logic.writeDicom(*content, folder, progress), sentence, _say_written
             )
 
+    def ask_and_keep(self, _checked=False) -> None:
+        """Ask for the register's file and the patient's ID in it, and keep the answer there."""
+        file = register_questions.ask_file()
+        patientId = register_questions.ask_id() if file else ""
+        if patientId:
+            self.keep(file, patientId)
+
+    def keep(self, file, patientId) -> None:
+        """Keep the answer in the register `file` under an ID of the user's choice, beside the panel."""
+        prediction = self._answer.prediction
+        self._run.start(
+            lambda progress: self._logic.keepInRegister(prediction, file, patientId),
+            _("The answer was not kept."),
+            _say_kept,
+        )
+
 
 def _ask_folder(question: str) -> str:
     return qt.QFileDialog.getExistingDirectory(slicer.util.mainWindow(), question)
@@ -112,3 +130,8 @@ def _open_page(page) -> None:
 
 def _say_written(paths) -> None:
     slicer.util.showStatusMessage(_("Written: {files}").format(files=", ".join(map(str, paths))), 5000)
+
+
+def _say_kept(file) -> None:
+    register_questions.remember(file)
+    slicer.util.showStatusMessage(_("Kept in {file}").format(file=file), 5000)

@@ -1,5 +1,6 @@
 """The TACE Response panel: choose, predict, cancel, read, close the scene, reload."""
 
+import contextlib
 import functools
 import json
 import time
@@ -40,6 +41,7 @@ class Answer:
     responder: bool = True
     lesions: Lesions = field(default_factory=lambda: Lesions((47.2,), (61.3,), 0))
     warnings: tuple = ("The tumour reaches the edge of the CT",)
+    versions: dict = field(default_factory=dict)
     similarity: Similarity = field(
         default_factory=lambda: Similarity(
             "at the edge", 0.9, ("tumour diameter 96 mm, training 22 to 90 mm",), ()
@@ -598,6 +600,73 @@ def test_dicom_results_are_offered_only_for_a_ct_from_dicom_and_the_tooltip_says
     panel.actions.write_dicom(tmp_path / "out")
     assert panel.work.waitForCompletion(20)
     assert written == [(list(slices.values()), tmp_path / "out")]
+
+
+def test_an_answer_is_kept_in_a_register_under_the_id_that_was_given_and_the_file_is_remembered(
+    with_sample, monkeypatch, tmp_path
+):
+    from TACEResponseLib.register import Register
+    from TACEResponseSlicer import register_questions
+
+    panel, file = answering(with_sample), tmp_path / "Register \u00e4.sqlite"
+    panel.ui.predictButton.click()
+    assert panel.work.waitForCompletion(20)
+    asked = []
+    monkeypatch.setattr(register_questions, "ask_file", lambda: asked.append("file") or str(file))
+    monkeypatch.setattr(register_questions, "ask_id", lambda: asked.append("ID") or "")
+    panel.ui.registerButton.click()  # no ID, nothing kept
+    assert (asked, file.exists(), register_questions.remembered()) == (["file", "ID"], False, "")
+    monkeypatch.setattr(register_questions, "ask_id", lambda: "pseudonym 7")
+    panel.ui.registerButton.click()
+    assert not panel.ui.registerButton.enabled
+    assert panel.work.waitForCompletion(20)
+    assert panel.lastError == ""
+    assert panel.ui.registerButton.enabled
+    with Register(file) as register:
+        (kept,) = register.recorded()
+    assert (kept.patient_id, kept.probability, kept.similarity) == ("pseudonym 7", 0.72, "at the edge")
+    assert panel.answer.prediction.patient_id not in file.read_bytes().decode("latin-1")
+    assert register_questions.remembered() == str(file)
+    file.write_text("something else", encoding="utf-8")
+    panel.ui.registerButton.click()
+    assert panel.work.waitForCompletion(20)
+    assert "the register is damaged, or is no register" in panel.lastError
+
+
+@pytest.mark.filterwarnings("ignore:'exec_' will be removed:DeprecationWarning")  # PythonQt's name for it
+def test_the_register_is_asked_for_where_it_was_kept_last_and_an_id_is_never_made_up(panel, tmp_path):
+    from TACEResponseSlicer import register_questions
+
+    file = tmp_path / "kept.sqlite"
+    file.touch()
+    register_questions.remember(file)
+    with a_dialog_answered():
+        assert Path(register_questions.ask_file()) == file  # it exists, and nobody asks to overwrite it
+    for text in ("", " 0012 "):
+        with a_dialog_answered(text):
+            assert register_questions.ask_id() == text.strip()
+
+
+@contextlib.contextmanager
+def a_dialog_answered(text=""):
+    """Press OK in the next dialog, after typing `text` where there is one."""
+    import qt
+    from PySide6 import QtWidgets
+
+    def answer():
+        dialog = QtWidgets.QApplication.activeModalWidget()
+        if dialog is not None:
+            if text:
+                dialog.setTextValue(text)
+            dialog.accept()
+            timer.stop()
+
+    timer = qt.QTimer()
+    timer.setInterval(50)
+    timer.connect("timeout()", answer)
+    timer.start()
+    yield
+    timer.stop()
 
 
 def test_the_panel_stays_alive_and_shows_progress_while_it_predicts(with_sample):
