@@ -6,8 +6,10 @@ import shlex
 
 import pytest
 import SimpleITK as sitk
+from answers import an_answer
 from conftest import ROOT
 from TACEResponseLib.__main__ import _parser
+from TACEResponseLib.register import Register
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "Docs").glob("*.md"))]
 
@@ -37,6 +39,16 @@ def test_the_python_example_of_the_readme_predicts(tmp_path, monkeypatch, phanto
     assert 0 < fused < 1
     assert 0 < threshold < 1
     assert diameter_mm > 10
+
+
+def test_the_python_example_of_the_register_audits(tmp_path, monkeypatch, capsys):
+    with Register(tmp_path / "register.sqlite", create=True) as register:
+        register.keep(an_answer(patient_id="0012"))
+        register.record_outcome("0012", "PR")
+    monkeypatch.chdir(tmp_path)
+    (example,) = blocks(ROOT / "Docs" / "register.md", "python")
+    exec(compile(example, "register.md", "exec"), {})
+    assert capsys.readouterr().out.startswith("peng2021-0123456789ab 1 None ('There is no AUC")
 
 
 def test_the_console_example_names_arguments_that_process_has():
