@@ -10,11 +10,12 @@ import pywt
 import SimpleITK as sitk
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from scipy import ndimage
+from scipy import ndimage, special
 from TACEResponseLib.cases import Case, make_case
 from TACEResponseLib.errors import DependencyError, FeatureError, SettingsError
 from TACEResponseLib.radiomics import (
     available_engines,
+    binary_patterns,
     column_names,
     engine_version,
     extract_row,
@@ -232,6 +233,47 @@ SETTINGS = {
 @pytest.mark.parametrize("name", SETTINGS)
 def test_any_setting_has_pyradiomics_values(name):
     assert_engine_equals_stock(textured_ct(), ball(), RadiomicsSettings(**SETTINGS[name]))
+
+
+@pytest.mark.parametrize("dtype", [np.int16, np.float32])
+def test_binary_patterns_have_pyradiomics_values_in_flat_tissue_too(dtype, monkeypatch):
+    pytest.importorskip("trimesh", reason="trimesh is not installed, from which pyradiomics takes the points")
+    if not hasattr(
+        special, "sph_harm"
+    ):  # SciPy 1.17 took it away; its documentation says what to call instead
+
+        def sph_harm(m, n, azimuth, polar):
+            return special.sph_harm_y(n, m, polar, azimuth)
+
+        monkeypatch.setattr(special, "sph_harm", sph_harm, raising=False)
+    image, voxels = textured_ct(dtype=dtype), ball(8)
+    values = sitk.GetArrayFromImage(image)
+    values[9:12, 12:15, 12:16] = 70  # a place is as bright as its neighbours by the last bit
+    flat = sitk.GetImageFromArray(values)
+    flat.CopyInformation(image)
+    patterns = {"image_types": ("Original", "LBP3D"), "bin_widths": (("LBP3D", 0.7),)}
+    assert_engine_equals_stock(flat, voxels, RadiomicsSettings(**patterns), threads=2)
+
+
+def test_binary_patterns_of_a_large_tumour_are_those_of_its_parts(monkeypatch):
+    values = sitk.GetArrayFromImage(textured_ct())
+    box, inside = tuple(slice(0, n) for n in SHAPE), ball(8)
+    whole = binary_patterns.binary_patterns(values, box, inside)
+    monkeypatch.setattr(binary_patterns, "CHUNK_VOXELS", 100)
+    parts = binary_patterns.binary_patterns(values, box, inside)
+    for name, expected in whole.items():
+        np.testing.assert_array_equal(parts[name], expected)
+        assert np.isfinite(expected[inside]).all() and np.isnan(expected[~inside]).all()
+
+
+def test_the_reference_engine_names_what_it_lacks_for_binary_patterns(monkeypatch):
+    pytest.importorskip("radiomics", reason="pyradiomics is not installed")
+    monkeypatch.delattr(special, "sph_harm", raising=False)
+    image = textured_ct()
+    case = Case("p", image, mask_of(ball(), image))
+    with pytest.raises(DependencyError, match="a SciPy older than 1.17") as caught:
+        extract_row(case, RadiomicsSettings(image_types=("LBP3D",)), engine="pyradiomics")
+    assert "engine fast" in caught.value.problem.remedy
 
 
 @settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))

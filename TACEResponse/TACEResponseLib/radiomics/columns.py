@@ -109,6 +109,10 @@ def features_by_class(settings: RadiomicsSettings) -> dict[str, tuple[str, ...]]
     return {family: tuple(dict.fromkeys(features)) for family, features in chosen.items()}
 
 
+#: Images that LBP3D gives: the patterns of degree 0 and 1, and the kurtosis.
+PATTERN_NAMES = ("lbp-3D-m1", "lbp-3D-m2", "lbp-3D-k")
+
+
 def image_type_names(settings: RadiomicsSettings) -> tuple[str, ...]:
     """The image types as they stand in column names, one for every filtered image."""
     return tuple(name for image_type in settings.image_types for name in names_of(image_type, settings))
@@ -121,7 +125,7 @@ def names_of(image_type: str, settings: RadiomicsSettings) -> tuple[str, ...]:
     if image_type == "Wavelet":
         return wavelet_names(settings)
     if image_type == "LBP3D":
-        return ("lbp-3D-m1", "lbp-3D-m2", "lbp-3D-k")
+        return PATTERN_NAMES
     return (image_type.lower(),)
 
 

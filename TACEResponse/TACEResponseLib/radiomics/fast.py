@@ -76,7 +76,7 @@ def _image_types(
     filtering = {}
     for image_type in settings.image_types:
         if wanted.keys() & set(names_of(image_type, settings)):
-            for work in filtered(region.image, image_type, settings, region.box):
+            for work in filtered(region.image, image_type, settings, region.box, region.mask):
                 filtering[pool.submit(work)] = image_type
     measuring, places = [], places_of(region.mask, max(settings.distances_voxels))
     for done in as_completed(filtering):

@@ -12,6 +12,7 @@ import SimpleITK as sitk
 from TACEResponseLib.errors import FeatureError, SettingsError
 from TACEResponseLib.settings import RadiomicsSettings
 
+from .binary_patterns import binary_patterns
 from .columns import log_name, wavelet_names
 from .laplacian import itk_laplacian, laplacian, rounds_as_itk
 
@@ -22,12 +23,12 @@ GAUSSIAN_REACH_SIGMAS = 28
 
 
 def filtered(
-    image: sitk.Image, image_type: str, settings: RadiomicsSettings, box: Box
+    image: sitk.Image, image_type: str, settings: RadiomicsSettings, box: Box, inside: np.ndarray
 ) -> list[Callable[[], dict[str, np.ndarray]]]:
     """Pieces of work for one image type; each gives column name -> values (k, j, i) on the box.
 
-    image: what the filters see. box: the tumour's box in its array. Each piece is for one thread; ITK lets
-    go of the interpreter lock, so pieces run beside each other.
+    image: what the filters see. box: the tumour's box in its array. inside: the tumour on the box. Each
+    piece is for one thread; ITK lets go of the interpreter lock, so pieces run beside each other.
     """
     if image_type == "Original":
         return [lambda: {"original": _copy(image, box)}]
@@ -40,13 +41,9 @@ def filtered(
         return [lambda: wavelets(sitk.GetArrayViewFromImage(image), box, settings)]
     if image_type == "Gradient":
         return [lambda: {"gradient": gradient(image, box, settings.gradient_per_mm)}]
-    if image_type in POINTWISE:
-        return [lambda: {image_type.lower(): pointwise(image, box, image_type)}]
-    raise FeatureError(
-        f"the image type {image_type} is not part of the fast engine",
-        field="image_types",
-        remedy="choose the engine pyradiomics, or leave this image type out",
-    )
+    if image_type == "LBP3D":
+        return [lambda: binary_patterns(sitk.GetArrayViewFromImage(image), box, inside)]
+    return [lambda: {image_type.lower(): pointwise(image, box, image_type)}]
 
 
 def _window(image: sitk.Image, box: Box, margins: tuple[int, int, int]) -> tuple[sitk.Image, Box]:

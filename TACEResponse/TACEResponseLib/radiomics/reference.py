@@ -80,11 +80,18 @@ def _not_computed(name: str, received: str, complaints: list[str]) -> FeatureErr
 
 
 def _require_lbp_packages(settings: RadiomicsSettings) -> None:
-    if "LBP3D" in settings.image_types and importlib.util.find_spec("trimesh") is None:
+    """pyradiomics leaves LBP3D out, with a word in its log only, where it cannot import what it needs."""
+    if "LBP3D" not in settings.image_types:
+        return
+    import scipy.special
+
+    missing = [] if importlib.util.find_spec("trimesh") else ["the package trimesh"]
+    missing += [] if hasattr(scipy.special, "sph_harm") else ["a SciPy older than 1.17"]
+    if missing:
         raise DependencyError(
-            "the image type LBP3D needs the package trimesh",
+            f"pyradiomics needs {' and '.join(missing)} for the image type LBP3D",
             field="image_types",
-            remedy="install it with: pip install trimesh, or leave LBP3D out",
+            remedy="choose the engine fast, which has the same values, or leave LBP3D out",
         )
 
 
