@@ -10,6 +10,7 @@ import json
 import sys
 import warnings
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 
@@ -17,10 +18,12 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "TACEResponse"), str(ROOT / "Testing")]
 
 from planted_cue import planted_patches
+from TACEResponseLib import network as network_room
 from TACEResponseLib.errors import Cancelled
 from TACEResponseLib.network import build_network, train_network
 from TACEResponseLib.network import framework as network_framework
 from TACEResponseLib.settings import NetworkSettings
+from two_modes import accuracy_by_mode
 
 warnings.simplefilter("error")  # as in the tests: the library may not pass a framework's warnings on
 COMMITTED = ROOT / "Testing" / "data" / "planted_cue.keras"
@@ -37,11 +40,13 @@ def run(backend: str, folder: Path) -> None:
     events = []
     trained = train_network(pixels, labels, settings, seed=SEED, progress=lambda *e: events.append(e))
     (folder / "trained.keras").write_bytes(trained.keras_file)
-    impatient = dataclasses.replace(settings, patience=1)  # the third epoch is worse than the second
-    early = train_network(pixels, labels, impatient, seed=SEED)
+    impatient = dataclasses.replace(settings, patience=1)
+    wrong = partly_wrong(labels)  # the held-out patients soon find it worse, and it is never sure
+    early = train_network(pixels, wrong, impatient, seed=SEED)
     (folder / "early.keras").write_bytes(early.keras_file)
     short = NetworkSettings(backend=backend, device="cpu", epochs=2, patience=0)
     twice = [train_network(pixels[:12], labels[:12], short, seed=SEED) for _ in range(2)]
+    (folder / "short.keras").write_bytes(twice[0].keras_file)
     other = train_network(pixels[:12], labels[:12], short, seed=SEED + 1)
     try:
         train_network(pixels[:12], labels[:12], short, seed=SEED, progress=stop_after_one_epoch)
@@ -58,7 +63,11 @@ def run(backend: str, folder: Path) -> None:
         "keras": keras.__version__,
         "runs_on": trained.runs_on,
         "history": trained.history,
-        "early": {"history": early.history, "best_epoch": early.best_epoch},
+        "early": {
+            "history": early.history,
+            "best_epoch": early.best_epoch,
+            "inner_patients": early.inner_patients,
+        },
         "short_history": twice[0].history,
         "best_epoch": trained.best_epoch,
         "inner_patients": trained.inner_patients,
@@ -67,6 +76,8 @@ def run(backend: str, folder: Path) -> None:
         "shapes": {layer.name: list(layer.output.shape) for layer in fresh.layers},
         "parameters": fresh.count_params(),
         "momenta": [layer.momentum for layer in fresh.layers if hasattr(layer, "momentum")],
+        "accuracy_by_mode": accuracy_by_mode(framework, trained, pixels, labels, settings, SEED),
+        **undecided_accuracies(framework, pixels, wrong),
         "same_bytes": twice[0].keras_file == twice[1].keras_file,
         "same_history": twice[0].history == twice[1].history,
         "other_seed_same_bytes": other.keras_file == twice[0].keras_file,
@@ -76,11 +87,34 @@ def run(backend: str, folder: Path) -> None:
         "start": start,
         "trained_logits": _logits(keras, loaded, unseen),
         "committed_logits": _logits(keras, committed, unseen),
-        "fit_logits": _logits(keras, loaded, pixels),
     }
     if backend == "tensorflow":
         arrays["committed_gradient"] = _tensorflow_gradient(committed, unseen[:2])
     np.savez(folder / "arrays.npz", **arrays)
+
+
+def partly_wrong(labels: np.ndarray) -> np.ndarray:
+    """The labels, of which a quarter says the opposite."""
+    wrong = np.random.default_rng(3).permutation(len(labels))[: len(labels) // 4]
+    return np.where(np.isin(np.arange(len(labels)), wrong), 1 - labels, labels)
+
+
+def undecided_accuracies(framework, pixels: np.ndarray, labels: np.ndarray) -> dict:
+    """Accuracy in training and in inference mode, as trained and with batch norm as Keras leaves it.
+
+    With Keras' own momentum of 0.99, which 36 steps cannot make up for.
+    """
+    settings = NetworkSettings(
+        backend=framework.backend, device="cpu", epochs=3, patience=0, batch_norm_momentum=0.99
+    )
+    data = pixels, labels, settings
+    settled = train_network(*data, seed=SEED)
+    with mock.patch.object(network_room, "_settle_batch_norm", lambda *_: None):
+        unsettled = train_network(*data, seed=SEED)
+    return {
+        "undecided_by_mode": accuracy_by_mode(framework, settled, *data, SEED),
+        "unsettled_by_mode": accuracy_by_mode(framework, unsettled, *data, SEED),
+    }
 
 
 def undecided_patches() -> np.ndarray:

@@ -34,7 +34,7 @@ class BalancedEpochs:
     def __init__(self, pixels: np.ndarray, labels: np.ndarray, batch_size: int, seed: int):
         self._pixels, self._labels = pixels, np.asarray(labels)
         self._batch_size, self._seed = batch_size, seed
-        self._epoch, self._plan = -1, (np.empty(0, int), np.empty(0, int))
+        self._kept = (-1, (np.empty(0, int), np.empty(0, int)))  # epoch and its plan
 
     @property
     def batches_per_epoch(self) -> int:
@@ -44,10 +44,11 @@ class BalancedEpochs:
     def batch(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         """Pixels (batch, size, size, channels) and labels (batch,) of the `index`-th batch from 0."""
         epoch, step = divmod(index, self.batches_per_epoch)
-        if epoch != self._epoch:
-            self._epoch, self._plan = epoch, self.plan(epoch)
+        kept = self._kept  # a framework may fetch ahead in another thread, so both are taken and put at once
+        if kept[0] != epoch:
+            kept = self._kept = (epoch, self.plan(epoch))
         here = slice(step * self._batch_size, (step + 1) * self._batch_size)
-        patients, variants = (draws[here] for draws in self._plan)
+        patients, variants = (draws[here] for draws in kept[1])
         transforms = tuple(VARIANTS.values())
         batch = np.empty((self._batch_size, *self._pixels.shape[1:]), dtype=np.float32)
         for picture, patient, variant in zip(batch, patients, variants, strict=True):
