@@ -49,11 +49,10 @@ def _statement(audits: Sequence[ModelAudit]) -> str:
 
 def _lines(audit: ModelAudit) -> list[str]:
     """One model in a few lines."""
-    days = audit.first_day if audit.first_day == audit.last_day else f"{audit.first_day} to {audit.last_day}"
     return [
         audit.statement,
         f"Model {audit.bundle_id}, {title(audit.model)}",
-        f"{_patients(audit.predictions)} predicted, {days}; {audit.agreement.n} counted",
+        f"{_patients(audit.predictions)} predicted, {_days(audit)}; {audit.agreement.n} counted",
         *(f"{name:<26}{text}" for name, text in _figures(audit.agreement)),
         *audit.cautions(),
     ]
@@ -87,6 +86,10 @@ def _with_interval(estimate: float, low: float, high: float) -> str:
     return f"{number_text(float(estimate))} (95 % CI {number_text(float(low))} to {number_text(float(high))})"
 
 
+def _days(audit: ModelAudit) -> str:
+    return audit.first_day if audit.first_day == audit.last_day else f"{audit.first_day} to {audit.last_day}"
+
+
 def _patients(count: int) -> str:
     return "1 patient" if count == 1 else f"{count} patients"
 
@@ -116,6 +119,7 @@ def _view(audit: ModelAudit) -> dict:
     return {
         "audit": audit,
         "title": title(audit.model),
+        "days": _days(audit),
         "auc": "none yet" if audit.agreement.auc is None else f"{audit.agreement.auc.auc:.2f}",
         "figures": _figures(audit.agreement),
         "drawings": list(map(_picture, drawings)),
