@@ -437,6 +437,18 @@ def test_a_read_only_register_is_read_and_a_write_to_it_is_a_sentence(file, monk
     )
 
 
+def test_a_full_disk_is_a_sentence_and_leaves_the_register_as_it_was(file):
+    kept(file, "P1")
+    before = recorded(file)
+    with Register(file) as register:
+        pages = register._ask("PRAGMA page_count")
+        register._connection.execute(f"PRAGMA max_page_count = {pages}")  # SQLite's own full disk
+        with pytest.raises(RegisterError, match="cannot be read or written.*full.*the room on the disk"):
+            register.keep(an_answer(patient_id="P2", versions={"long": "x" * 50_000}))
+    assert recorded(file) == before
+    kept(file, "P2")
+
+
 def test_a_folder_is_no_register(tmp_path):
     assert "the register cannot be read or written" in sentence_of(tmp_path)
 
