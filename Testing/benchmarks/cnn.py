@@ -233,8 +233,8 @@ def out_of_fold(pixels, labels, options) -> tuple[np.ndarray, list[dict], str]:
         }
         fits.append(fit)
         print(
-            f"  fold {number + 1}: best epoch {fit['best_epoch']} of {fit['epochs']}; accuracy {training:.3f} in"
-            f" training mode, {inference:.3f} in inference mode; running mean of Keras {fit['running']:.3f}",
+            f"  fold {number + 1}: best epoch {fit['best_epoch']} of {fit['epochs']}; accuracy {training:.3f}"
+            f" in training mode, {inference:.3f} in inference mode; running mean of Keras {fit['running']:.3f}",
             flush=True,
         )
     return scores, fits, framework.in_words
