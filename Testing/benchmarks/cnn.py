@@ -174,7 +174,7 @@ def cohort(options) -> dict:
     truth = auc_delong(labels, latent)
     print(f"{len(labels)} patients, {responders} responders; AUC of the latent score {truth.auc:.3f},")
     print(f"best possible {best_auc():.3f}, by chance {low:.3f} to {high:.3f} in a cohort of this size")
-    print("the running mean of Keras is taken over the epoch, while the weights still move")
+    print("(the running mean is what Keras prints: over the epoch, while its weights still move)")
     figures = {"patients": len(labels), "best_auc": best_auc(), "best_auc_interval": [low, high]}
     shuffled = np.random.default_rng(options.seed).permutation(labels)
     for name, targets in (("labels", labels), ("shuffled labels", shuffled)):
@@ -234,7 +234,7 @@ def out_of_fold(pixels, labels, options) -> tuple[np.ndarray, list[dict], str]:
         fits.append(fit)
         print(
             f"  fold {number + 1}: best epoch {fit['best_epoch']} of {fit['epochs']}; accuracy {training:.3f}"
-            f" in training mode, {inference:.3f} in inference mode; running mean of Keras {fit['running']:.3f}",
+            f" in training mode, {inference:.3f} in inference mode; running mean {fit['running']:.3f}",
             flush=True,
         )
     return scores, fits, framework.in_words
