@@ -35,9 +35,11 @@ def accuracy_by_mode(
         network = keras.saving.load_model(file, safe_mode=True)
 
         def share_right(training: bool) -> float:
-            batches = map(epochs.batch, range(number, 2 * number))
-            logits = [(network(pictures, training=training), truth) for pictures, truth in batches]
-            return float(np.mean([keras.ops.convert_to_numpy(z).argmax(axis=1) == t for z, t in logits]))
+            right = []
+            for pictures, truth in map(epochs.batch, range(number, 2 * number)):
+                logits = keras.ops.convert_to_numpy(network(pictures, training=training))
+                right.append(logits.argmax(axis=1) == truth)
+            return float(np.mean(right))
 
         inference = share_right(False)  # first: training mode moves the statistics
         return share_right(True), inference
