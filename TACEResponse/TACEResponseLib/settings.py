@@ -252,7 +252,7 @@ class NetworkSettings(Settings):
     batch_size: int = 16
     learning_rate: float = 0.001
     l2: float = 1e-6
-    #: Keras' 0.99 needs thousands of steps before inference mode agrees with training mode.
+    #: Stands in the file; the statistics themselves are taken with the weights at rest.
     batch_norm_momentum: float = 0.9
     #: Epochs without a better inner-validation loss before training stops; 0 never stops early.
     patience: int = 8
