@@ -13,11 +13,11 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import jinja2
 import numpy as np
 import SimpleITK as sitk
 
 from .cases import Case, bounding_box
+from .pages import render_page
 from .prediction import Prediction, title
 from .storage import whole_file
 
@@ -152,18 +152,12 @@ def _page(
     sensitivity: "ContourSensitivity | None",
     card: tuple[str, ...],
 ) -> str:
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("TACEResponseLib"),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
     picture = _draw_slice(case)
     below_mm = CAPTION_MM + (0 if prediction.patch is None else PATCH_MM)
     singles = [name for name in prediction.probabilities if "+" not in name and name != "all"]
     rows = [(title(n), p, percent(p), n in singles) for n, p in prediction.probabilities.items()]
-    return environment.get_template("patient.html").render(
+    return render_page(
+        "patient.html",
         prediction=prediction,
         name=name,
         headline=title(prediction.headline),

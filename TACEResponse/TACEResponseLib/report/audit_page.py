@@ -5,11 +5,11 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-import jinja2
 import numpy as np
 
 from TACEResponseLib import __version__
 from TACEResponseLib.audit import Agreement, ModelAudit
+from TACEResponseLib.pages import render_page
 from TACEResponseLib.prediction import RESEARCH_USE, title
 from TACEResponseLib.storage import whole_file
 
@@ -95,14 +95,8 @@ def _patients(count: int) -> str:
 
 
 def _render(audits: Sequence[ModelAudit]) -> str:
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("TACEResponseLib"),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    return environment.get_template("audit.html").render(
+    return render_page(
+        "audit.html",
         statement=_statement(audits),
         models=[_view(audit) for audit in audits],
         demonstration=all(audit.demonstration for audit in audits),

@@ -7,10 +7,9 @@ files is escaped by the template engine.
 import base64
 from collections.abc import Mapping, Sequence
 
-import jinja2
-
 from TACEResponseLib import __version__
 from TACEResponseLib.evaluation import at_threshold, auc_delong
+from TACEResponseLib.pages import render_page
 from TACEResponseLib.prediction import title
 
 from .drawing import Drawing
@@ -28,14 +27,8 @@ LONG_WORDS, MOST_COLUMNS = ("parameters", "folds", "table_s2_features"), 10
 
 def render(study: Study, tables: Sequence[Table], drawings: Mapping[Drawing, bytes | None], card: str) -> str:
     """The page. drawings: figure -> its PNG, None where there is no figure. card: the model card."""
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("TACEResponseLib"),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    return environment.get_template("training.html").render(
+    return render_page(
+        "training.html",
         study=study,
         heading="Training report" if study.record else "External validation report",
         headline=headline(study),
