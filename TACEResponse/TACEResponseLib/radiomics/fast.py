@@ -38,14 +38,21 @@ def extract(
         hashes = [pool.submit(sha1, case) for sha1 in hashing]
         region = laid_out.result()
         shape = pool.submit(_shape, region, names)
+        # The hashes were handed out before, so they are done or under way where this waits for them.
+        about = pool.submit(_about, case, settings, region, hashes) if diagnostics else None
         row.update(_image_types(region, settings, names, pool))
         row.update(shape.result())
-        if diagnostics:
-            row.update(described.diagnostics(case, settings, region, tuple(h.result() for h in hashes)))
+        if about is not None:
+            row.update(about.result())
     for name in names:
         if not math.isfinite(row[name]):
             raise _undefined(name, row[name], region)
     return row
+
+
+def _about(case: Case, settings: RadiomicsSettings, region: Region, hashes) -> dict[str, float | str]:
+    """The diagnostics; hashes: futures of the image's and the mask's."""
+    return described.diagnostics(case, settings, region, tuple(sha1.result() for sha1 in hashes))
 
 
 def _ignore_undefined() -> None:
