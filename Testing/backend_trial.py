@@ -22,6 +22,7 @@ from TACEResponseLib import network as network_room
 from TACEResponseLib.errors import Cancelled
 from TACEResponseLib.network import build_network, train_network
 from TACEResponseLib.network import framework as network_framework
+from TACEResponseLib.network.batch_norm import fitting_batch_norm
 from TACEResponseLib.settings import NetworkSettings
 from two_modes import accuracy_by_mode
 
@@ -59,6 +60,7 @@ def run(backend: str, folder: Path) -> None:
         committed = keras.saving.load_model(COMMITTED, safe_mode=True)
         start = np.concatenate([weights.ravel() for weights in fresh.get_weights()])
     unseen = undecided_patches()
+    step_loss, step_weights = a_step(framework, settings)
     content = {
         "keras": keras.__version__,
         "runs_on": trained.runs_on,
@@ -78,6 +80,7 @@ def run(backend: str, folder: Path) -> None:
         "momenta": [layer.momentum for layer in fresh.layers if hasattr(layer, "momentum")],
         "accuracy_by_mode": accuracy_by_mode(framework, trained, pixels, labels, settings, SEED),
         **undecided_accuracies(framework, pixels, wrong),
+        "loss_of_a_step": step_loss,
         "same_bytes": twice[0].keras_file == twice[1].keras_file,
         "same_history": twice[0].history == twice[1].history,
         "other_seed_same_bytes": other.keras_file == twice[0].keras_file,
@@ -87,6 +90,7 @@ def run(backend: str, folder: Path) -> None:
         "start": start,
         "trained_logits": _logits(keras, loaded, unseen),
         "committed_logits": _logits(keras, committed, unseen),
+        "weights_after_a_step": step_weights,
     }
     if backend == "tensorflow":
         arrays["committed_gradient"] = _tensorflow_gradient(committed, unseen[:2])
@@ -100,21 +104,36 @@ def partly_wrong(labels: np.ndarray) -> np.ndarray:
 
 
 def undecided_accuracies(framework, pixels: np.ndarray, labels: np.ndarray) -> dict:
-    """Accuracy in training and in inference mode, as trained and with batch norm as Keras leaves it.
-
-    With Keras' own momentum of 0.99, which 36 steps cannot make up for.
-    """
-    settings = NetworkSettings(
-        backend=framework.backend, device="cpu", epochs=3, patience=0, batch_norm_momentum=0.99
-    )
+    """Accuracy in training and in inference mode, as trained and with batch norm never settled."""
+    settings = NetworkSettings(backend=framework.backend, device="cpu", epochs=3, patience=0)
     data = pixels, labels, settings
     settled = train_network(*data, seed=SEED)
-    with mock.patch.object(network_room, "_settle_batch_norm", lambda *_: None):
+    with mock.patch.object(network_room, "settler", lambda *_: lambda: None):
         unsettled = train_network(*data, seed=SEED)
     return {
         "undecided_by_mode": accuracy_by_mode(framework, settled, *data, SEED),
         "unsettled_by_mode": accuracy_by_mode(framework, unsettled, *data, SEED),
     }
+
+
+def a_step(framework, settings: NetworkSettings) -> tuple[float, np.ndarray]:
+    """Loss of one batch in training mode, and the weights after its step of plain descent by 0.01."""
+    keras = framework.keras
+    with framework.scope():
+        network = build_network(framework, settings, 224, SEED, fitting_batch_norm(keras))
+        network.compile(
+            optimizer=keras.optimizers.SGD(0.01),
+            loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+            jit_compile=framework.compiles,
+        )
+        loss = float(network.train_on_batch(*batch_of_noise()))
+        weights = [keras.ops.convert_to_numpy(w).ravel() for w in network.trainable_weights]
+    return loss, np.concatenate(weights)
+
+
+def batch_of_noise() -> tuple[np.ndarray, np.ndarray]:
+    """Four pictures, in which no two pixels of a pool tie, and their labels."""
+    return np.random.default_rng(SEED).random((4, 224, 224, 3), dtype=np.float32), np.arange(4) % 2
 
 
 def undecided_patches() -> np.ndarray:

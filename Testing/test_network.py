@@ -14,7 +14,14 @@ from types import SimpleNamespace
 import h5py
 import numpy as np
 import pytest
-from backend_trial import COMMITTED, COMMITTED_LOGITS, SEED, partly_wrong, undecided_patches
+from backend_trial import (
+    COMMITTED,
+    COMMITTED_LOGITS,
+    SEED,
+    batch_of_noise,
+    partly_wrong,
+    undecided_patches,
+)
 from planted_cue import planted_patches
 from TACEResponseLib import network
 from TACEResponseLib.errors import BundleError, DependencyError, InputError, TrainingError
@@ -111,6 +118,59 @@ def test_the_first_epoch_is_the_same_on_every_backend(trial):
     assert trial.content["short_history"]["loss"][0] == pytest.approx(1.7966, rel=0.02)
 
 
+#: Trainable weights in Keras' order: convolution kernel and bias, norm's factor and offset, twice; dense.
+SHAPES = ((5, 5, 3, 4), (4,), (4,), (4,), (5, 5, 4, 24), (24,), (24,), (24,), (6144, 2), (2,))
+
+
+def slow_loss(weights):
+    """Loss of `batch_of_noise` in training mode, in float64 numpy, sample by sample of the kernels."""
+    pictures, labels = batch_of_noise()
+    maps, weights = pictures.astype(np.float64), iter(weights)
+    loss = 0.0
+    for dilation in (8, 4):
+        kernel, bias, factor, offset = (next(weights) for _ in range(4))
+        size = maps.shape[1] - 4 * dilation
+        maps = bias + sum(
+            maps[:, r * dilation :, c * dilation :][:, :size, :size] @ kernel[r, c]
+            for r, c in np.ndindex(5, 5)
+        )
+        loss += 1e-6 * (kernel**2).sum()
+        maps = (maps - maps.mean(axis=(0, 1, 2))) / np.sqrt(maps.var(axis=(0, 1, 2)) + 1e-3)
+        maps = maps * factor + offset
+        maps = np.maximum(maps, 0.1 * maps)
+        maps = np.max(
+            [maps[:, r : size - 1 + r : 3, c : size - 1 + c : 3] for r, c in np.ndindex(2, 2)], axis=0
+        )
+    kernel, bias = weights
+    logits = maps.reshape(len(maps), -1) @ kernel + bias
+    logits -= np.log(np.exp(logits).sum(axis=1, keepdims=True))
+    return loss + 1e-6 * (kernel**2).sum() - logits[np.arange(len(labels)), labels].mean()
+
+
+def test_a_step_follows_the_gradient_of_a_slow_twin(trial):
+    """Through both norms: along what each step went, the twin's loss falls as steeply as it says."""
+    starts = [np.zeros(shape) for shape in SHAPES]
+    rng = np.random.default_rng(SEED)
+    for place in (0, 4, 8):
+        starts[place] = network._glorot_uniform(SHAPES[place], rng).astype(np.float64)
+    for place in (2, 6):
+        starts[place] = np.ones(SHAPES[place])
+    assert trial.content["loss_of_a_step"] == pytest.approx(slow_loss(starts), rel=1e-6)
+    ends = np.split(trial.arrays["weights_after_a_step"], np.cumsum([np.prod(s) for s in SHAPES])[:-1])
+    for place, (start, end) in enumerate(zip(starts, ends, strict=True)):
+        gradient = (start - end.reshape(start.shape)) / 0.01
+        steepness = np.linalg.norm(gradient)
+        if place in (1, 5):
+            assert steepness < 1e-4, "a norm takes the bias of its convolution out again"
+            continue
+        moved = [
+            [*starts[:place], start + sign * 1e-5 * gradient / steepness, *starts[place + 1 :]]
+            for sign in (1, -1)
+        ]
+        slope = (slow_loss(moved[0]) - slow_loss(moved[1])) / 2e-5
+        assert slope == pytest.approx(steepness, rel=2e-3), place
+
+
 def test_the_same_seed_gives_the_same_bytes_on_the_cpu_and_another_seed_does_not(trial):
     assert trial.content["same_bytes"]
     assert trial.content["same_history"]
@@ -142,7 +202,7 @@ def test_the_fitted_pictures_are_answered_alike_in_training_and_in_inference_mod
     assert inference == pytest.approx(training, abs=0.02)
 
 
-def test_unsettled_batch_norm_with_keras_momentum_would_answer_differently(trial):
+def test_unsettled_batch_norm_would_answer_differently(trial):
     training, inference = trial.content["unsettled_by_mode"]
     assert training == trial.content["undecided_by_mode"][0], "the same weights"
     assert abs(training - inference) > 0.1

@@ -20,7 +20,7 @@ import io
 import json
 import tempfile
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,14 +31,13 @@ from TACEResponseLib.progress import Progress, silent
 from TACEResponseLib.settings import NetworkSettings
 
 from .augmentation import BalancedEpochs
+from .batch_norm import fitting_batch_norm, settler
 from .framework import Framework, is_out_of_memory, start_framework
 
 #: Smallest picture that leaves the second convolution something to see.
 SMALLEST_SIZE_PX = 85
 #: Fewest patients of a class: one to fit and one to hold out for early stopping.
 FEWEST_PER_CLASS = 2
-#: Pictures from which batch norm takes its statistics: more than a batch's noise, less than an epoch's time.
-SETTLING_PICTURES = 256
 #: Date of all files inside a `.keras` file, so that the same seed gives the same bytes.
 ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
 
@@ -63,9 +62,19 @@ class TrainedNetwork:
     warnings: tuple[Problem, ...] = ()
 
 
-def build_network(framework: Framework, settings: NetworkSettings, size_px: int = 224, seed: int = 0):
-    """The paper's network as an uncompiled `keras.Sequential`, Glorot-uniform start from `seed`."""
+def build_network(
+    framework: Framework,
+    settings: NetworkSettings,
+    size_px: int = 224,
+    seed: int = 0,
+    norm: type | None = None,
+):
+    """The paper's network as an uncompiled `keras.Sequential`, Glorot-uniform start from `seed`.
+
+    norm: class of its batch-norm layers; Keras' own when None, and so in every file.
+    """
     keras, layers = framework.keras, framework.keras.layers
+    norm = norm or layers.BatchNormalization
     common = {"dtype": "float32"}
     images = {"data_format": "channels_last", **common}
 
@@ -79,7 +88,7 @@ def build_network(framework: Framework, settings: NetworkSettings, size_px: int 
             network.add(
                 layers.Conv2D(maps, 5, dilation_rate=dilation, kernel_regularizer=l2(), name=name, **images)
             )
-            network.add(layers.BatchNormalization(momentum=momentum, name=f"{name}_norm", **common))
+            network.add(norm(momentum=momentum, name=f"{name}_norm", **common))
             network.add(layers.LeakyReLU(negative_slope=0.1, name=f"{name}_relu", **common))
             network.add(layers.MaxPooling2D(2, strides=3, name=f"S{number + 1}", **images))
         network.add(layers.Flatten(name="flatten", **images))
@@ -187,7 +196,8 @@ def _train(
     epochs = BalancedEpochs(pixels[fitted], labels[fitted], settings.batch_size, seed)
     held_out = (pixels[inner], labels[inner], _class_weights(labels[inner])) if len(inner) else None
     with framework.scope():
-        network = build_network(framework, settings, pixels.shape[1], seed)
+        norm = fitting_batch_norm(framework.keras)
+        network = build_network(framework, settings, pixels.shape[1], seed, norm)
         history = _fit(framework, network, epochs, held_out, settings, progress)
         keras_file = _keras_file(network, framework, settings, pixels.shape[1])
     framework.keras.utils.clear_session()  # the graphs of earlier folds would pile up
@@ -215,7 +225,8 @@ def _fit(
         weighted_metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
         jit_compile=framework.compiles,
     )
-    callbacks = [_epoch_callback(keras, epochs, settings, progress)]
+    settle = settler(framework, network, epochs)
+    callbacks = [_epoch_callback(keras, settle, settings, progress)]
     if held_out:
         stop = keras.callbacks.EarlyStopping(
             monitor="val_loss", patience=settings.patience, restore_best_weights=True
@@ -232,7 +243,7 @@ def _fit(
         verbose=0,
     )
     if not held_out:
-        _settle_batch_norm(network, epochs, settings)
+        settle()
     return {name.replace("val_", "inner_"): tuple(map(float, v)) for name, v in fit.history.items()}
 
 
@@ -266,7 +277,7 @@ def _as_dataset(keras, epochs: BalancedEpochs):
     return Batches()
 
 
-def _epoch_callback(keras, epochs: BalancedEpochs, settings: NetworkSettings, progress: Progress):
+def _epoch_callback(keras, settle: Callable[[], None], settings: NetworkSettings, progress: Progress):
     """A Keras callback that reports each epoch; `progress` may raise to stop the fit.
 
     It settles batch norm before the held-out patients are asked: what they choose is what is kept.
@@ -277,26 +288,9 @@ def _epoch_callback(keras, epochs: BalancedEpochs, settings: NetworkSettings, pr
             progress("network", epoch, settings.epochs)
 
         def on_test_begin(self, logs=None):
-            _settle_batch_norm(self.model, epochs, settings)
+            settle()
 
     return Epochs()
-
-
-def _settle_batch_norm(network, epochs: BalancedEpochs, settings: NetworkSettings) -> None:
-    """Give the weights, as they stand, the batch-norm statistics of pictures they are fitted on.
-
-    Keras leaves an average over the last batches, each seen with weights of its own, and answers
-    differently with it than the fit did. Here the weights stand still and every batch weighs the same
-    (Wu & Johnson, "Rethinking 'Batch' in BatchNorm", arXiv:2105.07576, 2021).
-    """
-    norms = [layer for layer in network.layers if hasattr(layer, "momentum")]
-    batches = min(-(-SETTLING_PICTURES // settings.batch_size), epochs.batches_per_epoch)
-    for number in range(batches):
-        for norm in norms:
-            norm.momentum = number / (number + 1)  # the moving average becomes the mean so far
-        network(epochs.batch(number)[0], training=True)
-    for norm in norms:
-        norm.momentum = settings.batch_norm_momentum
 
 
 def _keras_file(network, framework: Framework, settings: NetworkSettings, size_px: int) -> bytes:

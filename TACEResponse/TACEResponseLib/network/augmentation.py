@@ -33,13 +33,13 @@ class BalancedEpochs:
 
     def __init__(self, pixels: np.ndarray, labels: np.ndarray, batch_size: int, seed: int):
         self._pixels, self._labels = pixels, np.asarray(labels)
-        self._batch_size, self._seed = batch_size, seed
+        self.batch_size, self._seed = batch_size, seed
         self._kept = (-1, (np.empty(0, int), np.empty(0, int)))  # epoch and its plan
 
     @property
     def batches_per_epoch(self) -> int:
         """Batches that hold six pictures of every patient."""
-        return -(-len(self._labels) * len(VARIANTS) // self._batch_size)
+        return -(-len(self._labels) * len(VARIANTS) // self.batch_size)
 
     def batch(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         """Pixels (batch, size, size, channels) and labels (batch,) of the `index`-th batch from 0."""
@@ -47,10 +47,10 @@ class BalancedEpochs:
         kept = self._kept  # a framework may fetch ahead in another thread, so both are taken and put at once
         if kept[0] != epoch:
             kept = self._kept = (epoch, self.plan(epoch))
-        here = slice(step * self._batch_size, (step + 1) * self._batch_size)
+        here = slice(step * self.batch_size, (step + 1) * self.batch_size)
         patients, variants = (draws[here] for draws in kept[1])
         transforms = tuple(VARIANTS.values())
-        batch = np.empty((self._batch_size, *self._pixels.shape[1:]), dtype=np.float32)
+        batch = np.empty((self.batch_size, *self._pixels.shape[1:]), dtype=np.float32)
         for picture, patient, variant in zip(batch, patients, variants, strict=True):
             picture[...] = transforms[variant](self._pixels[patient])
         return batch, self._labels[patients]
@@ -58,7 +58,7 @@ class BalancedEpochs:
     def plan(self, epoch: int) -> tuple[np.ndarray, np.ndarray]:
         """Which patient and which variant each place of the epoch shows, in shuffled order."""
         rng = np.random.default_rng((self._seed, epoch))
-        places = self.batches_per_epoch * self._batch_size
+        places = self.batches_per_epoch * self.batch_size
         shares = (places // 2, places - places // 2)
         draws = np.concatenate(
             [
