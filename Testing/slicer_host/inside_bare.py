@@ -10,7 +10,8 @@ from slicer_host import application
 #: Import names of every package that Slicer does not bundle and that the project uses.
 UNBUNDLED = {
     "dask", "h5py", "highdicom", "jinja2", "joblib", "keras", "matplotlib", "numba", "openpyxl", "pandas",
-    "psutil", "pywt", "radiomics", "skimage", "sklearn", "skops", "tensorflow", "torch", "tqdm",
+    "psutil", "pywt", "radiomics", "skimage", "sklearn", "skops", "tensorflow", "threadpoolctl",
+    "torch", "tqdm",
 }  # fmt: skip
 
 

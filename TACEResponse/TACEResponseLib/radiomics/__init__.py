@@ -25,11 +25,11 @@ __all__ = [
 ]
 
 #: Raised when the fast engine gives other values than before, so that stored rows are not reused.
-FAST_ENGINE_VERSION = 1
+FAST_ENGINE_VERSION = 2
 
 #: Engine -> packages that it needs beside SimpleITK, and how to get them.
 ENGINES = {
-    "fast": (("numba", "pywt"), "pip install numba PyWavelets"),
+    "fast": (("numba", "pywt", "threadpoolctl"), "pip install numba PyWavelets threadpoolctl"),
     "pyradiomics": (("radiomics",), "pip install pyradiomics-bhklab (needs a C compiler)"),
 }
 

@@ -1,13 +1,14 @@
 """The fast engine: one pass over the tumour for an image type, threads over image types.
 
-Only wheels: numpy, SimpleITK, PyWavelets and numba. The values are pyradiomics';
+Only wheels: numpy, SimpleITK, PyWavelets, threadpoolctl and numba. The values are pyradiomics';
 Docs/radiomics.md says how that is tested and what differs from IBSI.
 """
 
 import math
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from TACEResponseLib.cases import Case
 from TACEResponseLib.errors import FeatureError
@@ -15,7 +16,7 @@ from TACEResponseLib.settings import RadiomicsSettings
 
 from . import diagnostics as described
 from .columns import names_of
-from .filters import filtered
+from .filters import Piece, filtered
 from .firstorder import firstorder_features
 from .grid import frame_of, require_filters_fit
 from .levels import Places, levels_of, places_of
@@ -31,19 +32,19 @@ def extract(
     frame = frame_of(case, settings)
     require_filters_fit(frame, settings, names)
     row: dict[str, float | str] = {}
-    with ThreadPoolExecutor(threads, initializer=_ignore_undefined) as pool:
+    # Threads that a BLAS starts beside ours spin for work that is too small for them.
+    with threadpool_limits(1, "blas"), ThreadPoolExecutor(threads, initializer=_ignore_undefined) as pool:
         # Hashing two whole volumes needs no result of the others: it fills the time of a second thread.
         laid_out = pool.submit(region_of, case, frame, settings, threads)
         hashing = (described.sha1_of_image, described.sha1_of_mask) if diagnostics else ()
         hashes = [pool.submit(sha1, case) for sha1 in hashing]
         region = laid_out.result()
-        shape = pool.submit(_shape, region, names)
-        # The hashes were handed out before, so they are done or under way where this waits for them.
-        about = pool.submit(_about, case, settings, region, hashes) if diagnostics else None
-        row.update(_image_types(region, settings, names, pool))
-        row.update(shape.result())
-        if about is not None:
-            row.update(about.result())
+        measuring = _measurements(region, settings, names, pool)
+        measuring.append(pool.submit(_shape, region, names))
+        if diagnostics:  # waits for the hashes, which were handed out before everything else
+            measuring.append(pool.submit(_about, case, settings, region, hashes))
+        for done in measuring:
+            row.update(done.result())
     for name in names:
         if not math.isfinite(row[name]):
             raise _undefined(name, row[name], region)
@@ -68,36 +69,37 @@ def _shape(region: Region, names: tuple[str, ...]) -> dict[str, float]:
     return {name: float(features[name.split("_")[2]]) for name in wanted}
 
 
-def _image_types(
-    region: Region,
-    settings: RadiomicsSettings,
-    names: tuple[str, ...],
-    pool: ThreadPoolExecutor,
-) -> dict[str, float]:
-    """Filter, then measure; an image is measured as soon as it is there and then forgotten."""
+def _measurements(
+    region: Region, settings: RadiomicsSettings, names: tuple[str, ...], pool: ThreadPoolExecutor
+) -> list[Future]:
+    """Futures of the columns of every image type, wavelets first: they are the longest pieces."""
     wanted: dict[str, dict[str, list[str]]] = {}
     for name in names:
         image_type, family, feature = name.split("_")
         if family != "shape":
             wanted.setdefault(image_type, {}).setdefault(family, []).append(feature)
-    filtering = {}
-    for image_type in settings.image_types:
-        if wanted.keys() & set(names_of(image_type, settings)):
-            for work in filtered(region.image, image_type, settings, region.box, region.mask):
-                filtering[pool.submit(work)] = image_type
-    measuring, places = [], places_of(region.mask, max(settings.distances_voxels))
-    for done in as_completed(filtering):
-        image_type = filtering[done]
-        for image_name, values in done.result().items():
-            if image_name in wanted:
-                measuring.append(
-                    pool.submit(
-                        _measure, values, region, places, settings, image_type, image_name, wanted[image_name]
-                    )
-                )
+    places = places_of(region.mask, max(settings.distances_voxels))
+    return [
+        pool.submit(_filter_and_measure, piece, region, places, settings, image_type, wanted)
+        for image_type in sorted(settings.image_types, key=lambda name: name != "Wavelet")
+        if wanted.keys() & set(names_of(image_type, settings))
+        for piece in filtered(region.image, image_type, settings, region.box, region.mask)
+    ]
+
+
+def _filter_and_measure(
+    piece: Piece,
+    region: Region,
+    places: Places,
+    settings: RadiomicsSettings,
+    image_type: str,
+    wanted: dict[str, dict[str, list[str]]],
+) -> dict[str, float]:
+    """Columns of one piece; each of its images is measured when it is there, and then forgotten."""
     row: dict[str, float] = {}
-    for done in measuring:
-        row.update(done.result())
+    for image_name, values in piece():
+        if image_name in wanted:
+            row.update(_measure(values, region, places, settings, image_type, image_name, wanted[image_name]))
     return row
 
 

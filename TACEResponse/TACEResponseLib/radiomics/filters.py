@@ -3,20 +3,22 @@
 A filter works on as much of the image around the box as can change a value in it, and no more.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import numpy as np
-import pywt
 import SimpleITK as sitk
 
-from TACEResponseLib.errors import FeatureError, SettingsError
+from TACEResponseLib.errors import FeatureError
 from TACEResponseLib.settings import RadiomicsSettings
 
 from .binary_patterns import binary_patterns
-from .columns import log_name, wavelet_names
+from .columns import log_name
 from .laplacian import itk_laplacian, laplacian, rounds_as_itk
+from .wavelets import wavelets
 
 Box = tuple[slice, slice, slice]
+#: Some work on an image; gives column name and values (k, j, i) on the box, image by image.
+Piece = Callable[[], Iterable[tuple[str, np.ndarray]]]
 #: Sigmas after which the recursive Gaussian has forgotten what came before: its slowest pole decays
 #: by exp(-1.72 / sigma) a voxel, so 28 sigmas leave 1e-21.
 GAUSSIAN_REACH_SIGMAS = 28
@@ -24,26 +26,26 @@ GAUSSIAN_REACH_SIGMAS = 28
 
 def filtered(
     image: sitk.Image, image_type: str, settings: RadiomicsSettings, box: Box, inside: np.ndarray
-) -> list[Callable[[], dict[str, np.ndarray]]]:
-    """Pieces of work for one image type; each gives column name -> values (k, j, i) on the box.
+) -> list[Piece]:
+    """The work for one image type in pieces, each for one thread.
 
-    image: what the filters see. box: the tumour's box in its array. inside: the tumour on the box. Each
-    piece is for one thread; ITK lets go of the interpreter lock, so pieces run beside each other.
+    image: what the filters see. box: the tumour's box in its array. inside: the tumour on the box. ITK
+    and the kernels let go of the interpreter lock, so pieces run beside each other.
     """
     if image_type == "Original":
-        return [lambda: {"original": _copy(image, box)}]
+        return [lambda: [("original", _copy(image, box))]]
     if image_type == "LoG":
         return [
-            lambda sigma=sigma: {log_name(sigma): laplacian_of_gaussian(image, box, sigma)}
+            lambda sigma=sigma: [(log_name(sigma), laplacian_of_gaussian(image, box, sigma))]
             for sigma in settings.log_sigmas_mm
         ]
     if image_type == "Wavelet":
-        return [lambda: wavelets(sitk.GetArrayViewFromImage(image), box, settings)]
+        return wavelets(sitk.GetArrayViewFromImage(image), box, settings)
     if image_type == "Gradient":
-        return [lambda: {"gradient": gradient(image, box, settings.gradient_per_mm)}]
+        return [lambda: [("gradient", gradient(image, box, settings.gradient_per_mm))]]
     if image_type == "LBP3D":
-        return [lambda: binary_patterns(sitk.GetArrayViewFromImage(image), box, inside)]
-    return [lambda: {image_type.lower(): pointwise(image, box, image_type)}]
+        return [lambda: binary_patterns(sitk.GetArrayViewFromImage(image), box, inside).items()]
+    return [lambda: [(image_type.lower(), pointwise(image, box, image_type))]]
 
 
 def _window(image: sitk.Image, box: Box, margins: tuple[int, int, int]) -> tuple[sitk.Image, Box]:
@@ -81,59 +83,6 @@ def gradient(image: sitk.Image, box: Box, per_mm: bool) -> np.ndarray:
     magnitude.SetNumberOfThreads(1)
     magnitude.SetUseImageSpacing(per_mm)
     return _copy(magnitude.Execute(image), inner)
-
-
-def wavelets(image: np.ndarray, box: Box, settings: RadiomicsSettings) -> dict[str, np.ndarray]:
-    """The bands of the stationary wavelet transform, every level by the undilated filters."""
-    try:
-        wavelet = pywt.Wavelet(settings.wavelet)
-    except ValueError:
-        raise SettingsError(
-            f"there is no wavelet named {settings.wavelet}",
-            field="wavelet",
-            expected="a name that PyWavelets lists, for example coif1",
-            received=settings.wavelet,
-        ) from None
-    axes = [axis for axis in (2, 1, 0) if not (settings.force_2d and axis == settings.force_2d_axis)]
-    rounds = settings.wavelet_start_level + settings.wavelet_levels
-    data, inner = _even_window(image, box, wavelet.dec_len * rounds)
-    images, names = {}, iter(wavelet_names(settings))
-    for later in reversed(range(rounds)):
-        # What another level will transform has to stay whole until then.
-        kept = tuple(slice(0, n) for n in data.shape) if later else inner
-        data, *details = _bands(data, wavelet, axes, kept)
-        if later < settings.wavelet_levels:
-            images.update((next(names), band[inner].copy() if later else band) for band in details)
-    images[next(names)] = data
-    return images
-
-
-def _bands(image: np.ndarray, wavelet: pywt.Wavelet, axes: list[int], box: Box) -> list[np.ndarray]:
-    """The bands of one level on the box: axis after axis, each half cut before it is halved again."""
-    if not axes:
-        return [image[box].copy()]
-    axis, *others = axes
-    halves = pywt.swt(image, wavelet, level=1, axis=axis)[0]
-    cut = (slice(None),) * axis + (box[axis],)
-    rest = tuple(slice(None) if a == axis else side for a, side in enumerate(box))
-    return [band for half in halves for band in _bands(half[cut], wavelet, others, rest)]
-
-
-def _even_window(image: np.ndarray, box: Box, margin: int) -> tuple[np.ndarray, Box]:
-    """The image around the box, even along every axis as the transform needs it, and the box in it.
-
-    An axis on which the margin does not fit stays whole, because the transform wraps around its
-    ends; an odd whole axis is lengthened by its first plane.
-    """
-    inner = []
-    for axis, side in enumerate(box):
-        start, stop, length = side.start - margin, side.stop + margin, image.shape[axis]
-        stop += (stop - start) % 2
-        if start < 0 or stop > length:
-            start, stop = 0, length
-        inner.append(slice(side.start - start, side.stop - start))
-        image = image[(slice(None),) * axis + (slice(start, stop),)]
-    return np.pad(image, [(0, n % 2) for n in image.shape], "wrap"), tuple(inner)
 
 
 def _square(x: np.ndarray, largest: float) -> np.ndarray:

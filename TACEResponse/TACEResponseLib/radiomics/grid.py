@@ -171,9 +171,11 @@ def _resample_spline(image: sitk.Image, frame: Frame) -> np.ndarray | None:
         matrix, window = _spline_matrix(positions, length)
         matrices.append(matrix)
         windows.append(window)
-    values = whole[tuple(windows)].astype(np.float64)
-    values = (matrices[0] @ values.reshape(len(values), -1)).reshape(-1, *values.shape[1:])
-    values = np.matmul(np.matmul(matrices[1], values), matrices[2].T)
+    # Plane by plane, so that only what is left of each is ever held in float64.
+    planes = np.array(
+        [matrices[1] @ plane.astype(np.float64) @ matrices[2].T for plane in whole[tuple(windows)]]
+    )
+    values = (matrices[0] @ planes.reshape(len(planes), -1)).reshape(-1, *planes.shape[1:])
     if not np.issubdtype(whole.dtype, np.integer):
         return values.astype(whole.dtype)
     if (np.abs(values - np.rint(values)) < RISK_HU).any():

@@ -129,13 +129,14 @@ def _add_backwards(data, c, back, out):
 
 
 @compiled
-def filter_lines(source, starts, widths, length, step, lane, c, target):
+def filter_lines(source, starts, widths, step, lane, c, data, out, back, target):
     """Filter lines of a flat array into the same places of `target`, float32.
 
-    starts, widths: the first voxel of each group of up to LANES lines, and how many they are. length,
-    step: voxels of a line and how far apart they are. lane: how far apart neighbouring lines are.
+    starts, widths: the first voxel of each group of up to LANES lines, and how many they are. step: how far
+    apart voxels of a line are. lane: how far apart neighbouring lines are. data, out, back: room for
+    a group, (length of a line, LANES), of zeros or what another group left.
     """
-    data, out, back = np.zeros((length, LANES)), np.zeros((length, LANES)), np.zeros((length, LANES))
+    length = len(data)
     for g in range(len(starts)):
         width = widths[g]
         for n in range(length):
@@ -223,4 +224,5 @@ def _filter_axis(source, shape, lines, axis: int, c: np.ndarray, target) -> None
     starts = (rows[:, None] * steps[across] + first * steps[along]).ravel().astype(np.uint64)
     widths = np.tile(np.minimum(LANES, lines[along].stop - first), len(rows)).astype(np.uint64)
     step, lane = np.uint64(steps[axis]), np.uint64(steps[along])
-    filter_lines(source, starts, widths, shape[axis], step, lane, c, target)
+    room = np.zeros((3, shape[axis], LANES))
+    filter_lines(source, starts, widths, step, lane, c, *room, target)

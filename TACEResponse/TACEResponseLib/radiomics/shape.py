@@ -92,8 +92,8 @@ def surface_and_volume(mask: np.ndarray, spacing_mm: np.ndarray) -> tuple[float,
 
     mask: with an empty margin of one voxel. spacing_mm: along (k, j, i).
     """
-    counts = kernels.cube_counts(mask)[_CUBE]
-    number, place = counts[:, 0], counts[:, 1:] * spacing_mm
+    counts, places = _cubes(mask)
+    number, place = counts[_CUBE], places[_CUBE] * spacing_mm
     a, b, c = np.moveaxis(_TRIANGLES * spacing_mm, 1, 0)
     area = number @ np.linalg.norm(np.cross(a - c, b - c), axis=1) / 2
     # det(p + a, p + b, p + c) = det(a, b, c) + p . (a x b + b x c + c x a), summed over places p
@@ -101,6 +101,22 @@ def surface_and_volume(mask: np.ndarray, spacing_mm: np.ndarray) -> tuple[float,
     normal = ab + np.cross(b, c) + np.cross(c, a)
     volume = (number @ (ab * c).sum(axis=1) + (place * normal).sum()) / 6
     return float(area), float(volume)
+
+
+def _cubes(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """How many eight-voxel cubes of `mask` have each of 256 sets of tumour corners, and their summed k, j, i.
+
+    Bit 4 dk + 2 dj + di of a set's number is the corner at (dk, dj, di).
+    """
+    cubes = np.zeros([n - 1 for n in mask.shape], np.uint8)
+    for bit, corner in enumerate(_CORNERS):
+        side = tuple(slice(c, c + n) for c, n in zip(corner, cubes.shape, strict=True))
+        cubes |= mask[side].view(np.uint8) << np.uint8(bit)
+    cut = np.flatnonzero(cubes.ravel() + np.uint8(1) > 1)  # neither 0 nor 255: those have no mesh
+    numbers = cubes.ravel()[cut]
+    places = np.unravel_index(cut, cubes.shape)
+    sums = [np.bincount(numbers, weights=place, minlength=256) for place in places]
+    return np.bincount(numbers, minlength=256), np.column_stack(sums)
 
 
 def diameters(mask: np.ndarray, spacing_mm: np.ndarray) -> dict[str, float]:
@@ -111,15 +127,38 @@ def diameters(mask: np.ndarray, spacing_mm: np.ndarray) -> dict[str, float]:
     of the plane, between two planes where they differ. Only corners of convex hulls can be farthest
     apart, and a corner of the whole hull is one in its planes along all three axes.
     """
-    found, corner = {}, np.zeros(mask.shape, np.int8)
+    found, seen = {}, np.zeros(mask.shape, np.int8)
     for axis, name in enumerate(("Slice", "Column", "Row")):
-        planes = np.ascontiguousarray(np.moveaxis(mask, axis, 0))
-        largest, corners = kernels.farthest_in_planes(planes, np.delete(spacing_mm, axis))
-        found[f"Maximum2DDiameter{name}"] = np.sqrt(largest)
-        corner += np.moveaxis(corners, 0, axis)
-    points = np.ascontiguousarray(np.argwhere(corner == 3))
-    found["Maximum3DDiameter"] = np.sqrt(kernels.farthest(points, spacing_mm, spacing_mm))
+        planes = np.moveaxis(mask, axis, 0)
+        corners = _hull_corners(planes)
+        steps = np.where(np.arange(3) == axis, 0, spacing_mm)
+        within = _farthest_squared(corners, axis, spacing_mm, steps)
+        between = _farthest_squared(_hull_corners(planes[1:] ^ planes[:-1]), axis, spacing_mm, np.zeros(3))
+        found[f"Maximum2DDiameter{name}"] = np.sqrt(max(within, between))
+        seen[tuple(np.insert(corners[1:], axis, corners[0], axis=0))] += 1
+    points = np.argwhere(seen == 3) * spacing_mm
+    found["Maximum3DDiameter"] = np.sqrt(kernels.farthest(points, np.array([len(points)]), spacing_mm))
     return found
+
+
+def _hull_corners(planes: np.ndarray) -> np.ndarray:
+    """Corners (3, n) of the convex hulls of the set voxels of boolean planes, as (plane, row, column)."""
+    present, last_column = planes.any(axis=2), planes.shape[2] - 1
+    first, last = planes.argmax(axis=2), last_column - planes[:, :, ::-1].argmax(axis=2)
+    corners = np.zeros((2, *present.shape), np.bool_)
+    hull = np.empty(present.shape[1], np.int64)
+    kernels.hull_side(first, present, hull, corners[0])
+    kernels.hull_side(-last, present, hull, corners[1])
+    corners[1] &= ~(corners[0] & (first == last))  # one voxel is one corner
+    plane, row, right = np.nonzero(np.moveaxis(corners, 0, 2))
+    return np.array([plane, row, np.where(right, last[plane, row], first[plane, row])])
+
+
+def _farthest_squared(corners: np.ndarray, axis: int, spacing_mm: np.ndarray, steps: np.ndarray) -> float:
+    """Largest squared distance in mm2 of corners (3, n) of one plane; the planes lie along an axis."""
+    points = corners[1:].T * np.delete(spacing_mm, axis)
+    ends = np.flatnonzero(np.diff(corners[0], append=-1)) + 1
+    return kernels.farthest(np.insert(points, axis, 0, axis=1), ends, steps)
 
 
 def _principal_variances(mask: np.ndarray, spacing_mm: np.ndarray) -> np.ndarray:

@@ -2,7 +2,8 @@
 
 pydicom reads the headers, SimpleITK (GDCM) the pixels with slope and intercept applied. What the
 libraries let pass - duplicate slices, gaps, a tilted gantry - is checked here and is a
-GeometryError that lists positions. Which acquisition it is stands in `acquisitions`.
+GeometryError that lists positions. Which acquisition it is stands in `acquisitions`. pydicom is
+imported where a DICOM file is read: other volumes do without it and its 25 MB.
 """
 
 import contextlib
@@ -15,9 +16,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-import pydicom
 import SimpleITK as sitk
-from pydicom.errors import InvalidDicomError
 
 from TACEResponseLib.errors import GeometryError, InputError
 
@@ -34,13 +33,12 @@ MOST_PACKED = 1000
 UNDEFINED_LENGTH = 0xFFFFFFFF
 #: Value representations whose length has four bytes, behind two that are empty.
 LONG_VRS = (b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV")
-#: What pydicom and highdicom raise on files whose bytes are not what DICOM says they are.
+#: What pydicom, beside its own error, and highdicom raise on files whose bytes are not what DICOM says.
 DAMAGE = (
     ArithmeticError,
     AssertionError,
     AttributeError,
     EOFError,
-    InvalidDicomError,
     LookupError,
     NotImplementedError,
     RuntimeError,
@@ -107,11 +105,13 @@ def is_dicom(path: Path) -> bool:
 @contextlib.contextmanager
 def reading_dicom(path: Path, field: str = "image") -> Iterator[None]:
     """Turn what the libraries raise on a damaged file into an InputError, and keep them quiet."""
+    from pydicom.errors import InvalidDicomError
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
             yield
-        except DAMAGE:
+        except (InvalidDicomError, *DAMAGE):
             raise damaged(path, field) from None
         except OSError as error:
             if error.errno is None:  # pydicom's own, for a tag that is cut off
@@ -134,6 +134,8 @@ def dicom_files(folder: Path) -> list[Path]:
 
 def read_slice(path: Path) -> Slice | None:
     """The header of one file; None when it is no image slice. Raises InputError when damaged."""
+    import pydicom
+
     with reading_dicom(path), path.open("rb") as stream:
         header = pydicom.dcmread(stream, stop_before_pixels=True, specific_tags=HEADER_TAGS)
         kinds = {str(header.get("SOPClassUID")), str(header.file_meta.get("MediaStorageSOPClassUID"))}
@@ -173,10 +175,10 @@ def read_slice(path: Path) -> Slice | None:
         )
 
 
-def _require_whole_elements(stream: BinaryIO, syntax: pydicom.uid.UID) -> None:
+def _require_whole_elements(stream: BinaryIO, syntax) -> None:
     """Raise ValueError unless the elements from here on, pixels first, end where the file ends.
 
-    GDCM takes gigabytes of memory for an element that claims a length it has not.
+    GDCM takes gigabytes of memory for an element that claims a length it has not. syntax: pydicom's UID.
     """
     order = "<" if syntax.is_little_endian else ">"
     end = stream.seek(0, io.SEEK_CUR)

@@ -7,7 +7,6 @@ positions in the file decide where a frame lies, never its number.
 from pathlib import Path
 
 import numpy as np
-import pydicom
 import SimpleITK as sitk
 
 from TACEResponseLib.errors import GeometryError, MaskError, Problem
@@ -56,6 +55,7 @@ def _union(path: Path, segmentation, numbers: list[int]) -> sitk.Image:
 
 def _open(path: Path):
     import highdicom
+    import pydicom
 
     dataset = pydicom.dcmread(path)
     if dataset.get("SOPClassUID") != SEGMENTATION:

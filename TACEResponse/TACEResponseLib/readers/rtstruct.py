@@ -9,7 +9,6 @@ on: those that lie between the CT's slices or beyond them were drawn on another 
 from pathlib import Path
 
 import numpy as np
-import pydicom
 import SimpleITK as sitk
 
 from TACEResponseLib.errors import GeometryError, MaskError, Problem
@@ -22,6 +21,8 @@ OFF_SLICE = 0.25
 
 def is_structure_set(path: Path) -> bool:
     """Whether a DICOM file is an RTSTRUCT."""
+    import pydicom
+
     with reading_dicom(path, "mask"):
         header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=["SOPClassUID"])
         return header.get("SOPClassUID") == STRUCTURE_SET
@@ -33,6 +34,8 @@ def open_structure_set(path: Path, image: sitk.Image | None):
     Raises InputError when the file is damaged. The reading raises MaskError for a structure without
     closed contours, GeometryError with positions when contours do not lie on the CT's slices.
     """
+    import pydicom
+
     with reading_dicom(path, "mask"):
         structures = _structures(pydicom.dcmread(path))
 
@@ -130,8 +133,8 @@ def _toggle_crossings(layer: np.ndarray, columns_rows: np.ndarray) -> None:
         np.add.at(layer, (rows[seen], np.maximum(crossings[seen], 0)), 1)
 
 
-def _structures(dataset: pydicom.Dataset) -> list[tuple[str, list[tuple[str, np.ndarray]]]]:
-    """(name, contours) of every structure that has contours."""
+def _structures(dataset) -> list[tuple[str, list[tuple[str, np.ndarray]]]]:
+    """(name, contours) of every structure of a pydicom dataset that has contours."""
     names = {int(roi.ROINumber): str(roi.ROIName) for roi in dataset.StructureSetROISequence}
     structures = []
     for roi in dataset.get("ROIContourSequence") or []:
