@@ -266,10 +266,18 @@ def _class_weights(labels: np.ndarray) -> np.ndarray:
 
 
 def _as_dataset(keras, epochs: BalancedEpochs):
-    """The batches as Keras takes them: endless, so that fetching ahead crosses the epochs' borders."""
+    """The batches as Keras takes them: endless, so that fetching ahead crosses the epochs' borders.
+
+    With two workers Keras fetches ahead itself, on every framework. With one, TensorFlow does it and
+    tunes its buffers in a thread that now and then slept on when the fit was over, as long as the fit
+    had taken.
+    """
 
     class Batches(keras.utils.PyDataset):
         num_batches = None
+
+        def __init__(self):
+            super().__init__(workers=2, max_queue_size=4)
 
         def __getitem__(self, index):
             return epochs.batch(index)

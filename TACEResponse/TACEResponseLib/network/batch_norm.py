@@ -83,7 +83,8 @@ def settler(framework: Framework, network, epochs: BalancedEpochs) -> Callable[[
     asked = Statistics()
     asked.compile(jit_compile=framework.compiles)
     number = min(-(-SETTLING_PICTURES // epochs.batch_size), epochs.batches_per_epoch)
-    batches = [epochs.batch(index)[0] for index in range(number)]
+    # On the device once, since they are the same after every epoch.
+    batches = [keras.ops.convert_to_tensor(epochs.batch(index)[0]) for index in range(number)]
 
     def settle() -> None:
         found = [asked.predict_on_batch(pictures) for pictures in batches]
