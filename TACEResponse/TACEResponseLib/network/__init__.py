@@ -232,6 +232,9 @@ def _fit(
             monitor="val_loss", patience=settings.patience, restore_best_weights=True
         )
         callbacks.append(stop)
+    if framework.backend != "tensorflow":
+        # Builds loss and metrics, for which the others would take the first batch out of the row.
+        network.test_on_batch(*epochs.batch(0))
     fit = network.fit(
         _as_dataset(keras, epochs),
         epochs=settings.epochs,
