@@ -5,7 +5,7 @@ Docs/radiomics.md says how that is tested and what differs from IBSI.
 """
 
 import math
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -32,8 +32,9 @@ def extract(
     frame = frame_of(case, settings)
     require_filters_fit(frame, settings, names)
     row: dict[str, float | str] = {}
-    # Threads that a BLAS starts beside ours spin for work that is too small for them.
-    with threadpool_limits(1, "blas"), ThreadPoolExecutor(threads, initializer=_ignore_undefined) as pool:
+    # Undefined values are found at the end and become errors with a name, not warnings. Threads that
+    # a BLAS starts beside ours spin for work that is too small for them.
+    with np.errstate(all="ignore"), threadpool_limits(1, "blas"), _workers(threads) as pool:
         # Hashing two whole volumes needs no result of the others: it fills the time of a second thread.
         laid_out = pool.submit(region_of, case, frame, settings, threads)
         hashing = (described.sha1_of_image, described.sha1_of_mask) if diagnostics else ()
@@ -56,9 +57,23 @@ def _about(case: Case, settings: RadiomicsSettings, region: Region, hashes) -> d
     return described.diagnostics(case, settings, region, tuple(sha1.result() for sha1 in hashes))
 
 
-def _ignore_undefined() -> None:
-    """Undefined values are found at the end and become errors with a name, not warnings."""
-    np.seterr(all="ignore")
+def _workers(threads: int) -> Executor:
+    """Threads that work; for one, this thread itself: another's heap of its own is memory for nothing."""
+    return (
+        ThreadPoolExecutor(threads, initializer=np.seterr, initargs=("ignore",)) if threads > 1 else _Here()
+    )
+
+
+class _Here(Executor):
+    """Does at once, in this thread, what it is given."""
+
+    def submit(self, work, *arguments):
+        done = Future()
+        try:
+            done.set_result(work(*arguments))
+        except Exception as error:
+            done.set_exception(error)
+        return done
 
 
 def _shape(region: Region, names: tuple[str, ...]) -> dict[str, float]:
@@ -70,7 +85,7 @@ def _shape(region: Region, names: tuple[str, ...]) -> dict[str, float]:
 
 
 def _measurements(
-    region: Region, settings: RadiomicsSettings, names: tuple[str, ...], pool: ThreadPoolExecutor
+    region: Region, settings: RadiomicsSettings, names: tuple[str, ...], pool: Executor
 ) -> list[Future]:
     """Futures of the columns of every image type, wavelets first: they are the longest pieces."""
     wanted: dict[str, dict[str, list[str]]] = {}

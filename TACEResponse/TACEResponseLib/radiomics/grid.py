@@ -171,14 +171,16 @@ def _resample_spline(image: sitk.Image, frame: Frame) -> np.ndarray | None:
         matrix, window = _spline_matrix(positions, length)
         matrices.append(matrix)
         windows.append(window)
-    # Plane by plane, so that only what is left of each is ever held in float64.
-    planes = np.array(
-        [matrices[1] @ plane.astype(np.float64) @ matrices[2].T for plane in whole[tuple(windows)]]
-    )
+    window = whole[tuple(windows)]
+    planes = np.empty((len(window), len(matrices[1]), len(matrices[2])))
+    for plane, voxels in zip(planes, window, strict=True):  # so that only what is left of each is kept
+        plane[:] = matrices[1] @ voxels.astype(np.float64) @ matrices[2].T
     values = (matrices[0] @ planes.reshape(len(planes), -1)).reshape(-1, *planes.shape[1:])
     if not np.issubdtype(whole.dtype, np.integer):
         return values.astype(whole.dtype)
-    if (np.abs(values - np.rint(values)) < RISK_HU).any():
+    off = np.rint(values)
+    off -= values
+    if (np.abs(off, out=off) < RISK_HU).any():
         return None
     limits = np.iinfo(whole.dtype)
     return np.clip(values, limits.min, limits.max, out=values).astype(whole.dtype)
