@@ -28,6 +28,8 @@ POLE = np.sqrt(3.0) - 2.0
 SPLINE_REACH_VOXELS = 32
 #: ITK starts its recursion with this many samples (tolerance 1e-10).
 ITK_HORIZON = 18
+#: Planes of the output that are made together.
+PLANES_TOGETHER = 16
 #: Interpolated values this close to a whole number are left to ITK.
 RISK_HU = 1e-10
 
@@ -171,19 +173,22 @@ def _resample_spline(image: sitk.Image, frame: Frame) -> np.ndarray | None:
         matrix, window = _spline_matrix(positions, length)
         matrices.append(matrix)
         windows.append(window)
+    # A plane, and later some, at a time, so that little is ever held in float64.
     window = whole[tuple(windows)]
     planes = np.empty((len(window), len(matrices[1]), len(matrices[2])))
-    for plane, voxels in zip(planes, window, strict=True):  # so that only what is left of each is kept
+    for plane, voxels in zip(planes, window, strict=True):
         plane[:] = matrices[1] @ voxels.astype(np.float64) @ matrices[2].T
-    values = (matrices[0] @ planes.reshape(len(planes), -1)).reshape(-1, *planes.shape[1:])
-    if not np.issubdtype(whole.dtype, np.integer):
-        return values.astype(whole.dtype)
-    off = np.rint(values)
-    off -= values
-    if (np.abs(off, out=off) < RISK_HU).any():
-        return None
-    limits = np.iinfo(whole.dtype)
-    return np.clip(values, limits.min, limits.max, out=values).astype(whole.dtype)
+    result = np.empty((len(matrices[0]), *planes.shape[1:]), whole.dtype)
+    for first in range(0, len(result), PLANES_TOGETHER):
+        some = slice(first, first + PLANES_TOGETHER)
+        values = matrices[0][some] @ planes.reshape(len(planes), -1)
+        if np.issubdtype(whole.dtype, np.integer):
+            if (np.abs(values - np.rint(values)) < RISK_HU).any():
+                return None
+            limits = np.iinfo(whole.dtype)
+            np.clip(values, limits.min, limits.max, out=values)
+        result[some] = values.reshape(-1, *planes.shape[1:])
+    return result
 
 
 def _spline_matrix(positions: np.ndarray, length: int) -> tuple[np.ndarray, slice]:

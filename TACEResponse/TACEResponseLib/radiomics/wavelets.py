@@ -81,7 +81,9 @@ def _even_window(image: np.ndarray, box: Box, margin: int) -> tuple[np.ndarray, 
         inner.append(slice(side.start - start, side.stop - start))
         image = image[(slice(None),) * axis + (slice(start, stop),)]
     image = image.astype(np.float32 if image.dtype == np.float32 else np.float64, order="C")
-    return np.pad(image, [(0, n % 2) for n in image.shape], "wrap"), tuple(inner)
+    if any(n % 2 for n in image.shape):
+        image = np.pad(image, [(0, n % 2) for n in image.shape], "wrap")
+    return image, tuple(inner)
 
 
 def _taps(wavelet: pywt.Wavelet, precision: np.dtype) -> np.ndarray:
