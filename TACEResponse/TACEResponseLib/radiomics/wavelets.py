@@ -47,7 +47,7 @@ def _half_a_level(image, box, wavelet, axes, settings, half: int) -> Iterator[tu
     *details, approximation = wavelet_names(settings)
     names = np.array_split([approximation, *details], 2)[half]
     data, inner = _even_window(image, box, wavelet.dec_len)
-    taps = _taps(wavelet, data.dtype)
+    taps = _taps(wavelet, image.dtype)
     data, inner = _passed(data, taps[half], axes[0], inner)
     yield from zip(map(str, names), _bands(data, taps, axes[1:], inner), strict=True)
 
@@ -56,7 +56,7 @@ def _levels(image, box, wavelet, axes, settings) -> Iterator[tuple[str, np.ndarr
     """The bands of several levels, each from the approximation before."""
     rounds = settings.wavelet_start_level + settings.wavelet_levels
     data, inner = _even_window(image, box, wavelet.dec_len * rounds)
-    taps, names = _taps(wavelet, data.dtype), iter(wavelet_names(settings))
+    taps, names = _taps(wavelet, image.dtype), iter(wavelet_names(settings))
     for later in reversed(range(rounds)):
         # What another level will transform has to stay whole until then.
         kept = tuple(slice(0, n) for n in data.shape) if later else inner
@@ -70,7 +70,7 @@ def _even_window(image: np.ndarray, box: Box, margin: int) -> tuple[np.ndarray, 
     """The image around the box, even along every axis as the transform needs it, and the box in it.
 
     An axis on which the margin does not fit stays whole, because the transform wraps around its
-    ends; an odd whole axis is lengthened by its first plane. float32 stays, everything else is float64.
+    ends; an odd whole axis is lengthened by its first plane.
     """
     inner = []
     for axis, side in enumerate(box):
@@ -80,16 +80,18 @@ def _even_window(image: np.ndarray, box: Box, margin: int) -> tuple[np.ndarray, 
             start, stop = 0, length
         inner.append(slice(side.start - start, side.stop - start))
         image = image[(slice(None),) * axis + (slice(start, stop),)]
-    image = image.astype(np.float32 if image.dtype == np.float32 else np.float64, order="C")
     if any(n % 2 for n in image.shape):
         image = np.pad(image, [(0, n % 2) for n in image.shape], "wrap")
     return image, tuple(inner)
 
 
-def _taps(wavelet: pywt.Wavelet, precision: np.dtype) -> np.ndarray:
-    """Low and high pass (2, taps) as PyWavelets holds them in a precision, read off an impulse."""
+def _taps(wavelet: pywt.Wavelet, voxel_type: np.dtype) -> np.ndarray:
+    """Low and high pass (2, taps) in PyWavelets' precision for such voxels, read off an impulse.
+
+    float32 stays float32, everything else becomes float64.
+    """
     length = wavelet.dec_len
-    impulse = np.zeros(2 * length, precision)
+    impulse = np.zeros(2 * length, np.float32 if voxel_type == np.float32 else np.float64)
     impulse[length] = 1
     first = length - length // 2
     return np.array([half[first : first + length] for half in pywt.swt(impulse, wavelet, level=1)[0]])
@@ -109,10 +111,10 @@ def _passed(data: np.ndarray, taps: np.ndarray, axis: int, box: Box) -> tuple[np
     """`data` (k, j, i) after a pass along an axis, cut to the box there, and the box in it."""
     side, size = box[axis], list(data.shape)
     size[axis] = side.stop - side.start
-    passed = np.zeros(size, data.dtype)
+    data, passed = np.ascontiguousarray(data), np.zeros(size, taps.dtype)
     lines = int(np.prod(data.shape[:axis]))
     if axis == 2:
-        around = np.empty(size[axis] + len(taps) - 1, data.dtype)
+        around = np.empty(size[axis] + len(taps) - 1, taps.dtype)
         _pass_rows(data.reshape(lines, -1), taps, side.start, around, passed.reshape(lines, -1))
     else:
         planes = data.reshape(lines, data.shape[axis], -1)
