@@ -59,9 +59,9 @@ def _about(case: Case, settings: RadiomicsSettings, region: Region, hashes) -> d
 
 def _workers(threads: int) -> Executor:
     """Threads that work; for one, this thread itself: another's heap of its own is memory for nothing."""
-    return (
-        ThreadPoolExecutor(threads, initializer=np.seterr, initargs=("ignore",)) if threads > 1 else _Here()
-    )
+    if threads == 1:
+        return _Here()
+    return ThreadPoolExecutor(threads, initializer=np.seterr, initargs=("ignore",))
 
 
 class _Here(Executor):

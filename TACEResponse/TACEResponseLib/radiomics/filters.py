@@ -3,8 +3,6 @@
 A filter works on as much of the image around the box as can change a value in it, and no more.
 """
 
-from collections.abc import Callable, Iterable
-
 import numpy as np
 import SimpleITK as sitk
 
@@ -14,11 +12,8 @@ from TACEResponseLib.settings import RadiomicsSettings
 from .binary_patterns import binary_patterns
 from .columns import log_name
 from .laplacian import itk_laplacian, laplacian, rounds_as_itk
-from .wavelets import wavelets
+from .wavelets import Box, Piece, wavelets
 
-Box = tuple[slice, slice, slice]
-#: Some work on an image; gives column name and values (k, j, i) on the box, image by image.
-Piece = Callable[[], Iterable[tuple[str, np.ndarray]]]
 #: Sigmas after which the recursive Gaussian has forgotten what came before: its slowest pole decays
 #: by exp(-1.72 / sigma) a voxel, so 28 sigmas leave 1e-21.
 GAUSSIAN_REACH_SIGMAS = 28

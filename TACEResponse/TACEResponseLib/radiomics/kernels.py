@@ -4,7 +4,7 @@ A grid of grey levels is a flat uint16 array: a box (k, j, i) with a margin of z
 the tumour, 0 elsewhere, so that no neighbour needs a border check. `roi` lists the flat indices of
 tumour voxels in raster order, `steps` flat distances to neighbours. All are unsigned: numba checks
 signed indices for being negative, which doubles the time of these loops. What a loop fills is made
-around it by numpy: numba takes a tenth of a second to compile each kind of array that it makes.
+around it by numpy: numba would compile the making of each kind of array, too.
 """
 
 import numpy as np

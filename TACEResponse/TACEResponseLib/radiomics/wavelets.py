@@ -5,7 +5,7 @@ neighbouring lines together. Every place adds up its taps in the order that PyWa
 differs in its last bit: a band of a flat tumour is all rounding, and a grey level begins at 0.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 import pywt
@@ -17,11 +17,11 @@ from TACEResponseLib.settings import RadiomicsSettings
 from .columns import wavelet_names
 
 Box = tuple[slice, slice, slice]
+#: Some work on an image; gives column name and values (k, j, i) on the box, image by image.
+Piece = Callable[[], Iterable[tuple[str, np.ndarray]]]
 
 
-def wavelets(
-    image: np.ndarray, box: Box, settings: RadiomicsSettings
-) -> list[Callable[[], Iterator[tuple[str, np.ndarray]]]]:
+def wavelets(image: np.ndarray, box: Box, settings: RadiomicsSettings) -> list[Piece]:
     """Pieces of work; each gives column name and band (k, j, i) on the box, one at a time.
 
     A single level comes in two pieces, low and high along the first axis; several need each other. Every

@@ -3,7 +3,7 @@
 pydicom reads the headers, SimpleITK (GDCM) the pixels with slope and intercept applied. What the
 libraries let pass - duplicate slices, gaps, a tilted gantry - is checked here and is a
 GeometryError that lists positions. Which acquisition it is stands in `acquisitions`. pydicom is
-imported where a DICOM file is read: other volumes do without it and its 25 MB.
+imported where a DICOM file is read: other volumes do without it and its memory.
 """
 
 import contextlib
