@@ -25,7 +25,7 @@ __all__ = [
 ]
 
 #: Raised when the fast engine gives other values than before, so that stored rows are not reused.
-FAST_ENGINE_VERSION = 2
+FAST_ENGINE_VERSION = 3
 
 #: Engine -> packages that it needs beside SimpleITK, and how to get them.
 ENGINES = {
