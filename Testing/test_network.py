@@ -735,7 +735,11 @@ def test_a_file_with_more_in_it_is_refused():
         NumpyNetwork.from_bytes(rewritten(add={"__init__.py": b"import os"}.items()))
 
 
-def test_the_tests_leave_keras_backend_as_it_was():
+@pytest.mark.parametrize("chosen", [None, "jax", "torch"])
+def test_a_fit_leaves_keras_backend_as_it_was(chosen, monkeypatch):
+    monkeypatch.delenv("KERAS_BACKEND", raising=False)
+    if chosen is not None:
+        monkeypatch.setenv("KERAS_BACKEND", chosen)
     with network_framework._environment(KERAS_BACKEND="jax"):
         assert os.environ["KERAS_BACKEND"] == "jax"
-    assert os.environ.get("KERAS_BACKEND") != "jax"
+    assert os.environ.get("KERAS_BACKEND") == chosen
