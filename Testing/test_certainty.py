@@ -1,6 +1,7 @@
 """Interval, conformal set, agreement and the choice of calibration, against slow twins and crepes."""
 
 import importlib.util
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -66,7 +67,7 @@ def slow_set(probability, scores, labels, coverage):
         own = (1 - probability) if label else probability
         others = [(1 - s) if label else s for s, truth in zip(scores, labels, strict=True) if truth == label]
         larger = sum(other >= own for other in others)
-        if (larger + 1) / (len(others) + 1) > 1 - coverage:
+        if Fraction(larger + 1, len(others) + 1) > 1 - Fraction(str(coverage)):
             kept.append(answer)
     return tuple(kept)
 

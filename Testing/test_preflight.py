@@ -99,7 +99,7 @@ def test_the_same_ct_in_training_and_validation_is_an_error_whatever_its_format(
         "of its own for every patient; received the same voxels as patient P1 (training). Keep one of them."
     ]
     twice = checked(files, *rows[:1], rows[1].format("training"), header=header)
-    assert [p.verdict for p in twice.patients] == ["warning", "warning"]
+    assert [p.verdict for p in twice.patients] == ["error", "error"]
 
 
 def test_ids_that_a_spreadsheet_makes_alike_are_a_warning(files):

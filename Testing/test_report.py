@@ -247,7 +247,9 @@ def test_the_first_sentence_says_whether_tumour_size_is_beaten(trained, quality,
     best = 0.3 + 0.4 * labels if quality > 0 else 0.7 - 0.4 * labels
     answer = best if quality else 1 / (1 + np.exp(-(size - size.mean()) / 20))
     held_out = trained.record.out_of_fold
-    held_out = dataclasses.replace(held_out, probabilities={**held_out.probabilities, "all": answer})
+    held_out = dataclasses.replace(
+        held_out, calibrated={**held_out.calibrated, "all": np.tile(answer, (2, 1))}
+    )
     record = dataclasses.replace(trained.record, out_of_fold=held_out)
     run = dataclasses.replace(trained, record=record, external=None)
     assert words in headline(Study.of_training(run))
@@ -321,7 +323,7 @@ def test_a_validation_report_holds_external_figures_and_says_where_the_training_
     assert "External validation report" in page
     assert page.count("the training is not part of a validation") >= 4
     assert not (folder / "model_card.md").exists()
-    assert len(rows_of(folder / "scores_external.csv")) == 40
+    assert len(rows_of(folder / "scores_validation.csv")) == 40
 
 
 def test_every_part_that_is_absent_says_why(bare, tmp_path):
@@ -365,7 +367,7 @@ def test_a_validation_cohort_of_one_class_has_scores_and_no_auc(trained, tmp_pat
     assert {row["estimate"] for row in rows} == {"resubstitution", "out_of_fold"}
     page = (folder / "report.html").read_text(encoding="utf-8")
     assert f"{len(index)} of {len(index)} validation patients respond: no AUC exists" in page
-    assert len(rows_of(folder / "scores_external.csv")) == len(index)
+    assert len(rows_of(folder / "scores_validation.csv")) == len(index)
     points = [r for r in rows_of(folder / "table_s3_operating_points.csv") if r["estimate"] == "external"]
     assert {r["specificity"] for r in points} == {""}
     assert all(0 <= float(r["sensitivity"]) <= 1 for r in points)
@@ -374,10 +376,10 @@ def test_a_validation_cohort_of_one_class_has_scores_and_no_auc(trained, tmp_pat
 def test_a_report_over_an_older_one_leaves_nothing_of_it_behind(trained, tmp_path, without_figures):
     folder = tmp_path / "r"
     folder.mkdir()
-    for name in ("scores_external.csv", "figure_2c_icc.png", "my notes.txt"):
+    for name in ("scores_validation.csv", "figure_2c_icc.png", "my notes.txt"):
         (folder / name).write_text("old", encoding="utf-8")
     write_training_report(dataclasses.replace(trained, external=None, reliability=None), folder)
-    assert not (folder / "scores_external.csv").exists()
+    assert not (folder / "scores_validation.csv").exists()
     assert not (folder / "figure_2c_icc.png").exists()
     assert (folder / "my notes.txt").read_text(encoding="utf-8") == "old"
     assert not list(folder.glob(".*"))

@@ -20,6 +20,7 @@ from .measurements import SCAN, Measurements, measure
 from .patches import Patch
 from .progress import Progress, silent
 from .radiomics import engine_version
+from .readers.volumes import files_of
 from .settings import PatchSettings, RadiomicsSettings
 
 
@@ -107,7 +108,8 @@ def _read(job: CaseJob) -> Case:
 def _job(patient: Patient, reader: int, content: tuple) -> CaseJob:
     mask = patient.mask if reader == 1 else patient.mask_reader2
     choice = f"{patient.mask_label} {patient.segment} {patient.series} {patient.repairs}"
-    return CaseJob(patient.patient_id, (patient.image, mask), content, key=choice)
+    files = (*files_of(patient.image), *files_of(mask))
+    return CaseJob(patient.patient_id, files, content, key=choice)
 
 
 def _measure(job: CaseJob) -> CaseResult:

@@ -8,12 +8,14 @@ cases that were in flight; a changed image, mask or setting is computed again.
 """
 
 import hashlib
+import importlib.util
 import json
 import os
+import re
 import shutil
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -26,6 +28,9 @@ from .storage import WRITING, whole_file
 
 #: Raised when the files in a store change their meaning; older ones are then computed again.
 STORE_VERSION = 1
+#: Files of a store: its lock, results by the hash of what decides them, one being written.
+LOCK = ".lock"
+OWN_FILE = re.compile(rf"\{LOCK}|[0-9a-f]{{32}}\.(json|npz)|{re.escape(WRITING)}.*")
 #: Free space in the store's folder without which no run starts.
 LEAST_FREE_MB = 200
 #: Memory that one full-size case takes while it is worked on, generously.
@@ -115,17 +120,28 @@ def run_cases(
     return results
 
 
+def forget(store: Path) -> None:
+    """Delete the results in a store, and its folder unless something else lies in it."""
+    for file in Path(store).glob("*"):
+        if OWN_FILE.fullmatch(file.name):
+            file.unlink(missing_ok=True)
+    with suppress(OSError):  # another's files, or there was no store
+        Path(store).rmdir()
+
+
 def affordable_jobs(wanted: int, case_memory_mb: float = CASE_MEMORY_MB) -> int:
     """At most `wanted` processes, fewer when the free memory would not hold their cases."""
-    import psutil
-
+    try:
+        import psutil
+    except ImportError:  # a fresh Slicer can check a cohort without any package
+        return 1
     free_mb = psutil.virtual_memory().available / 2**20
     return max(1, min(wanted, int(free_mb / case_memory_mb)))
 
 
 def _outcomes(tasks, jobs_in_parallel: int, threads: int, backend: str, scheduler: str | None) -> Iterator:
     """Yield (number, result or problem) as they come."""
-    if backend == "loky" and jobs_in_parallel <= 1:
+    if backend == "loky" and (jobs_in_parallel <= 1 or importlib.util.find_spec("joblib") is None):
         yield from (_do(*task) for task in tasks)
         return
     from joblib import Parallel, delayed, parallel_config
@@ -276,7 +292,7 @@ def _locked(store: Path):
     """Hold the store for this run; the system lets go of it when the process ends, however it ends."""
     try:
         store.mkdir(parents=True, exist_ok=True)
-        lock = (store / ".lock").open("a")
+        lock = (store / LOCK).open("a")
         free_mb = shutil.disk_usage(store).free / 2**20
     except OSError as error:
         raise InputError(

@@ -22,7 +22,10 @@ from .settings import RadiomicsSettings
 from .storage import whole_file
 
 ID = "patient_id"
+#: How columns begin that say how features were extracted; they are no features.
 DIAGNOSTICS = "diagnostics_"
+#: The column with the SHA-1 of the CT's voxels.
+IMAGE_HASH = f"{DIAGNOSTICS}Image-original_Hash"
 
 
 def extract_features(

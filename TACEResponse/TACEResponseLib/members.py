@@ -12,6 +12,7 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.pipeline import Pipeline
 
 from .classifiers import CLASSIFIERS, fit_classifier, score
+from .errors import Problem
 from .fusion import Fusion, fit_fusion
 from .measurements import ModelInputs
 from .network.inference import NumpyNetwork
@@ -62,6 +63,19 @@ class Members:
         )
 
 
+@dataclass(frozen=True)
+class Fitted:
+    """What one fit yields: the members, how features and network came about, and what went otherwise.
+
+    learning_curve: the network's histories, empty without one.
+    """
+
+    members: Members
+    selection: Selection | None
+    learning_curve: Mapping[str, tuple[float, ...]]
+    warnings: tuple[Problem, ...] = ()
+
+
 def _thinned(fitted: Pipeline) -> Pipeline:
     """A pipeline whose forest has its first trees, in a copy; any other model as it is."""
     name, forest = fitted.steps[-1]
@@ -80,9 +94,9 @@ def fit_members(
     seed: int,
     jobs: int,
     progress: Progress,
-) -> tuple[Members, Selection | None, Mapping[str, tuple[float, ...]]]:
-    """Fit every model on these patients, and how it went; nothing outside them is looked at."""
-    selection, classifiers, size, network, learning_curve = None, {}, None, None, {}
+) -> Fitted:
+    """Fit every model on these patients; nothing outside them is looked at."""
+    selection, classifiers, size, network, learning_curve, warnings = None, {}, None, None, {}, ()
     if names:
         features = inputs.columns(names)
         selection = eliminate(
@@ -100,5 +114,6 @@ def fit_members(
 
         trained = train_network(inputs.pixels, labels, settings.network, seed=seed, progress=progress)
         network, learning_curve = NumpyNetwork.from_bytes(trained.keras_file), trained.history
+        warnings = trained.warnings
     members = Members(selection.chosen if selection else (), classifiers, size, network)
-    return members, selection, learning_curve
+    return Fitted(members, selection, learning_curve, warnings)

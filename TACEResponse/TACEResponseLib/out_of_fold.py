@@ -10,17 +10,14 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.model_selection import StratifiedKFold
 
-from .errors import TrainingError
+from .errors import Problem
 from .fusion import Fusion, fit_fusion, fusions_of
 from .isotonic import Isotonic, better_isotonic
 from .measurements import ModelInputs
-from .members import Members, fit_members
+from .members import Fitted, fit_members
 from .progress import Progress, within
 from .selection import Selection
 from .settings import TrainingSettings
-
-#: With fewer patients of a class than this no figure of a fold means anything.
-FEWEST_PER_CLASS = 10
 
 
 @dataclass(frozen=True)
@@ -61,26 +58,38 @@ class OutOfFoldScores:
     """What each model said of patients it had not seen.
 
     labels: (n,) 0/1. folds: (repeats, n) fold in which a patient was held out. scores: model name ->
-    (repeats, n). probabilities: combination name (a model or a fusion) -> (n,), calibrated on the
-    other folds and averaged over repeats. mute: models left out because they told nobody apart.
+    (repeats, n). calibrated: combination name (a model or a fusion) -> (repeats, n) probabilities,
+    calibrated on the other folds. mute: models left out because they told nobody apart.
+
+    Whatever is fitted or stated comes from the first repeat. A mean over repeats would be the answer of
+    as many models together, which is better than the one that is shipped; the others show how much
+    the chance of the split matters.
     """
 
     patient_ids: tuple[str, ...]
     labels: np.ndarray
     folds: np.ndarray
     scores: Mapping[str, np.ndarray]
-    probabilities: Mapping[str, np.ndarray]
+    calibrated: Mapping[str, np.ndarray]
     mute: tuple[str, ...] = ()
 
     @property
+    def probabilities(self) -> dict[str, np.ndarray]:
+        """Combination name -> (n,) probabilities of the first repeat."""
+        return {name: values[0] for name, values in self.calibrated.items()}
+
+    @property
     def ranking(self) -> dict[str, np.ndarray]:
-        """Name -> (n,) what an AUC is computed from: a single model's own scores, a fusion's probability.
+        """What an AUC is computed from, of the first repeat."""
+        return self.ranking_of(0)
+
+    def ranking_of(self, repeat: int) -> dict[str, np.ndarray]:
+        """Name -> (n,) a single model's own scores, a fusion's probability.
 
         The calibration of a fold is monotone, but another one in every fold; pooled over folds it
         would rank patients of different folds worse than the model does (on noise below one half).
         """
-        single = {name: values.mean(axis=0) for name, values in self.scores.items()}
-        return {name: single.get(name, values) for name, values in self.probabilities.items()}
+        return {name: self.scores.get(name, values)[repeat] for name, values in self.calibrated.items()}
 
 
 @dataclass(frozen=True)
@@ -89,7 +98,7 @@ class TrainingRecord:
 
     resubstitution: combination name -> (n,) probabilities of the shipped model on its own training
     patients, shown only beside the out-of-fold ones. selection and learning_curve: of the final
-    fit. fold_selected: the features chosen in each fold.
+    fit. fold_selected: the features chosen in each fold. warnings: what went otherwise than asked.
     """
 
     out_of_fold: OutOfFoldScores
@@ -97,20 +106,7 @@ class TrainingRecord:
     selection: Selection | None
     fold_selected: tuple[tuple[str, ...], ...]
     learning_curve: Mapping[str, tuple[float, ...]]
-
-
-def check_labels(labels: np.ndarray, folds: int) -> None:
-    """Raise TrainingError when a class has too few of the (n,) 0/1 `labels` for the folds."""
-    counts = np.bincount(labels, minlength=2)
-    fewest = max(FEWEST_PER_CLASS, folds)
-    if counts.min() < fewest:
-        raise TrainingError(
-            "too few patients of one class",
-            field="label",
-            expected=f"at least {fewest} responders and {fewest} non-responders to train on",
-            received=f"{counts[1]} responders, {counts[0]} non-responders",
-            remedy="add patients, or check the labels",
-        )
+    warnings: tuple[Problem, ...] = ()
 
 
 def score_out_of_fold(
@@ -120,31 +116,31 @@ def score_out_of_fold(
     settings: TrainingSettings,
     jobs: int,
     progress: Progress,
-) -> tuple[OutOfFoldScores, tuple[Members, ...]]:
+) -> tuple[OutOfFoldScores, tuple[Fitted, ...]]:
     """Stratified k-fold, repeated: each patient is scored by members that never saw them.
 
-    With the scores the members of every fold, fold by fold and then repeat by repeat.
+    With the scores the fits of every fold, fold by fold and then repeat by repeat.
     """
     folds = np.zeros((settings.repeats, len(labels)), dtype=int)
     scores: dict[str, np.ndarray] = {}
-    fold_members = []
+    fits = []
     for repeat in range(settings.repeats):
         splitter = StratifiedKFold(settings.folds, shuffle=True, random_state=settings.seed + repeat)
         for fold, (train, held_out) in enumerate(splitter.split(labels, labels)):
             where = f"fold {repeat * settings.folds + fold + 1} of {settings.repeats * settings.folds}"
             seed = settings.seed + 1000 * repeat + fold
-            members, _, _ = fit_members(
+            fitted = fit_members(
                 inputs.rows(train), labels[train], names, settings, seed, jobs, within(where, progress)
             )
-            for name, values in members.scores(inputs.rows(held_out)).items():
+            for name, values in fitted.members.scores(inputs.rows(held_out)).items():
                 scores.setdefault(name, np.full(folds.shape, np.nan))[repeat, held_out] = values
             folds[repeat, held_out] = fold
-            fold_members.append(members)
+            fits.append(fitted)
     mute = tuple(name for name, values in scores.items() if _is_mute(values, folds))
     scores = {name: values for name, values in scores.items() if name not in mute}
-    probabilities = _cross_fitted(scores, folds, labels, settings)
-    out_of_fold = OutOfFoldScores(inputs.patient_ids, labels, folds, scores, probabilities, mute)
-    return out_of_fold, tuple(fold_members)
+    calibrated = _cross_fitted(scores, folds, labels, settings)
+    out_of_fold = OutOfFoldScores(inputs.patient_ids, labels, folds, scores, calibrated, mute)
+    return out_of_fold, tuple(fits)
 
 
 def _is_mute(scores: np.ndarray, folds: np.ndarray) -> bool:
@@ -162,8 +158,8 @@ def _is_mute(scores: np.ndarray, folds: np.ndarray) -> bool:
 def _cross_fitted(
     scores: Mapping[str, np.ndarray], folds: np.ndarray, labels: np.ndarray, settings: TrainingSettings
 ) -> dict[str, np.ndarray]:
-    """Out-of-fold probabilities: a patient's fusion is fitted on the other folds' scores."""
-    totals: dict[str, np.ndarray] = {}
+    """(repeats, n) out-of-fold probabilities: a patient's fusion is fitted on the other folds' scores."""
+    found: dict[str, np.ndarray] = {}
     for repeat, fold_of in enumerate(folds):
         of_repeat = {name: values[repeat] for name, values in scores.items()}
         for fold in np.unique(fold_of):
@@ -173,8 +169,8 @@ def _cross_fitted(
             )
             combined = combine(combinations, {n: v[held_out] for n, v in of_repeat.items()})
             for name, values in combined.items():
-                totals.setdefault(name, np.zeros(len(labels)))[held_out] += values / len(folds)
-    return totals
+                found.setdefault(name, np.full(folds.shape, np.nan))[repeat, held_out] = values
+    return found
 
 
 def fit_combinations(

@@ -9,7 +9,7 @@ This room knows arrays and Cases, no files; `bundle` writes it to disk.
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -19,14 +19,14 @@ from .cases import Case
 from .certainty import Certainty, agreement, conformal_set, jackknife_interval
 from .clinical import Lesions
 from .clinical.scores import ClinicalValues, TumourBurden, clinical_scores
-from .errors import FeatureError, Problem
-from .evaluation import youden_threshold
+from .errors import FeatureError, Problem, SettingsError
+from .evaluation import check_labels, youden_threshold
+from .fusion import FUSIONS
 from .measurements import SCAN, Measurements, ModelInputs, measure, stack
 from .members import Members, fit_members
 from .out_of_fold import (
     Combination,
     TrainingRecord,
-    check_labels,
     combine,
     fit_combinations,
     score_out_of_fold,
@@ -36,6 +36,15 @@ from .progress import Progress, silent, within
 from .settings import TrainingSettings
 from .similarity import FEATURES, NETWORK, Similarity, TrainingSpread
 
+_UNKNOWN_EXTRACTION = Problem(
+    "extraction",
+    "the model's features come from a table that does not say how they were extracted",
+    field="features",
+    expected="features measured as in training",
+    received="features measured with the default settings",
+    remedy="do not rely on the answer; train from images, or from a table with its diagnostics columns",
+    severity="warning",
+)
 #: Enough for an average over patients; few enough to stay small in a bundle.
 BACKGROUND_PATIENTS = 100
 
@@ -48,7 +57,8 @@ class ResponseModel:
     Youden's cut on out-of-fold probabilities. training_range: feature name (and
     `diameter_mm`) -> smallest and largest training value. background: (m, selected) features of at
     most BACKGROUND_PATIENTS training patients, nameless and shuffled: what an explanation compares
-    a patient with.
+    a patient with. training_images: SHA-1 of the CTs, in no order of patients. extraction_known:
+    whether the features are those of `settings.radiomics`; a table need not say how they came about.
     """
 
     settings: TrainingSettings
@@ -63,7 +73,9 @@ class ResponseModel:
     out_of_fold: Mapping[str, np.ndarray] = field(repr=False)
     labels: np.ndarray = field(repr=False)
     fold_members: tuple[Members, ...] = field(default=(), repr=False)
+    training_images: tuple[str, ...] = field(default=(), repr=False)
     engine: str = "fast"
+    extraction_known: bool = True
     demonstration: bool = False
     identity: str = "unsaved"
 
@@ -75,7 +87,9 @@ class ResponseModel:
         settings: TrainingSettings,
         *,
         reliable: tuple[str, ...] | None = None,
+        image_hashes: Sequence[str] = (),
         engine: str = "fast",
+        extraction_known: bool = True,
         demonstration: bool = False,
         jobs: int = 1,
         progress: Progress = silent,
@@ -83,21 +97,30 @@ class ResponseModel:
         """Train on n patients; the record holds the out-of-fold scores of all of them.
 
         labels: (n,) 1 responder, 0 not. reliable: features that two readers agree on (label-free,
-        so outside the folds); all of them when None. Raises TrainingError.
+        so outside the folds); all of them when None. image_hashes: of the patients' CTs, where known.
+        Raises TrainingError, SettingsError for a headline that is no model.
         """
+        if settings.fusion.headline not in {*TITLES, *FUSIONS}:
+            raise SettingsError(
+                "no model has the name of the headline",
+                field="headline",
+                expected=", ".join(dict.fromkeys((*TITLES, *FUSIONS))),
+                received=settings.fusion.headline,
+            )
         check_labels(labels, settings.folds)
         names = reliable if reliable is not None else inputs.feature_names
         out_of_fold, of_folds = score_out_of_fold(inputs, labels, names, settings, jobs, progress)
-        members, selection, learning_curve = fit_members(
+        final = fit_members(
             inputs, labels, names, settings, settings.seed, jobs, within("final fit", progress)
         )
-        heard = {n: c for n, c in members.classifiers.items() if n not in out_of_fold.mute}
-        members = dataclasses.replace(members, classifiers=heard)
-        mean_scores = {name: values.mean(axis=0) for name, values in out_of_fold.scores.items()}
-        combinations = fit_combinations(mean_scores, labels, settings)
+        heard = {n: c for n, c in final.members.classifiers.items() if n not in out_of_fold.mute}
+        members = dataclasses.replace(final.members, classifiers=heard)
+        scores = {name: values[0] for name, values in out_of_fold.scores.items()}
+        combinations = fit_combinations(scores, labels, settings)
         headline = settings.fusion.headline if settings.fusion.headline in combinations else "all"
         fold_members = tuple(
-            m.only({*combinations[headline].models, "size"}) for m in of_folds[: settings.folds]
+            fitted.members.only({*combinations[headline].models, "size"})
+            for fitted in of_folds[: settings.folds]
         )
         model = cls(
             settings=settings,
@@ -107,19 +130,32 @@ class ResponseModel:
             headline=headline,
             training_range=_training_range(inputs, (members, *fold_members)),
             training_ids=inputs.patient_ids,
+            training_images=tuple(sorted({sha1 for sha1 in image_hashes if sha1})),
             background=_background(inputs, members.selected, settings.seed),
             spread=TrainingSpread.of(_compared(inputs, members), settings.seed),
             out_of_fold=out_of_fold.probabilities,
             labels=labels,
             fold_members=fold_members,
             engine=engine,
+            extraction_known=extraction_known,
             demonstration=demonstration,
         )
-        fold_selected = tuple(m.selected for m in of_folds)
         record = TrainingRecord(
-            out_of_fold, model.probabilities(inputs), selection, fold_selected, learning_curve
+            out_of_fold=out_of_fold,
+            resubstitution=model.probabilities(inputs),
+            selection=final.selection,
+            fold_selected=tuple(fitted.members.selected for fitted in of_folds),
+            learning_curve=final.learning_curve,
+            warnings=tuple(dict.fromkeys(w for fitted in (*of_folds, final) for w in fitted.warnings)),
         )
         return model, record
+
+    def fitted(self, patient_ids: Sequence[str], image_hashes: Sequence[str] = ()) -> tuple[str, ...]:
+        """Those of the patients, sorted, whom the model was trained on: by ID, or by the CT's hash."""
+        hashes = [*image_hashes, *[""] * (len(patient_ids) - len(image_hashes))]
+        known, images = set(self.training_ids), set(self.training_images)
+        pairs = zip(patient_ids, hashes, strict=True)
+        return tuple(sorted(p for p, sha1 in pairs if p in known or (sha1 and sha1 in images)))
 
     @property
     def needed(self) -> tuple[str, ...]:
@@ -168,6 +204,7 @@ class ResponseModel:
         warnings = [
             *case.warnings,
             *_about_missing_features(measured.feature_problem, headline),
+            *([] if self.extraction_known else [_UNKNOWN_EXTRACTION]),
             *_about_similarity(similarity),
             *_about_dropped(measured.lesions),
         ]

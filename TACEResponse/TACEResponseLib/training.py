@@ -4,7 +4,8 @@
 there is one road. The external validation cohort is looked at once, at the end.
 """
 
-from collections.abc import Mapping, Sequence
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,13 +13,15 @@ import numpy as np
 
 from .bundle import save_bundle
 from .clinical.scores import TumourBurden
-from .cohort import COLUMNS, Cohort, Patient, read_table, responder_label
+from .cohort import COLUMNS, TRAINING, Cohort, Patient, read_table, responder_label
 from .cohort_measurements import measure_patients
 from .errors import Problem, TableError, TrainingError
+from .feature_table import DIAGNOSTICS, IMAGE_HASH
 from .measurements import Measurements, ModelInputs, stack
 from .out_of_fold import TrainingRecord
 from .progress import Progress, silent, within
 from .radiomics import feature_names
+from .radiomics.parameters import recorded_settings
 from .reliability import ReliabilityTable, reliable_features
 from .report.model_card import model_card
 from .response_model import ResponseModel
@@ -27,8 +30,6 @@ from .settings import TrainingSettings
 
 #: Feature that stands for the tumour's size when there are no images to measure.
 SIZE_FEATURE = "original_shape_Maximum2DDiameterSlice"
-#: How columns begin that say how features were extracted; they are no features.
-DIAGNOSTICS = "diagnostics_"
 
 
 @dataclass(frozen=True)
@@ -47,13 +48,19 @@ class LabelledInputs:
     diagnostics: tuple[Mapping[str, str], ...] = ()
     burdens: tuple[TumourBurden | None, ...] = ()
 
+    @property
+    def image_hashes(self) -> tuple[str, ...]:
+        """The SHA-1 of each patient's CT, "" where it is not known."""
+        return tuple(row.get(IMAGE_HASH, "") for row in self.diagnostics)
+
 
 @dataclass(frozen=True)
 class Trained:
     """Everything a training run ends with.
 
     external: the validation cohort, None without one. left_out: patient -> why it was not used.
-    stability: feature -> share of bootstrap resamples that choose it.
+    stability: feature -> share of bootstrap resamples that choose it. warnings: what else went
+    otherwise than asked, such as a second outline that could not be measured.
     """
 
     model: ResponseModel
@@ -63,6 +70,7 @@ class Trained:
     external: LabelledInputs | None
     left_out: Mapping[str, Problem]
     stability: Mapping[str, float] = field(default_factory=dict)
+    warnings: tuple[Problem, ...] = ()
 
 
 def train_on_cohort(
@@ -78,7 +86,8 @@ def train_on_cohort(
     """Measure every patient of the cohort and train on its training part.
 
     store: folder that keeps finished measurements, so that a rerun goes on. A patient who cannot be
-    measured or has no label is left out and named. Raises TrainingError when too few are left.
+    measured or has no label is left out and named. Raises TrainingError when too few are left, when
+    no outline of a second reader can be measured, or when one CT stands under several IDs.
     """
     patch = settings.patch if settings.network is not None else None
     how = {"engine": engine, "jobs": jobs, "store": store, "progress": progress}
@@ -96,14 +105,23 @@ def train_on_cohort(
         )
     names = feature_names(settings.radiomics)
     second = [p for p in training if p.mask_reader2 is not None]
-    again, _ = measure_patients(second, settings.radiomics, None, reader=2, **how)
-    reliability = _reliability(measured, again, names, settings) if again else None
+    again, unread = measure_patients(second, settings.radiomics, None, reader=2, **how)
+    unread = [_unread_outline(problem) for problem in unread.values()]
+    if second and not again:
+        raise TrainingError(
+            "no outline of the second reader can be measured",
+            field="mask_reader2",
+            expected=f"outlines of {len(second)} patients",
+            received="none",
+            remedy=f"{unread[0]} - correct them, or empty the column to train without a second reader",
+        )
     return _fit(
         _labelled(training, measured, names),
         _labelled(external, measured, names) if external else None,
-        reliability,
+        _reliability(training, measured, again, names, settings) if again else None,
         left_out,
         settings,
+        warnings=unread,
         engine=engine,
         jobs=jobs,
         demonstration=demonstration,
@@ -116,10 +134,10 @@ def train_on_features(
 ) -> Trained:
     """Train the classical models on a feature table and its labels; there are no images, so no CNN.
 
-    features: CSV with `patient_id` and a column a feature (diagnostics are ignored). labels: CSV with
-    `patient_id, label` and, where there is one, `cohort`, `center`, clinical columns and the number of
-    `lesions`. Raises TableError naming row and column; patients with empty features or without a label
-    are left out and named.
+    features: CSV with `patient_id` and a column a feature. Its diagnostics, where it has them, say how
+    the features of a new patient must be extracted. labels: CSV with `patient_id, label` and, where
+    there is one, `cohort`, `center`, clinical columns and the number of `lesions`. Raises TableError
+    naming row and column; patients without features or without a label are left out and named.
     """
     rows = {row["patient_id"]: row for row in read_table(features, required=("patient_id",))}
     outcomes = {
@@ -127,9 +145,13 @@ def train_on_features(
         for row in read_table(labels, required=("patient_id", "label"))
     }
     names = tuple(
-        name for name in next(iter(rows.values())) if name != "patient_id" and DIAGNOSTICS not in name
+        name
+        for name in next(iter(rows.values()), ())
+        if name != "patient_id" and not name.startswith(DIAGNOSTICS)
     )
-    left_out, kept, values = {}, [], []
+    _require_features_only(names, next(iter(outcomes.values()), ({}, None))[0], features.name)
+    left_out = {p: _unmeasured(p) for p in outcomes if p not in rows}
+    kept, values = [], []
     for patient_id, row in rows.items():
         problem = _unusable_row(patient_id, row, names, outcomes)
         if problem is not None:
@@ -140,9 +162,7 @@ def train_on_features(
     table = np.array(values, dtype=float)
     size = table[:, names.index(SIZE_FEATURE)] if SIZE_FEATURE in names else None
     inputs = ModelInputs(tuple(kept), names, table, None, size)
-    is_training = np.array(
-        [outcomes[p][0].get("cohort", "").casefold() in ("", "training", "train") for p in kept]
-    )
+    is_training = np.array([outcomes[p][0].get("cohort", "").casefold() in TRAINING for p in kept])
     parts = [
         LabelledInputs(
             inputs.rows(index),
@@ -155,7 +175,11 @@ def train_on_features(
         for index in (np.flatnonzero(is_training), np.flatnonzero(~is_training))
     ]
     external = parts[1] if len(parts[1].labels) else None
-    return _fit(parts[0], external, None, left_out, settings, jobs=jobs, progress=progress)
+    recorded = recorded_settings(rows[p] for p in kept)
+    if recorded is not None:
+        settings = dataclasses.replace(settings, radiomics=recorded)
+    how = {"extraction_known": recorded is not None, "jobs": jobs, "progress": progress}
+    return _fit(parts[0], external, None, left_out, settings, **how)
 
 
 def external_inputs(
@@ -170,18 +194,20 @@ def external_inputs(
     """Measure the cohort's labelled patients for a trained model, and say who was left out.
 
     A cohort that marks a part as validation gives that part, otherwise all of it. Raises
-    TrainingError when a patient was trained on, unless that is allowed by name.
+    TrainingError when a patient was trained on, by ID or by CT, unless that is allowed by name,
+    or when the model does not know how its features are extracted.
     """
-    patients = cohort.part(training=False) or cohort.patients
-    fitted = sorted({p.patient_id for p in patients} & set(model.training_ids))
-    if fitted and not allow_training_patients:
+    if not model.extraction_known:
         raise TrainingError(
-            f"{len(fitted)} patients of the cohort were used to train this model",
-            field="cohort",
-            expected="patients that the model has not seen",
-            received=", ".join(fitted[:5]),
-            remedy="remove them, or allow training patients by name and read the result as optimism",
+            "the model cannot be evaluated on images",
+            field="features",
+            expected="a model that knows how its features were extracted",
+            received="one trained on a feature table without diagnostics columns",
+            remedy="train from images, or from a table that has them",
         )
+    patients = cohort.part(training=False) or cohort.patients
+    if not allow_training_patients:  # said before the work, as far as the IDs tell
+        _require_unseen(model.fitted([p.patient_id for p in patients]))
     settings = model.settings
     measured, left_out = measure_patients(
         patients,
@@ -195,7 +221,21 @@ def external_inputs(
     usable = [p for p in patients if p.patient_id not in left_out]
     if not usable:
         raise TrainingError("no patient is left to evaluate on", received=f"{len(left_out)} left out")
-    return _labelled(usable, measured, feature_names(settings.radiomics)), left_out
+    found = _labelled(usable, measured, feature_names(settings.radiomics))
+    if not allow_training_patients:
+        _require_unseen(model.fitted(found.inputs.patient_ids, found.image_hashes))
+    return found, left_out
+
+
+def _require_unseen(fitted: Sequence[str]) -> None:
+    if fitted:
+        raise TrainingError(
+            f"{len(fitted)} patients of the cohort were used to train this model",
+            field="cohort",
+            expected="patients that the model has not seen, whatever they are called",
+            received=", ".join(fitted[:5]),
+            remedy="remove them, or allow training patients by name and read the result as optimism",
+        )
 
 
 def _fit(
@@ -207,8 +247,10 @@ def _fit(
     *,
     jobs: int,
     progress: Progress,
+    warnings: Sequence[Problem] = (),
     **how,
 ) -> Trained:
+    _require_own_images(training, external)
     reliable = None if reliability is None else reliability.kept_features
     if reliable == ():
         raise TrainingError(
@@ -222,6 +264,7 @@ def _fit(
         training.labels,
         settings,
         reliable=reliable,
+        image_hashes=training.image_hashes,
         jobs=jobs,
         progress=progress,
         **how,
@@ -229,7 +272,28 @@ def _fit(
     stability = _stability(
         training, record.selection, settings, reliable, jobs, within("stability", progress)
     )
-    return Trained(model, record, reliability, training, external, left_out, stability)
+    warnings = (*warnings, *record.warnings)
+    return Trained(model, record, reliability, training, external, left_out, stability, warnings)
+
+
+def _require_own_images(training: LabelledInputs, external: LabelledInputs | None) -> None:
+    """Raise TrainingError when a CT to train on is also another patient's: a fold would know it."""
+    patients_of: dict[str, list[str]] = {}
+    for patient_id, sha1 in zip(training.inputs.patient_ids, training.image_hashes, strict=False):
+        patients_of.setdefault(sha1, []).append(patient_id)
+    if external is not None:
+        for patient_id, sha1 in zip(external.inputs.patient_ids, external.image_hashes, strict=False):
+            if sha1 in patients_of:
+                patients_of[sha1].append(patient_id)
+    shared = [" = ".join(ids) for sha1, ids in patients_of.items() if sha1 and len(ids) > 1]
+    if shared:
+        raise TrainingError(
+            "the same CT stands under several patient IDs",
+            field="image",
+            expected="one row a patient, all tumours of the patient in one mask",
+            received="; ".join(shared[:5]),
+            remedy="keep one row of each; several segments of a mask can be taken together",
+        )
 
 
 def _stability(
@@ -292,6 +356,7 @@ def _diagnostics(row: Mapping) -> dict[str, str]:
 
 
 def _reliability(
+    training: Sequence[Patient],
     measured: Mapping[str, Measurements],
     again: Mapping[str, Measurements],
     names: tuple[str, ...],
@@ -299,12 +364,42 @@ def _reliability(
 ) -> ReliabilityTable:
     import pandas as pd
 
-    both = [patient_id for patient_id in again if patient_id in measured]
     tables = (
-        pd.DataFrame(stack([of[p] for p in both], names).features, index=both, columns=list(names))
-        for of in (measured, again)
+        pd.DataFrame(stack([of[p] for p in ids], names).features, index=ids, columns=list(names))
+        for ids, of in (([p.patient_id for p in training], measured), (list(again), again))
     )
     return reliable_features(*tables, settings.reliability)
+
+
+def _unread_outline(problem: Problem) -> Problem:
+    message = f"the second reader's outline was left out: {problem.message}"
+    return dataclasses.replace(problem, message=message, field="mask_reader2", severity="warning")
+
+
+def _unmeasured(patient_id: str) -> Problem:
+    return Problem(
+        "table",
+        "the feature table has no row for this patient",
+        field="features",
+        remedy="the patient was left out",
+        patient_id=patient_id,
+        severity="warning",
+    )
+
+
+def _require_features_only(names: Sequence[str], outcome: Iterable[str], file: str) -> None:
+    """Raise TableError when a column of features is one of the outcome's: a model would look it up."""
+    taken = {name.casefold() for name in (*COLUMNS, *outcome) if name}
+    foreign = [name for name in names if name.casefold() in taken]
+    if foreign:
+        raise TableError(
+            "the feature table holds columns that are no features",
+            file=file,
+            field=foreign[0],
+            expected="patient_id and measured features",
+            received=", ".join(foreign[:5]),
+            remedy="take them out; outcome, centre and clinical data belong into the table of labels",
+        )
 
 
 def _unlabelled(patient: Patient) -> Problem:

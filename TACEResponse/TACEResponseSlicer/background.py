@@ -86,7 +86,6 @@ class ChildProcess:
     def abandon(self) -> None:
         """End the child at once and report nothing: the panel goes away."""
         if self.running:
-            self._timer.stop()
             self._finished = True
             self._end()
 
@@ -110,16 +109,21 @@ class ChildProcess:
         self._drain()
         if self._cancelled_at is not None and time.monotonic() - self._cancelled_at > GRACE_S:
             processes.end_tree(self._process)
-        if self._process.poll() is None:
+        if self._process.poll() is None or self._is_stopping():
             return
         for reader in self._readers:
             reader.join(1)
         self._drain()
-        self._timer.stop()
         self._finished = True
         self._end()
         error = self._error()
         self._on_finished(None if error else self._last, error)
+
+    def _is_stopping(self) -> bool:
+        """Whether a cancelled child still has its second: Slicer's launcher ends before what it started."""
+        if self._cancelled_at is None or time.monotonic() - self._cancelled_at > GRACE_S:
+            return False
+        return any(reader.is_alive() for reader in self._readers)
 
     def _drain(self) -> None:
         with contextlib.suppress(queue.Empty):
@@ -135,7 +139,9 @@ class ChildProcess:
                     self._on_event(event)
 
     def _end(self) -> None:
-        """Nothing is left: no process of the tree, no stream, no temporary file."""
+        """Nothing is left: no timer, no process of the tree, no stream, no temporary file."""
+        self._timer.stop()
+        self._timer.deleteLater()
         processes.end_tree(self._process)
         self._process.wait(5)
         for reader in self._readers:

@@ -14,6 +14,8 @@ from TACEResponseLib.errors import DependencyError, Problem, TACEResponseError
 
 #: Exit codes of a process that was ended from outside, which is what systems do when memory is gone.
 KILLED = (-9, 137)
+#: What Slicer's launcher writes of a Python that did not end by itself; its own exit code is then 1.
+LAUNCHER_SAW_IT_KILLED = "exit abnormally"
 
 
 class ChildError(TACEResponseError):
@@ -32,7 +34,7 @@ class ChildError(TACEResponseError):
     @classmethod
     def of_end(cls, code: int, log: str) -> "ChildError":
         """The error for a child that ended with this exit code before it had a result."""
-        if code in KILLED or "MemoryError" in log:
+        if code in KILLED or LAUNCHER_SAW_IT_KILLED in log or "MemoryError" in log:
             return cls.of(
                 _("the computation was ended by the system, most likely because memory ran out"),
                 log,

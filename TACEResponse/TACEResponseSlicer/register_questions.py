@@ -29,7 +29,9 @@ def ask_file() -> str:
     known = Path(remembered() or Path.home() / "tace-response-register.sqlite")
     dialog.setDirectory(str(known.parent))
     dialog.selectFile(known.name)
-    return dialog.selectedFiles()[0] if dialog.exec_() else ""
+    chosen = dialog.selectedFiles()[0] if dialog.exec_() else ""
+    dialog.deleteLater()  # the main window would keep it
+    return chosen
 
 
 def ask_id() -> str:
@@ -39,4 +41,6 @@ def ask_id() -> str:
     dialog.setLabelText(
         _("ID of the patient in the register. A pseudonym will do; the response is added under it later.")
     )
-    return dialog.textValue().strip() if dialog.exec_() else ""
+    answer = dialog.textValue().strip() if dialog.exec_() else ""
+    dialog.deleteLater()
+    return answer

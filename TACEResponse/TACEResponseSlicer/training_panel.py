@@ -39,8 +39,9 @@ class TrainingPanel(Panel):
                 ui.shareButton: self.onShare,
             }
         )
-        ui.cohortPathEdit.connect("currentPathChanged(QString)", self._onPaths)
-        ui.bundlePathEdit.connect("currentPathChanged(QString)", self._onPaths)
+        for edit in (ui.cohortPathEdit, ui.bundlePathEdit):
+            edit.connect("currentPathChanged(QString)", self._onPaths)
+            edit.connect("validInputChanged(bool)", self._onPaths)  # the only signal of an emptied field
         ui.cohortTable.connect("cellDoubleClicked(int,int)", self.onOpenPatient)
 
     def leave(self):
@@ -108,6 +109,7 @@ class TrainingPanel(Panel):
     def onCheck(self, _checked=False):
         """Run the preflight and list what it finds."""
         self.cohort.clear()
+        self.ui.cohortPathEdit.addCurrentPathToHistory()
         with self.errorsShown(_("The cohort was not checked.")):
             self._start(self.logic.checkArguments(self._parameterNode.cohort), self._onChecked)
 
@@ -117,6 +119,8 @@ class TrainingPanel(Panel):
             self.child.cancel()
             return
         node = self._parameterNode
+        for edit in (self.ui.cohortPathEdit, self.ui.bundlePathEdit):
+            edit.addCurrentPathToHistory()
         with self.errorsShown(_("The training was not started.")):
             arguments = self.logic.prepare(
                 node.cohort,

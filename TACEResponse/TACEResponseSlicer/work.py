@@ -89,6 +89,7 @@ class Work:
     def _tick(self) -> None:
         self._thread.join(YIELD_S)
         alive = self._thread.is_alive()
+        report, outcome = self._on_finished, (self._result, self._error)
         if not alive:
             self._stop_listening()
         if self._finished:
@@ -98,8 +99,12 @@ class Work:
             self._on_progress(*latest)
         if not alive:
             self._finished = True
-            self._on_finished(self._result, self._error)
+            report(*outcome)
 
     def _stop_listening(self) -> None:
-        self._timer.stop()
+        """Let go of everything: a connected timer keeps this object, and Python cannot see that it does."""
         _ending.discard(self)
+        if self._timer is not None:
+            self._timer.stop()
+            self._timer.deleteLater()
+        self._timer = self._compute = self._on_finished = self._result = self._error = None

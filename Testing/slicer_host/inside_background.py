@@ -1,10 +1,12 @@
 """ChildProcess and Work with real processes and threads, on the host's event loop."""
 
+import gc
 import os
 import sys
 import tempfile
 import threading
 import time
+import weakref
 from pathlib import Path
 
 import pytest
@@ -226,7 +228,7 @@ def test_cancelled_work_goes_on_listening_until_its_thread_has_ended(qt_turns):
 
     work = Work(compute, lambda *stage: None, lambda *end: None)
     work.cancel()
-    qt_turns(lambda: stopped.is_set() and not work._timer.isActive())
+    qt_turns(lambda: stopped.is_set() and work._timer is None)
 
 
 @pytest.fixture
@@ -342,3 +344,64 @@ def test_a_companion_whose_application_is_gone_ends_by_itself():
 def test_without_a_python_beside_the_application_the_question_is_a_named_error():
     with pytest.raises(DependencyError, match="could not be started"):
         Companion(["/no/such/python"]).ask("what")
+
+
+def test_what_a_computation_made_is_let_go_when_it_has_been_reported():
+    """A connected timer holds the Work for the session; it must not hold a CT with it."""
+
+    class Voxels:
+        pass
+
+    made = []
+
+    def compute(progress):
+        voxels = Voxels()
+        made.append(weakref.ref(voxels))
+        return voxels
+
+    works = [Work(compute, lambda *stage: None, lambda *end: None) for _ in range(3)]
+    assert all(work.waitForCompletion(10) for work in works)
+    gc.collect()
+    assert [voxels() for voxels in made] == [None] * 3
+
+
+CHILD = """
+import time
+print("working", flush=True)
+try:
+    time.sleep(60)
+except KeyboardInterrupt:
+    time.sleep(0.6)
+    print("tidied up", flush=True)
+"""
+LAUNCHER = f"""
+import signal, subprocess, sys
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+started = subprocess.Popen([sys.executable, "-c", "import signal; "
+    "signal.signal(signal.SIGINT, signal.default_int_handler)" + {CHILD!r}])
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+started.wait()
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there a cancelled child is ended at once")
+def test_a_cancelled_child_has_its_second_when_its_launcher_ends_first(listener):
+    child = listener.start(LAUNCHER)
+    end = time.monotonic() + 20
+    while "working" not in listener.lines and time.monotonic() < end:
+        child.waitForCompletion(0.1)
+    child.cancel()
+    longest = 0.0
+    while child.running and time.monotonic() < end:
+        started = time.monotonic()
+        child._tick()
+        longest = max(longest, time.monotonic() - started)
+    assert isinstance(listener.ended()[1], Cancelled)
+    assert "tidied up" in listener.lines
+    assert longest < 0.3  # the main thread does not wait for it
+
+
+def test_a_process_that_slicers_launcher_saw_killed_is_said_to_have_lacked_memory():
+    log = "error: [/opt/Slicer/bin/python-real] exit abnormally - Report the problem."
+    assert "memory ran out" in str(ChildError.of_end(1, log))
+    assert "exit code 1" in str(ChildError.of_end(1, "something else"))

@@ -1,7 +1,10 @@
 """Both modules where only what Slicer bundles is installed: they open, check, and say what is missing."""
 
 import importlib.abc
+import os
 import sys
+import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -23,6 +26,21 @@ class Absent(importlib.abc.MetaPathFinder):
             raise ModuleNotFoundError(f"No module named {name!r} (not bundled with Slicer)", name=name)
         return None
 
+
+#: The same for processes that are started from here: Python imports a module of this name first.
+FIRST = f"""
+import importlib.util, sys
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {UNBUNDLED}:
+            raise ModuleNotFoundError(f"No module named {{name!r}} (not bundled with Slicer)", name=name)
+sys.meta_path.insert(0, Absent())
+find = importlib.util.find_spec
+importlib.util.find_spec = lambda name, package=None: None if name in {UNBUNDLED} else find(name, package)
+"""
+_folder = tempfile.TemporaryDirectory()
+Path(_folder.name, "sitecustomize.py").write_text(FIRST, encoding="utf-8")
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (_folder.name, os.environ.get("PYTHONPATH"))))
 
 application.start()
 sys.meta_path.insert(0, Absent())

@@ -83,6 +83,19 @@ def _setter(name):
     return write
 
 
+#: Object's id -> the slots that its signals call, for as long as the object lives.
+_HELD: dict[int, list] = {}
+
+
+def _hold(sender, slot) -> None:
+    """Keep `slot` as PythonQt does: out of the sight of Python's collector, until the sender is deleted."""
+    key = id(sender)
+    if key not in _HELD:
+        _HELD[key] = []
+        sender.destroyed.connect(lambda: _HELD.pop(key, None))
+    _HELD[key].append(slot)
+
+
 def connecting(class_):
     """Give a Python subclass PythonQt's `connect("signal(type)", slot)`.
 
@@ -91,6 +104,7 @@ def connecting(class_):
 
     def connect(self, signature: str, slot) -> bool:
         getattr(self, signature.partition("(")[0]).connect(slot)
+        _hold(self, slot)
         return True
 
     def disconnect(self, signature: str, slot) -> bool:

@@ -164,15 +164,25 @@ class qMRMLSegmentEditorWidget(QtWidgets.QLabel):
 @pythonqt.connecting
 class ctkPathLineEdit(QtWidgets.QWidget):
     currentPathChanged = QtCore.Signal(str)
+    validInputChanged = QtCore.Signal(bool)
 
     def __init__(self, parent=None):
         super().__init__(parent)
         layout = QtWidgets.QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         self._line = QtWidgets.QLineEdit(self)
-        self._line.textChanged.connect(self.currentPathChanged)
+        self._line.textChanged.connect(self._on_text)
+        self._valid, self.history = False, []
         layout.addWidget(self._line)
         layout.addWidget(QtWidgets.QToolButton(self))
+
+    def _on_text(self, text):
+        """As in CTK, an empty field only says that it is not valid any more."""
+        valid, self._valid = self._valid, bool(text)
+        if text:
+            self.currentPathChanged.emit(text)
+        if valid != self._valid:
+            self.validInputChanged.emit(self._valid)
 
     def _get_path(self):
         return QtCore.QObject.property(self._line, "text")
@@ -183,7 +193,7 @@ class ctkPathLineEdit(QtWidgets.QWidget):
     currentPath = QtCore.Property(str, _get_path, _set_path)
 
     def addCurrentPathToHistory(self):
-        pass
+        self.history.append(self.currentPath)
 
 
 def install() -> None:

@@ -61,6 +61,8 @@ def write_model(
         folder / "features.json",
         {
             "engine": model.engine,
+            "extraction_known": model.extraction_known,
+            "training_images": list(model.training_images),
             "selected": list(members.selected),
             "fold_selected": [list(of_fold.selected) for of_fold in model.fold_members],
             "reliability": _reliability_rows(reliability),
@@ -174,6 +176,9 @@ def _assemble(folder: Path, manifest: BundleManifest) -> ResponseModel:
         fold_members=tuple(
             _read_trained(folder / FOLDS / str(number), *of_fold) for number, of_fold in enumerate(folds)
         ),
+        # Bundles of earlier versions do not hold these.
+        training_images=tuple(map(str, features.get("training_images", ()))),
+        extraction_known=bool(features.get("extraction_known", True)),
         engine=features["engine"],
         demonstration=manifest.demonstration,
         identity=manifest.id,

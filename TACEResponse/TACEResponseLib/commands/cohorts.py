@@ -1,6 +1,5 @@
 """The commands that make a cohort, look at it, or measure it."""
 
-import shutil
 from argparse import Namespace
 
 from TACEResponseLib.errors import InputError
@@ -39,6 +38,7 @@ def extract(options: Namespace, progress: Reporting) -> int:
     """Write the features of a cohort as CSV, a row a patient; the failing ones into a second CSV."""
     from TACEResponseLib.cohort import read_cohort
     from TACEResponseLib.cohort_measurements import extract_patients
+    from TACEResponseLib.extraction import forget
     from TACEResponseLib.feature_table import write_feature_csv, write_problem_csv
     from TACEResponseLib.settings import RadiomicsSettings
 
@@ -58,15 +58,17 @@ def extract(options: Namespace, progress: Reporting) -> int:
         progress=progress,
     )
     problems = options.out.with_name(f"{options.out.stem}-problems.csv")
-    problems.unlink(missing_ok=True)
+    for stale in (options.out, problems):  # of an earlier run; this one's answer may be that there is none
+        stale.unlink(missing_ok=True)
     if rows:
         write_feature_csv(options.out, rows)
     if failed:
         write_problem_csv(problems, list(failed.values()))
-    shutil.rmtree(store, ignore_errors=True)
-    text = [*map(str, failed.values()), f"{len(rows)} patients: {options.out}"]
+    forget(store)
+    written = f"{len(rows)} patients: {options.out}" if rows else "No patient could be measured: no table"
+    text = [*map(str, failed.values()), written]
     text += [f"{len(failed)} patients failed: {problems}"] if failed else []
-    say_done(progress, "\n".join(text), table=str(options.out), failed=len(failed))
+    say_done(progress, "\n".join(text), table=str(options.out) if rows else "", failed=len(failed))
     return SOME_FAILED if failed else DONE
 
 

@@ -1,10 +1,10 @@
 """The commands that train a model and try it on patients that it has not seen."""
 
-import shutil
 from argparse import Namespace
+from collections.abc import Mapping
 from pathlib import Path
 
-from TACEResponseLib.errors import InputError
+from TACEResponseLib.errors import InputError, Problem
 
 from .output import DONE, SOME_FAILED, Reporting, say_done
 
@@ -13,9 +13,11 @@ def train(options: Namespace, progress: Reporting) -> int:
     """Train a bundle and write its report beside the model, in `BUNDLE-report`."""
     from TACEResponseLib.bundle import read_manifest, require_free_folder
     from TACEResponseLib.cohort import read_cohort
+    from TACEResponseLib.extraction import forget
     from TACEResponseLib.report import evaluation_rows, write_training_report
     from TACEResponseLib.training import save_trained, train_on_cohort, train_on_features
 
+    _require_choices_that_count(options)
     settings = _training_settings(options)
     require_free_folder(options.out)  # said before the work, not after it
     store = options.out.with_name(f"{options.out.name}-work")
@@ -43,9 +45,10 @@ def train(options: Namespace, progress: Reporting) -> int:
         read_manifest(bundle),
         (options.cohort, options.features, options.labels),
     )
-    shutil.rmtree(store, ignore_errors=True)
+    if options.cohort is not None:
+        forget(store)
     text = [
-        *map(str, trained.left_out.values()),
+        *map(str, (*trained.left_out.values(), *trained.warnings)),
         _performance_text(rows),
         f"Bundle: {bundle}",
         f"Report: {report}",
@@ -53,7 +56,7 @@ def train(options: Namespace, progress: Reporting) -> int:
     say_done(
         progress, "\n".join(text), bundle=str(bundle), report=str(report), left_out=len(trained.left_out)
     )
-    return SOME_FAILED if any(p.severity == "error" for p in trained.left_out.values()) else DONE
+    return _exit_code(trained.left_out)
 
 
 def evaluate(options: Namespace, progress: Reporting) -> int:
@@ -76,7 +79,28 @@ def evaluate(options: Namespace, progress: Reporting) -> int:
     report = write_validation_report(model, external, left_out, options.out, (options.cohort,))
     text = [*map(str, left_out.values()), _performance_text(rows), f"Report: {report}"]
     say_done(progress, "\n".join(text), report=str(report), left_out=len(left_out))
-    return SOME_FAILED if left_out else DONE
+    return _exit_code(left_out)
+
+
+def _exit_code(left_out: Mapping[str, Problem]) -> int:
+    """Whether a patient failed; one without a known response was only left out."""
+    return SOME_FAILED if any(problem.severity == "error" for problem in left_out.values()) else DONE
+
+
+def _require_choices_that_count(options: Namespace) -> None:
+    """InputError for an option that this training would ignore."""
+    of_the_cnn = [name for name in ("epochs", "device") if getattr(options, name) is not None]
+    ignored = of_the_cnn if options.no_cnn or options.features is not None else []
+    if options.features is not None and options.engine is not None:
+        ignored = [*ignored, "engine"]
+    if ignored:
+        raise InputError(
+            "an option would have no effect",
+            field=ignored[0],
+            expected="options of a CNN with images, an engine with a cohort",
+            received=" ".join(f"--{name}" for name in ignored),
+            remedy="leave it out",
+        )
 
 
 def _training_settings(options: Namespace):

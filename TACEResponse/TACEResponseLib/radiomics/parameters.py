@@ -4,6 +4,9 @@ Both directions use the tables below, so a setting is supported in both or in no
 file is ignored: what has no counterpart is a SettingsError that names it.
 """
 
+import ast
+import json
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from TACEResponseLib.errors import DependencyError, InputError, SettingsError
@@ -50,6 +53,8 @@ _FIXED = {
     "correctMask": (False, "masks are brought to the CT's grid, or refused, where they are read"),
     "geometryTolerance": (None, "geometry is compared in mm where the mask is read"),
 }
+#: Characters of the longest record of settings that is read from a table.
+LONGEST_RECORD = 20_000
 #: SimpleITK's numbers for the interpolators, as a parameter file may give them.
 _INTERPOLATOR_NUMBERS = ("NearestNeighbor", "Linear", "BSpline", "Gaussian", "LabelGaussian")
 _INTERPOLATOR_NUMBERS += ("HammingWindowedSinc", "CosineWindowedSinc", "WelchWindowedSinc")
@@ -155,6 +160,34 @@ def _unsupported(name: str, value=None, remedy: str = "") -> SettingsError:
         received="" if value is None else repr(value),
         remedy=remedy or "take it out of the file",
     )
+
+
+def recorded_settings(rows: Iterable[Mapping[str, str]]) -> RadiomicsSettings | None:
+    """The settings that all rows' diagnostics name, as pyradiomics or this engine writes them.
+
+    None where there are none, where rows differ, and where they ask for what is not supported here.
+    """
+    columns = [f"diagnostics_Configuration_{part}" for part in ("Settings", "EnabledImageTypes")]
+    told = {tuple(row.get(name, "") for name in columns) for row in rows}
+    if len(told) != 1 or max(map(len, *told)) > LONGEST_RECORD:
+        return None
+    try:
+        setting, image_types = map(_dictionary, *told)
+        setting.pop("label", None)  # each mask's own
+        return RadiomicsSettings(**from_parameters({"setting": setting, "imageType": image_types}))
+    except (SettingsError, SyntaxError, ValueError, TypeError, RecursionError, MemoryError):
+        return None
+
+
+def _dictionary(text: str) -> dict:
+    """A dictionary that JSON or Python wrote; ValueError or SyntaxError for anything else."""
+    try:
+        content = json.loads(text)
+    except ValueError:
+        content = ast.literal_eval(text)
+    if not isinstance(content, dict):
+        raise ValueError(type(content).__name__)
+    return content
 
 
 def to_parameters(settings: RadiomicsSettings) -> tuple[dict, dict]:

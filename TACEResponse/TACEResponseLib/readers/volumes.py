@@ -13,6 +13,7 @@ from .packed import DAMAGE, read_packed, start_of_packed
 MOST_UNPACKED = 1032
 #: Headers whose voxels lie in another file.
 DETACHED_HEADERS = (".mhd", ".nhdr", ".hdr")
+LARGEST_HEADER_BYTES = 1 << 20
 
 
 def existing(path: Path, field: str) -> Path:
@@ -27,6 +28,19 @@ def existing(path: Path, field: str) -> Path:
             remedy="check the path",
         )
     return path
+
+
+def files_of(path: Path) -> tuple[Path, ...]:
+    """The file itself and, for a header whose voxels lie elsewhere, the files beside it that hold them.
+
+    Those are the ones that it names, and those that begin as it does.
+    """
+    if path.suffix.lower() not in DETACHED_HEADERS or not path.is_file():
+        return (path,)
+    with path.open("rb") as stream:
+        header = stream.read(LARGEST_HEADER_BYTES)
+    beside = sorted(file for file in path.parent.iterdir() if file != path and file.is_file())
+    return (path, *(f for f in beside if f.name.encode() in header or f.name.startswith(path.stem)))
 
 
 def read_volume(path: Path, field: str) -> sitk.Image:

@@ -116,7 +116,7 @@ def external_rows(model, external: "LabelledInputs") -> list[dict]:
     With patients among them that the model was fitted on, the estimate is `resubstitution`.
     """
     rows = []
-    fitted = set(external.inputs.patient_ids) & set(model.training_ids)
+    fitted = model.fitted(external.inputs.patient_ids, external.image_hashes)
     centers = sorted({c for c in external.centers if c})
     for name, values in model.probabilities(external.inputs).items():
         for center in ["", *(centers if len(centers) > 1 else [])]:

@@ -66,8 +66,8 @@ def _about_study(study: Study) -> dict[str, str]:
         else "",
         "system": "The bundle answers in 3D Slicer and on the command line of TACEResponse",
         "pipeline": "Steps in order under How it was made; a drawing is for the authors",
-        "bad_input": "Images and masks are checked and refused by name; features outside the training range "
-        "are a warning",
+        "bad_input": "Images and masks are checked and refused by name; a case unlike the "
+        "training cases is a warning",
     }
 
 

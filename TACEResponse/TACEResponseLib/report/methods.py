@@ -5,12 +5,14 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
+from TACEResponseLib.feature_table import IMAGE_HASH
+
 from .study import Study
 from .table import Table
 
 VALIDATION_ONLY = "the training is not part of a validation; see the report of the training"
 #: Diagnostics that differ from patient to patient and identify what was measured.
-HASHES = {"diagnostics_Image-original_Hash": "image_hash", "diagnostics_Mask-original_Hash": "mask_hash"}
+HASHES = {IMAGE_HASH: "image_hash", "diagnostics_Mask-original_Hash": "mask_hash"}
 
 
 def method_tables(study: Study) -> tuple[Table, ...]:
@@ -193,8 +195,9 @@ def extracted_here(study: Study) -> bool:
     """Whether the features are those of the model's own extraction settings."""
     from TACEResponseLib.radiomics import feature_names
 
-    group = study.training or study.external
-    return group.inputs.feature_names == tuple(feature_names(study.model.settings.radiomics))
+    model, group = study.model, study.training or study.external
+    own = tuple(feature_names(model.settings.radiomics))
+    return model.extraction_known and group.inputs.feature_names == own
 
 
 def versions(study: Study) -> Mapping[str, str]:

@@ -6,6 +6,7 @@ from TACEResponseLib.certainty import COVERAGE, LEVEL
 from TACEResponseLib.prediction import DEMONSTRATION, title
 
 if TYPE_CHECKING:
+    from TACEResponseLib.response_model import ResponseModel
     from TACEResponseLib.training import Trained
 
 
@@ -41,7 +42,7 @@ def model_card(trained: "Trained") -> str:
         "",
         f"Trained on {len(training.labels)} patients, {int(training.labels.sum())} of them responders; "
         f"recipe `{settings.preset}`, {settings.folds} folds, {settings.repeats} repeat(s), "
-        f"seed {settings.seed}, radiomics engine {model.engine}.",
+        f"seed {settings.seed}, {_about_features(model)}.",
         f"Reliability: {agreed}.",
         f"Headline: {title(model.headline)}, threshold {model.thresholds[model.headline]:.3f} "
         "(Youden, out of fold); "
@@ -62,10 +63,23 @@ def model_card(trained: "Trained") -> str:
         "Out of fold: each patient was scored by models that had not seen the patient. External: the "
         "validation part of the cohort, looked at once, after training.",
         "",
-        "Limits: one recipe, one source of images. Not evaluated on any other scanner, phase or "
-        "treatment than its training cohort. " + first,
+        f"Limits: one recipe, {_sources(trained)}. Not evaluated on any other scanner, phase or "
+        "treatment than those of its cohort. " + first,
     ]
     return "\n".join(lines) + "\n"
+
+
+def _sources(trained: "Trained") -> str:
+    """How many centres the images came from, as far as the cohort's table says."""
+    groups = filter(None, (trained.training, trained.external))
+    centers = {center for group in groups for center in group.centers if center}
+    return f"images of {len(centers)} centres" if len(centers) > 1 else "one source of images"
+
+
+def _about_features(model: "ResponseModel") -> str:
+    if model.extraction_known:
+        return f"radiomics engine {model.engine}"
+    return "features from a table that does not say how they were extracted"
 
 
 def _about_mute(models: tuple[str, ...]) -> list[str]:

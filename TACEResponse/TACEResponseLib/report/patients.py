@@ -11,7 +11,7 @@ import numpy as np
 
 from TACEResponseLib.associations import MOST_CATEGORIES, Comparison, table_one, univariable
 
-from .study import ESTIMATES, Scored, Study
+from .study import Scored, Study
 from .table import Table
 
 #: More different texts than this are names or free text, not a category.
@@ -45,6 +45,7 @@ def patient_tables(study: Study) -> tuple[Table, ...]:
     return (
         flow_table(study),
         left_out_table(study),
+        warnings_table(study),
         cohort_table(study),
         response_table(study),
         association_table(study),
@@ -82,6 +83,13 @@ def left_out_table(study: Study) -> Table:
         for patient_id, problem in study.left_out.items()
     ]
     return Table("left_out", "Patients left out", rows, absent="" if rows else "every patient was used")
+
+
+def warnings_table(study: Study) -> Table:
+    """What went otherwise than asked, without costing a patient."""
+    rows = [{"patient_id": problem.patient_id, "warning": str(problem)} for problem in study.warnings]
+    absent = "" if rows else "everything went as asked"
+    return Table("warnings", "What went otherwise than asked", rows, absent=absent)
 
 
 def cohort_table(study: Study) -> Table:
@@ -285,11 +293,12 @@ DICHOTOMIES: tuple[tuple[str, str, Callable[[str], bool | None]], ...] = (
 
 def scores_table(study: Study, cohort: str) -> Table:
     """One row a patient: outcome, fold, and the probability of every model and fusion."""
-    estimate = {"training": "out_of_fold", "validation": "external"}[cohort]
-    caption = f"Probabilities of every {cohort} patient, {ESTIMATES[estimate]}"
-    rows = [row for g in study.scored if g.cohort == cohort for row in _score_rows(study, g)]
+    groups = [group for group in study.scored if group.cohort == cohort]
+    caption = f"Probabilities of every {cohort} patient" + "".join(f", {group.title}" for group in groups)
+    rows = [row for group in groups for row in _score_rows(study, group)]
     why = study.no_external if cohort == "validation" else "the training patients are not here"
-    return Table(f"scores_{estimate}", caption, rows, absent="" if rows else why)
+    name = {"training": "scores_out_of_fold", "validation": "scores_validation"}[cohort]
+    return Table(name, caption, rows, absent="" if rows else why)
 
 
 def _score_rows(study: Study, group: Scored) -> list[dict]:
@@ -297,6 +306,8 @@ def _score_rows(study: Study, group: Scored) -> list[dict]:
     rows = []
     for i, patient_id in enumerate(group.patients.inputs.patient_ids):
         row = {"patient_id": patient_id, "label": int(group.labels[i]), "center": group.patients.centers[i]}
+        if group.estimate == "resubstitution":
+            row["fitted"] = _yes(patient_id in study.fitted)
         row |= {f"fold_of_repeat_{k}": int(of[i]) + 1 for k, of in enumerate(folds, start=1)}
         rows.append(row | {name: float(values[i]) for name, values in group.probabilities.items()})
     return rows

@@ -30,14 +30,25 @@ ONE_CLASS = "no group of patients holds responders and non-responders, at least 
 
 def performance_tables(study: Study) -> tuple[Table, ...]:
     """The tables of this room, in the order of the page."""
-    parts = (auc_table, center_table, optimism_table, operating_table, comparison_table, calibration_table)
+    parts = (
+        auc_table,
+        center_table,
+        repeat_table,
+        optimism_table,
+        operating_table,
+        comparison_table,
+        calibration_table,
+    )
     return tuple(part(study) for part in (*parts, correlation_table))
 
 
 def auc_table(study: Study) -> Table:
     """AUC with DeLong's interval of every model and estimate."""
     rows = [row for row in _auc_rows(study) if row["center"] == "all"]
-    note = f"Intervals after DeLong. {SIZE.capitalize()}: the largest diameter itself, without a fit."
+    note = (
+        f"Intervals after DeLong. {SIZE.capitalize()}: the largest diameter itself, without a fit; a larger "
+        "tumour counts as less response."
+    )
     return Table("table_2_auc", "Table 2. Area under the ROC curve", rows, note, "" if rows else ONE_CLASS)
 
 
@@ -47,6 +58,33 @@ def center_table(study: Study) -> Table:
     note = "A centre with fewer than two patients of a class is left out."
     absent = "" if rows else "one centre, or no column center"
     return Table("auc_by_center", "Area under the ROC curve, centre by centre", rows, note, absent)
+
+
+def repeat_table(study: Study) -> Table:
+    """How much the chance of the split matters: the AUC of every drawing of the folds."""
+    caption = "Area under the ROC curve, out of fold, over the repeats"
+    if study.record is None:
+        return Table("auc_by_repeat", caption, [], absent="the training is not part of a validation")
+    held_out, labels = study.record.out_of_fold, study.training.labels
+    rankings = [held_out.ranking_of(repeat) for repeat in range(len(held_out.folds))]
+    if len(rankings) == 1:
+        return Table("auc_by_repeat", caption, [], absent="the folds were drawn once")
+    rows = []
+    for name in study.models:
+        aucs = np.array([auc_delong(labels, ranking[name]).auc for ranking in rankings])
+        rows.append(
+            {
+                "model": name,
+                "repeats": len(aucs),
+                "first": aucs[0],
+                "mean": aucs.mean(),
+                "sd": aucs.std(ddof=1),
+                "lowest": aucs.min(),
+                "highest": aucs.max(),
+            }
+        )
+    note = "Every other figure, calibration and threshold is of the first repeat."
+    return Table("auc_by_repeat", caption, rows, note)
 
 
 def _auc_rows(study: Study) -> list[dict]:
@@ -220,15 +258,13 @@ def correlation_table(study: Study) -> Table:
 
 
 def measured_size(study: Study, group: Scored) -> np.ndarray | None:
-    """The largest diameter itself as a score (n,), in the direction found in training; None without.
+    """The largest diameter itself as a score (n,), the larger the less response; None without.
 
-    The fair rival: it needs no fit. The size model's out-of-fold scores come from as many fits as
-    there are folds and rank patients of different folds less well than the diameter does.
+    The fair rival: it needs no fit, its direction neither. The size model's out-of-fold scores come from
+    as many fits as there are folds and rank patients of different folds less well than the diameter does.
     """
-    fitted, diameters_mm = study.model.members.size, group.patients.inputs.diameters_mm
-    if fitted is None or diameters_mm is None:
-        return None
-    return diameters_mm * np.sign(fitted.slopes[0])
+    diameters_mm = group.patients.inputs.diameters_mm
+    return None if diameters_mm is None else -diameters_mm
 
 
 def against_size(study: Study, group: Scored) -> AucDifference | None:

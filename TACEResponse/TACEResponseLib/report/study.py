@@ -77,7 +77,8 @@ class Study:
     """A model with the patients it was trained on, those it was tried on, or both.
 
     record, training, reliability, stability: of the training, None or empty in a validation.
-    sources: name of each table that was read -> sha256. manifest: of the saved bundle.
+    sources: name of each table that was read -> sha256. manifest: of the saved bundle. warnings: what
+    went otherwise than asked, without costing a patient.
     """
 
     model: ResponseModel
@@ -89,6 +90,7 @@ class Study:
     stability: Mapping[str, float] = field(default_factory=dict)
     manifest: "BundleManifest | None" = None
     sources: Mapping[str, str] = field(default_factory=dict)
+    warnings: tuple[Problem, ...] = ()
 
     @classmethod
     def of_training(
@@ -108,6 +110,7 @@ class Study:
             stability=trained.stability,
             manifest=manifest,
             sources=sources or {},
+            warnings=trained.warnings,
         )
 
     @cached_property
@@ -115,7 +118,7 @@ class Study:
         """External patients that the model was trained on; empty in an honest validation."""
         if self.external is None:
             return ()
-        return tuple(sorted(set(self.external.inputs.patient_ids) & set(self.model.training_ids)))
+        return self.model.fitted(self.external.inputs.patient_ids, self.external.image_hashes)
 
     @cached_property
     def scored(self) -> tuple[Scored, ...]:

@@ -142,6 +142,8 @@ def best_size(sizes: np.ndarray, accuracy: np.ndarray) -> int:
 def tolerated_size(sizes: np.ndarray, accuracy: np.ndarray, tolerance_percent: float) -> int:
     """The smallest size whose accuracy is within `tolerance_percent` of the best (pickSizeTolerance)."""
     best = accuracy.max()
+    if best == 0:  # no percentage of nothing
+        return int(sizes.min())
     loss_percent = (best - accuracy) / best * 100
     return int(sizes[loss_percent <= tolerance_percent].min())
 
