@@ -162,7 +162,7 @@ def test_periods_follow_the_calendar_and_run_up_to_the_whole():
 @pytest.mark.parametrize(
     ("patients", "sentence"),
     [
-        ([], "No response is known yet"),
+        ([], "No response counts yet"),
         ([(0.7, 1)], "There is no AUC: it needs two patients of each class, and there are 1 with response"),
         ([(0.7, 1), (0.6, 1), (0.2, 1)], "There is no calibration slope: it needs both classes"),
         ([(0.7, 1), (0.6, 1), (0.2, 0)], "There is no AUC: it needs two patients of each class"),

@@ -50,6 +50,42 @@ def test_predict_prints_and_writes_one_answer(patient, capsys):
     assert page.count("data:image/png;base64,") == 2
 
 
+@pytest.mark.parametrize("succeeds", [True, False])
+def test_nothing_of_an_earlier_patient_stays_in_the_folder_of_the_answer(patient, tmp_path, succeeds):
+    for name in ("report.html", "prediction.json", "report-sr.dcm", "tumour-seg.dcm", "my notes.txt"):
+        (tmp_path / name).write_text("of another patient")
+    mask = patient / ("mask.nrrd" if succeeds else "image.nrrd")
+    code = run("predict", "--image", patient / "image.nrrd", "--mask", mask, "--out", tmp_path)
+    assert code == (0 if succeeds else 2)
+    left = {"my notes.txt"} | ({"report.html", "prediction.json"} if succeeds else set())
+    assert {file.name for file in tmp_path.iterdir()} == left
+    assert "of another patient" not in (tmp_path / "report.html").read_text() if succeeds else True
+
+
+@pytest.mark.parametrize("command", ["predict", "extract"])
+def test_a_place_that_cannot_be_written_is_said_before_the_work(
+    patient, tmp_path, capsys, monkeypatch, command
+):
+    monkeypatch.setattr("TACEResponseLib.readers.read_case", None)  # whoever reads an image fails
+    (tmp_path / "file").write_text("")
+    if command == "predict":
+        given = ["--image", patient / "image.nrrd", "--mask", patient / "mask.nrrd"]
+    else:
+        (tmp_path / "cohort.csv").write_text("patient_id,image,mask\n")
+        given = ["--cohort", tmp_path]
+    assert run(command, *given, "--out", tmp_path / "file" / "answer") == 2
+    assert "the folder cannot be written. Received file is a file." in capsys.readouterr().err
+    if command == "extract":
+        assert run(command, *given, "--out", tmp_path) == 2
+        assert "the table cannot be written over a folder" in capsys.readouterr().err
+
+
+def test_one_patient_beside_a_cohort_is_refused(patient, capsys):
+    given = ["--cohort", patient, "--image", patient / "image.nrrd", "--mask", patient / "mask.nrrd"]
+    assert run("predict", *given, "--out", patient / "both") == 2
+    assert "One patient beside a cohort" in capsys.readouterr().err
+
+
 def test_the_same_patient_gives_the_same_answer_twice(patient):
     answers = []
     for name in ("one", "two"):

@@ -1,6 +1,7 @@
 """DICOM SEG and RTSTRUCT of every kind: the same voxels as the scene, or where they do not fit."""
 
 import numpy as np
+import pydicom
 import pytest
 import SimpleITK as sitk
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ImplicitVRLittleEndian, RLELossless
@@ -44,6 +45,27 @@ def test_overlapping_segments_are_each_read_whole(series, tmp_path, segment, omi
     segments = {**SEGMENTS, "Whole": SEGMENTS["Liver"] | MASS}
     seg = write_dicom_seg(tmp_path / "seg.dcm", slices, segments, omit_empty_frames=omit_empty_frames)
     np.testing.assert_array_equal(voxels(read_case("P", folder, seg, segment=segment)), segments[segment])
+
+
+@pytest.mark.parametrize(
+    ("tag", "sentence"),
+    [
+        ("PatientID", "the mask's header names another patient than the CT's"),
+        ("FrameOfReferenceUID", "the mask was drawn in another frame of reference than the CT"),
+    ],
+)
+def test_a_segmentation_of_somebody_else_on_the_same_grid_is_a_warning(series, tmp_path, tag, sentence):
+    folder, slices = series
+    seg = write_dicom_seg(tmp_path / "seg.dcm", slices, {"Mass": MASS})
+    assert not any(note.field == "mask" for note in read_case("P", folder, seg).warnings)
+    data = pydicom.dcmread(seg)
+    setattr(data, tag, "1.2.3.4")
+    data.save_as(seg)
+    (note,) = (note for note in read_case("P", folder, seg).warnings if note.field == "mask")
+    assert (note.message, note.severity, note.patient_id) == (sentence, "warning", "P")
+    assert "1.2.3.4" not in str(note)  # nor any other identifier
+    (other,) = (n for n in read_case("P", folder, seg, segment="Mass").warnings if n.field == "mask")
+    assert other == note
 
 
 def test_a_segment_with_an_empty_layer_in_the_middle_keeps_its_places(series, tmp_path):

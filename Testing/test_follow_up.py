@@ -254,3 +254,15 @@ def test_a_bad_date_in_a_cohort_names_row_and_column_before_anything_is_predicte
     connection = sqlite3.connect(register)
     assert connection.execute("SELECT count(*) FROM predictions").fetchone() == (0,)
     connection.close()
+
+
+def test_the_scan_before_given_as_the_one_after_is_refused(register, tmp_path, capsys):
+    before, after = scan(tmp_path, "before", 40), scan(tmp_path, "after", 20)
+    for slip in (before, (after[0], before[1])):
+        assert follow_up(register, *masks(before, slip), "--viable-arterial") == 2
+        assert "the mask after TACE is the one before it" in capsys.readouterr().err
+    copied = tmp_path / "copied.nrrd"
+    copied.write_bytes(before[1].read_bytes())
+    assert follow_up(register, *masks(before, (after[0], copied)), "--viable-arterial") == 2
+    with Register(register) as opened:
+        assert opened.recorded()[0].response is None

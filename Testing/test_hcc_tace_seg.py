@@ -327,7 +327,8 @@ def test_fetch_lays_out_a_folder_that_was_downloaded_by_other_means(collection, 
     assert main(["check", "--cohort", str(tmp_path), "--jobs", "1"]) == 1  # one class only
     checked = capsys.readouterr().out
     assert "the training patients are all of one class" in checked.replace("The training", "the training")
-    assert "3 patients: 0 ok, 3 warning, 0 error" in checked  # all have the scene's voxels
+    # All three have the scene's voxels.
+    assert "3 patients: 0 ok, 0 warning, 3 error; 1 of the cohort as a whole" in checked
 
 
 def test_a_folder_without_the_clinical_table_is_said_before_the_work(collection, tmp_path, capsys):

@@ -19,6 +19,13 @@ from .progress import JsonProgress, TerminalProgress
 #: Adds a command by name and one line of help.
 Command = Callable[[str, str], argparse.ArgumentParser]
 DONE, SOME_FAILED, BAD_INPUT, CANCELLED = 0, 1, 2, 130
+#: What is left of a command that was cancelled, where something is.
+_CANCELLED = {
+    **dict.fromkeys(
+        ("extract", "train", "fetch"), "Cancelled; what was measured is kept and a rerun goes on there."
+    ),
+    "predict": "Cancelled; patients that were answered keep their pages, and a rerun begins anew.",
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -32,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         return getattr(commands, options.command.replace("-", "_"))(options, progress)
     except (KeyboardInterrupt, Cancelled):
-        _fail(progress, "cancelled", "Cancelled; what was finished is kept and a rerun goes on there.")
+        _fail(progress, "cancelled", _CANCELLED.get(options.command, "Cancelled."))
         return CANCELLED
     except TACEResponseError as error:
         _fail(progress, error.problem.kind, str(error))

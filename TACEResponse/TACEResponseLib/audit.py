@@ -97,7 +97,7 @@ class Agreement:
     def cautions(self) -> tuple[str, ...]:
         """What does not exist and why, and what is too uncertain to lean on, in sentences."""
         if not self.n:
-            return ("No response is known yet, so nothing can be said of how well the model does.",)
+            return ("No response counts yet, so nothing can be said of how well the model does.",)
         classes = f"{self.responders} with response and {self.n - self.responders} without"
         found = []
         if self.auc is None:

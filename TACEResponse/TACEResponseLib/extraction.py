@@ -222,7 +222,12 @@ def _do(number: int, job: CaseJob, work: Work, store: Path, recipe: str):
     except TACEResponseError as error:
         outcome = error.about(patient_id=job.patient_id).problem
     except OSError as error:
-        problem = InputError("a file cannot be read or written", received=str(error)).problem
+        problem = InputError(
+            "a file cannot be read or written",
+            file=Path(error.filename).name if error.filename else "",
+            received=error.strerror or str(error),
+            remedy="check the path in the table, and that the file can be opened",
+        ).problem
         outcome = _about(problem, job.patient_id)
     except MemoryError:
         problem = Problem("memory", "the memory does not hold this case", remedy="use fewer processes")

@@ -41,13 +41,26 @@ def make_folder(folder: Path) -> None:
         os.close(handle)
         Path(probe).unlink()
     except OSError as error:
-        raise InputError(
-            "the folder cannot be written",
-            field="out",
-            file=str(folder),
-            received=error.strerror or str(error),
-            remedy="choose another folder",
-        ) from None
+        raise _unwritable(folder, error.strerror or str(error)) from None
+
+
+def require_writable(folder: Path) -> None:
+    """Raise InputError where `folder` cannot be made or written; nothing is made for the question."""
+    there = next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())
+    if not there.is_dir():
+        raise _unwritable(folder, f"{there.name} is a file")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise _unwritable(folder, f"{there.name} may not be written")
+
+
+def _unwritable(folder: Path, reason: str) -> InputError:
+    return InputError(
+        "the folder cannot be written",
+        field="out",
+        file=str(folder),
+        received=reason,
+        remedy="choose another folder",
+    )
 
 
 def require_space(folder: Path, needed_mb: float) -> None:

@@ -16,9 +16,11 @@ from .clinical.scores import TumourBurden
 from .cohort import COLUMNS, TRAINING, Cohort, Patient, read_table, responder_label
 from .cohort_measurements import measure_patients
 from .errors import Problem, TableError, TrainingError
+from .evaluation import check_labels
 from .feature_table import DIAGNOSTICS, IMAGE_HASH
 from .measurements import Measurements, ModelInputs, stack
 from .out_of_fold import TrainingRecord
+from .prediction import title
 from .progress import Progress, silent, within
 from .radiomics import feature_names
 from .radiomics.parameters import recorded_settings
@@ -89,6 +91,13 @@ def train_on_cohort(
     measured or has no label is left out and named. Raises TrainingError when too few are left, when
     no outline of a second reader can be measured, or when one CT stands under several IDs.
     """
+    labels = [p.label for p in cohort.part(training=True) if p.label is not None]
+    if labels:  # said before the work; without any the reasons come with it
+        check_labels(np.array(labels), settings.folds)
+    if settings.network is not None:
+        from .network.framework import choose_backend
+
+        choose_backend(settings.network.backend)
     patch = settings.patch if settings.network is not None else None
     how = {"engine": engine, "jobs": jobs, "store": store, "progress": progress}
     measured, left_out = measure_patients(cohort.patients, settings.radiomics, patch, **how)
@@ -218,6 +227,7 @@ def external_inputs(
         progress=progress,
     )
     left_out |= {p.patient_id: _unlabelled(p) for p in patients if p.label is None}
+    left_out |= {p.patient_id: _not_asked_for(p) for p in cohort.patients if p not in patients}
     usable = [p for p in patients if p.patient_id not in left_out]
     if not usable:
         raise TrainingError("no patient is left to evaluate on", received=f"{len(left_out)} left out")
@@ -272,8 +282,18 @@ def _fit(
     stability = _stability(
         training, record.selection, settings, reliable, jobs, within("stability", progress)
     )
-    warnings = (*warnings, *record.warnings)
+    warnings = (*warnings, *record.warnings, *map(_mute, record.out_of_fold.mute))
     return Trained(model, record, reliability, training, external, left_out, stability, warnings)
+
+
+def _mute(model: str) -> Problem:
+    return Problem(
+        "training",
+        f"the model {title(model)} was left out",
+        received="one score for every patient of a fold",
+        remedy="train on more patients",
+        severity="warning",
+    )
 
 
 def _require_own_images(training: LabelledInputs, external: LabelledInputs | None) -> None:
@@ -410,6 +430,18 @@ def _unlabelled(patient: Patient) -> Problem:
         expected="CR, PR, SD, PD or a label",
         received="an empty cell",
         remedy="the patient was left out",
+        patient_id=patient.patient_id,
+        severity="warning",
+    )
+
+
+def _not_asked_for(patient: Patient) -> Problem:
+    return Problem(
+        "table",
+        "the table marks the patient for training",
+        field="cohort",
+        expected="only the part for validation where one is marked",
+        received=patient.cohort or "an empty cell",
         patient_id=patient.patient_id,
         severity="warning",
     )

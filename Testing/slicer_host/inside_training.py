@@ -140,6 +140,17 @@ def test_a_cohort_that_cannot_be_read_is_the_command_lines_sentence(panel, tmp_p
     assert panel.ui.checkButton.enabled
 
 
+def test_an_emptied_path_is_taken_over_and_a_used_one_is_remembered(panel, cohort):
+    panel.ui.cohortPathEdit.currentPath, panel.ui.bundlePathEdit.currentPath = str(cohort), "model"
+    assert panel.ui.trainButton.enabled
+    panel.ui.bundlePathEdit.currentPath = ""
+    assert panel._parameterNode.output == ""
+    assert not panel.ui.trainButton.enabled
+    panel.ui.checkButton.click()
+    assert panel.child.waitForCompletion(120)
+    assert panel.ui.cohortPathEdit.history[-1] == str(cohort)
+
+
 def test_the_recipe_becomes_the_command_line(panel, cohort):
     panel.ui.foldsSpinBox.setValue(7)
     panel.ui.seedSpinBox.setValue(11)

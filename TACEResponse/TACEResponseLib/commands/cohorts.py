@@ -41,7 +41,17 @@ def extract(options: Namespace, progress: Reporting) -> int:
     from TACEResponseLib.extraction import forget
     from TACEResponseLib.feature_table import write_feature_csv, write_problem_csv
     from TACEResponseLib.settings import RadiomicsSettings
+    from TACEResponseLib.storage import require_writable
 
+    if options.out.is_dir():
+        raise InputError(
+            "the table cannot be written over a folder",
+            field="out",
+            file=options.out.name,
+            expected="the name of a file, for example features.csv",
+            received="a folder",
+        )
+    require_writable(options.out.parent)  # said before the work, not after it
     settings = RadiomicsSettings()
     if options.parameters is not None:
         settings = RadiomicsSettings.from_pyradiomics_file(options.parameters)

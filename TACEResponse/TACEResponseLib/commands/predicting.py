@@ -31,9 +31,12 @@ def predict(options: Namespace, progress: Reporting) -> int:
     from TACEResponseLib.bundle import demonstration_bundle, load_bundle
     from TACEResponseLib.cases.repair import parse_repairs
     from TACEResponseLib.readers import read_case
+    from TACEResponseLib.storage import require_writable
 
     if options.cohort is None and (options.image is None or options.mask is None):
         raise InputError("nothing to predict", expected="--image and --mask, or --cohort")
+    if options.cohort is not None and (options.image is not None or options.mask is not None):
+        raise InputError("one patient beside a cohort", expected="--image and --mask, or --cohort, not both")
     clinical = _clinical_values(options)  # said before the work, not after it
     check_register(options)
     if options.dicom and options.cohort is None and not options.image.is_dir():
@@ -45,9 +48,11 @@ def predict(options: Namespace, progress: Reporting) -> int:
             received="a file",
             remedy="predict from the DICOM series, or leave out --dicom",
         )
+    require_writable(options.out)  # said before the work, not after it
     model = load_bundle(options.bundle or demonstration_bundle())
     if options.cohort is not None:
         return _predict_cohort(model, options, progress)
+    _clear(options.out)
     label = options.label
     case = read_case(
         options.patient or options.image.resolve().name.partition(".")[0],
@@ -68,6 +73,15 @@ def predict(options: Namespace, progress: Reporting) -> int:
     )
     keep(prediction, options, options.date)
     return _answer(prediction, case, options, progress)
+
+
+def _clear(folder: Path) -> None:
+    """Remove an earlier answer: none of it may lie beside this patient's, or stand for one that failed."""
+    from TACEResponseLib.dicom_export import REPORT, SEGMENTATION
+    from TACEResponseLib.patient_report import PAGE, PREDICTION
+
+    for name in (PAGE, PREDICTION, REPORT, SEGMENTATION):
+        (folder / name).unlink(missing_ok=True)
 
 
 def _clinical_values(options: Namespace):
@@ -126,18 +140,20 @@ def _predict_cohort(model, options: Namespace, progress: Reporting) -> int:
     from TACEResponseLib.clinical.items import read_values
     from TACEResponseLib.cohort import read_cohort
     from TACEResponseLib.dicom_export import write_dicom
+    from TACEResponseLib.storage import make_folder
 
     patients = with_repairs(read_cohort(options.cohort), options.repair).patients
     rows, problems, days = [], [], days_of(patients, options)
     for done, patient in enumerate(patients):
         progress("predicting", done, len(patients))
+        folder = options.out / _folder_name(patient.patient_id)
+        _clear(folder)
         try:
             case = patient.read_case()
             clinical, unread = read_values(patient.clinical, patient.row)
             prediction = model.predict(case, clinical=clinical, engine=options.engine)
             prediction = replace(prediction, warnings=(*prediction.warnings, *map(str, unread)))
             keep(prediction, options, days[done], response_known=patient.label is not None)
-            folder = options.out / _folder_name(patient.patient_id)
             if options.dicom:
                 write_dicom(prediction, case, patient.image, folder)
         except TACEResponseError as error:
@@ -147,7 +163,7 @@ def _predict_cohort(model, options: Namespace, progress: Reporting) -> int:
         _write_page(prediction, case, options, folder)
         rows.append(_prediction_row(prediction))
     progress("predicting", len(patients), len(patients))
-    options.out.mkdir(parents=True, exist_ok=True)
+    make_folder(options.out)
     table = options.out / "predictions.csv"
     _write_rows(table, rows)
     answered = len(patients) - len(problems)
@@ -166,6 +182,10 @@ def _prediction_row(prediction) -> dict:
         "threshold": content["threshold"],
         "responder": int(content["responder"]),
         **{f"probability_{name}": value for name, value in content["probabilities"].items()},
+        "like_training": prediction.similarity.verdict,
+        "interval_low": prediction.certainty.low,
+        "interval_high": prediction.certainty.high,
+        "conformal_set": " or ".join(prediction.certainty.conformal),
         **content["lesions"],
         **{f"score_{score.name}": score.group for score in prediction.clinical_scores},
         "scores_na": "; ".join(

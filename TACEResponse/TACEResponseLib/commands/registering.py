@@ -1,5 +1,6 @@
 """The commands around the register: keep predictions, add the response, audit the model."""
 
+import filecmp
 from argparse import Namespace
 from dataclasses import replace
 from pathlib import Path
@@ -110,6 +111,14 @@ def _measured(options: Namespace, progress: Reporting) -> "ObservedResponse":
     after = None
     if not options.none_viable:
         progress("measuring viable tumour", 1, scans)
+        if _same(options.baseline_image, options.image) or _same(options.baseline_mask, options.mask):
+            raise InputError(
+                "the CT or the mask after TACE is the one before it",
+                field="mask",
+                expected="another CT and another mask of viable tumour",
+                received="the same files",
+                remedy="give those of the follow-up; where nothing viable is left, say --none-viable",
+            )
         try:
             after = measure_lesions(_read(options, options.image, options.mask))
         except MaskError as error:
@@ -119,6 +128,13 @@ def _measured(options: Namespace, progress: Reporting) -> "ObservedResponse":
     return observed_response(
         before, after, viable_arterial=options.viable_arterial, new_lesion=options.new_lesion
     )
+
+
+def _same(one: Path, other: Path) -> bool:
+    """Whether both paths lead to the same content: the same place, or files with the same bytes."""
+    if one.exists() and other.exists() and one.samefile(other):
+        return True
+    return one.is_file() and other.is_file() and filecmp.cmp(one, other, shallow=False)
 
 
 def _read(options: Namespace, image: Path, mask: Path) -> "Case":

@@ -8,6 +8,9 @@ from TACEResponseLib.errors import InputError, Problem
 
 from .output import DONE, SOME_FAILED, Reporting, say_done
 
+#: Patients left out that are named on the terminal.
+MOST_LISTED = 20
+
 
 def train(options: Namespace, progress: Reporting) -> int:
     """Train a bundle and write its report beside the model, in `BUNDLE-report`."""
@@ -48,7 +51,7 @@ def train(options: Namespace, progress: Reporting) -> int:
     if options.cohort is not None:
         forget(store)
     text = [
-        *map(str, (*trained.left_out.values(), *trained.warnings)),
+        *_listed([*trained.left_out.values(), *trained.warnings]),
         _performance_text(rows),
         f"Bundle: {bundle}",
         f"Report: {report}",
@@ -77,9 +80,17 @@ def evaluate(options: Namespace, progress: Reporting) -> int:
     )
     rows = external_rows(model, external)
     report = write_validation_report(model, external, left_out, options.out, (options.cohort,))
-    text = [*map(str, left_out.values()), _performance_text(rows), f"Report: {report}"]
+    text = [*_listed(list(left_out.values())), _performance_text(rows), f"Report: {report}"]
     say_done(progress, "\n".join(text), report=str(report), left_out=len(left_out))
     return _exit_code(left_out)
+
+
+def _listed(problems: list[Problem]) -> list[str]:
+    """The first of them as sentences, errors before warnings; the report's tables hold all."""
+    ordered = sorted(problems, key=lambda problem: problem.severity != "error")
+    rest = len(ordered) - MOST_LISTED
+    more = [f"... and {rest} more in the report"] if rest > 0 else []
+    return [*map(str, ordered[:MOST_LISTED]), *more]
 
 
 def _exit_code(left_out: Mapping[str, Problem]) -> int:

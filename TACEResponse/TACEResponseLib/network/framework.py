@@ -117,7 +117,8 @@ def choose_backend(wanted: str = "auto") -> str:
             "the network cannot be trained without " + ("Keras" if "keras" not in installed else missing),
             expected="Keras and one of TensorFlow, PyTorch, JAX",
             received=f"only {', '.join(installed)}" if installed else "none of them",
-            remedy=f"install them with: pip install keras {wanted if wanted != 'auto' else 'tensorflow'}",
+            remedy=f"install them with: pip install keras {wanted if wanted != 'auto' else 'tensorflow'}; "
+            "without the CNN nothing is needed (--no-cnn)",
         )
     return usable[0]
 

@@ -43,15 +43,17 @@ def as_text(check: CohortCheck) -> str:
         lines += [f"{problem.severity:<8}{problem}" for problem in each.problems]
         if not each.problems:
             lesions = each.lesions
+            number = "1 lesion" if lesions["number"] == 1 else f"{lesions['number']} lesions"
             size = f"{lesions['largest_diameter_mm']:.0f} mm, {lesions['volume_ml']:.1f} mL"
-            lines.append(f"ok      Patient {each.patient.patient_id}: {lesions['number']} lesions, {size}")
+            lines.append(f"ok      Patient {each.patient.patient_id}: {number}, {size}")
     lines += [f"{problem.severity:<8}Cohort: {problem}" for problem in check.problems]
     header = ("cohort", "center", "responders", "non-responders", "unlabelled", "second reader")
     rows = [header, *(tuple(map(str, group.values())) for group in check.counts)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines += ["", *("  ".join(c.ljust(w) for c, w in zip(r, widths, strict=True)).rstrip() for r in rows), ""]
     verdicts = ", ".join(f"{count} {verdict}" for verdict, count in check.verdicts.items())
-    return "\n".join([*lines, f"{len(check.patients)} patients: {verdicts}"])
+    cohort = f"; {len(check.problems)} of the cohort as a whole" if check.problems else ""
+    return "\n".join([*lines, f"{len(check.patients)} patients: {verdicts}{cohort}"])
 
 
 def write_preflight(check: CohortCheck, folder: Path) -> list[Path]:

@@ -17,6 +17,7 @@ from TACEResponseLib.errors import InputError, TACEResponseError
 
 from .acquisitions import Acquisition, choose_acquisition, list_acquisitions, read_series
 from .dicom import is_dicom
+from .identity import strangers
 from .masks import MaskFile, list_segments, open_mask
 from .phases import (
     ARTERIAL,
@@ -66,6 +67,8 @@ def read_case(
         vessels = measure_opened(opened, image)
         description = image_source.get("series_description", "")
         notes = (*mask.warnings, *phase_warning(vessels, description))
+        if "series_uid" in image_source and is_dicom(mask_path):
+            notes = (*strangers(image_path, image_source["series_uid"], mask_path), *notes)
         image_source |= provenance_of_phase(vessels, description)
         return make_case(
             patient_id,

@@ -147,7 +147,7 @@ def draw_over_time(audit: ModelAudit) -> Drawing:
     caption = "Over time: from the first patient to the end of each period, with 95 % CI"
     known = [p for p in audit.periods if p.so_far.n]
     if not known:
-        return Drawing(name, caption, None, "no response is known yet")
+        return Drawing(name, caption, None, "no response counts yet")
     figure, (left, right) = canvas(3.4, 2)
     aucs = [(i, (a.auc, a.ci_low, a.ci_high)) for i, p in enumerate(known) if (a := p.so_far.auc)]
     ratios = [
@@ -214,7 +214,7 @@ def similarity_table(audit: ModelAudit) -> Table:
         for verdict, found in audit.by_similarity.items()
     ]
     note = "An interval without width comes from few patients, not from certainty."
-    absent = "" if rows else "no response is known yet"
+    absent = "" if rows else "no response counts yet"
     return Table("similarity", "By likeness to the training cases", rows, note, absent)
 
 

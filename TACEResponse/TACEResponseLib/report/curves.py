@@ -201,5 +201,6 @@ def draw_decisions(study: Study) -> Drawing:
         panel.set_xlabel("threshold probability of response")
         panel.set_ylabel("net benefit (true positives a patient)")
         panel.set_title(_panel_title(group), fontsize=10)
-        panel.legend(frameon=False, fontsize=8, loc="lower left")
+        legend = panel.legend(frameon=True, framealpha=1, edgecolor="none", fontsize=8, loc="lower left")
+        legend.set_zorder(5)  # above the line of nobody, which would strike names out
     return Drawing(name, caption, figure)

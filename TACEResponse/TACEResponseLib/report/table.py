@@ -121,7 +121,7 @@ def number_text(value: object) -> str:
         return "yes" if value else "no"
     if not isinstance(value, float):
         return str(value)
-    text = f"{value:.3f}" if abs(value) < 100 else f"{value:.4g}"
+    text = f"{value:.3f}" if abs(value) < 100 else f"{value:.1f}" if abs(value) < 1000 else f"{value:.0f}"
     if float(text) == 0:  # a bound close to 0 stays on its side of it, rounding of the computer does not
         text = f"{value:.1g}" if abs(value) > 1e-9 else "0.000"
     return text.replace("-", "\N{MINUS SIGN}")
