@@ -89,16 +89,15 @@ class Work:
     def _tick(self) -> None:
         self._thread.join(YIELD_S)
         alive = self._thread.is_alive()
-        report, outcome = self._on_finished, (self._result, self._error)
-        if not alive:
-            self._stop_listening()
-        if self._finished:
-            return
         latest, self._latest = self._latest, None
-        if latest is not None:
+        if latest is not None and not self._finished:
             self._on_progress(*latest)
-        if not alive:
-            self._finished = True
+        if alive:
+            return
+        waited_for, self._finished = not self._finished, True
+        report, outcome = self._on_finished, (self._result, self._error)
+        self._stop_listening()
+        if waited_for:
             report(*outcome)
 
     def _stop_listening(self) -> None:
@@ -107,4 +106,5 @@ class Work:
         if self._timer is not None:
             self._timer.stop()
             self._timer.deleteLater()
-        self._timer = self._compute = self._on_finished = self._result = self._error = None
+        self._timer = self._compute = self._on_progress = self._on_finished = None
+        self._result = self._error = None
