@@ -253,6 +253,9 @@ def test_settings_that_python_wrote_are_read_and_foreign_ones_are_not():
 
 def test_a_model_that_does_not_know_its_extraction_says_so_and_is_not_evaluated_on_images(tmp_path):
     trained = train_on_features(*write_tables(tmp_path, patients_of(40)), SETTINGS)
+    unrecorded, mute = map(str, trained.warnings)
+    assert unrecorded.startswith("features.csv: the table does not say how its features were extracted.")
+    assert mute.startswith("The model gradient boosting was left out. Received one score for every patient")
     training_room.save_trained(trained, tmp_path / "bundle")
     model = load_bundle(tmp_path / "bundle")
     warnings = model.predict(case_of(ct())).warnings

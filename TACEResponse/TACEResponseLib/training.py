@@ -188,7 +188,8 @@ def train_on_features(
     if recorded is not None:
         settings = dataclasses.replace(settings, radiomics=recorded)
     how = {"extraction_known": recorded is not None, "jobs": jobs, "progress": progress}
-    return _fit(parts[0], external, None, left_out, settings, **how)
+    warnings = [] if recorded is not None else [_unrecorded(features.name)]
+    return _fit(parts[0], external, None, left_out, settings, warnings=warnings, **how)
 
 
 def external_inputs(
@@ -394,6 +395,19 @@ def _reliability(
 def _unread_outline(problem: Problem) -> Problem:
     message = f"the second reader's outline was left out: {problem.message}"
     return dataclasses.replace(problem, message=message, field="mask_reader2", severity="warning")
+
+
+def _unrecorded(file: str) -> Problem:
+    return Problem(
+        "extraction",
+        "the table does not say how its features were extracted",
+        field="features",
+        file=file,
+        expected="one setting in the columns diagnostics_Configuration_...",
+        received="none, several, or one that is not supported",
+        remedy="the model says beside every answer that new patients may be measured otherwise",
+        severity="warning",
+    )
 
 
 def _unmeasured(patient_id: str) -> Problem:

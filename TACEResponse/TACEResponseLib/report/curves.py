@@ -201,6 +201,6 @@ def draw_decisions(study: Study) -> Drawing:
         panel.set_xlabel("threshold probability of response")
         panel.set_ylabel("net benefit (true positives a patient)")
         panel.set_title(_panel_title(group), fontsize=10)
-        legend = panel.legend(frameon=True, framealpha=1, edgecolor="none", fontsize=8, loc="lower left")
-        legend.set_zorder(5)  # above the line of nobody, which would strike names out
+        legend = panel.legend(frameon=True, framealpha=1, edgecolor="none", fontsize=8, loc="upper right")
+        legend.set_zorder(5)  # above the curves
     return Drawing(name, caption, figure)
