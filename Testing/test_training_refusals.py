@@ -295,6 +295,15 @@ def test_combinations_and_thresholds_come_from_one_repeat_and_the_others_are_sho
     }
 
 
+def test_a_diameter_that_all_share_is_no_model_and_stops_nothing():
+    patients = patients_of(40)
+    inputs = dataclasses.replace(patients.inputs, diameters_mm=np.full(40, 30.0))
+    model, _ = ResponseModel.fit(inputs, patients.labels, SETTINGS)
+    assert model.members.size is None
+    assert "size" not in model.combinations
+    assert "linear" in model.combinations
+
+
 def test_an_accuracy_of_nothing_tolerates_the_smallest_size():
     assert tolerated_size(np.array([2, 5, 9]), np.zeros(3), 1.5) == 2
 

@@ -9,12 +9,12 @@ import csv
 import io
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from functools import partial
 from pathlib import Path
 
 from .cases import Case
-from .errors import FeatureError, InputError, Problem, TableError
+from .errors import FeatureError, Problem, TableError
 from .extraction import CaseJob, CaseResult, StoredResult, run_cases
 from .progress import Progress, silent
 from .radiomics import engine_version, extract_row
@@ -108,73 +108,3 @@ def _write_lines(path: Path, lines: Sequence[Sequence[str]]) -> None:
     csv.writer(text).writerows(lines)
     with whole_file(Path(path)) as stream:
         stream.write(text.getvalue().encode("utf-8"))
-
-
-@dataclass(frozen=True)
-class FeatureRows:
-    """A feature table as read: values (patients x features) as lists of floats, IDs as text.
-
-    diagnostics: for each patient the diagnostics columns as text, empty where there are none.
-    """
-
-    patient_ids: tuple[str, ...]
-    feature_names: tuple[str, ...]
-    values: list[list[float]]
-    diagnostics: list[dict[str, str]]
-
-
-def read_feature_csv(path: Path) -> FeatureRows:
-    """Read a feature table; columns that begin with `diagnostics_` are kept apart as text.
-
-    Raises InputError when there is no such file, TableError naming row and column of a cell that
-    is no number, an ID that is missing or twice there, or a header without `patient_id`.
-    """
-    path = Path(path)
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as stream:
-            header, *lines = list(csv.reader(stream)) or [[]]
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError("the feature table cannot be read", file=str(path), received=str(error)) from None
-    if header[:1] != [ID] or len(set(header)) < len(header):
-        raise TableError(
-            "the header of the feature table is not usable",
-            file=str(path),
-            expected=f"{ID} first and every column once",
-            received=", ".join(header[:3]) or "an empty file",
-        )
-    features = [n for n, name in enumerate(header) if n > 0 and not name.startswith(DIAGNOSTICS)]
-    table = FeatureRows((), tuple(header[n] for n in features), [], [])
-    ids: dict[str, int] = {}
-    for number, cells in enumerate((line for line in lines if any(line)), start=2):
-        if len(cells) != len(header):
-            raise _fault(path, number, "", f"{len(header)} cells", f"{len(cells)} cells")
-        if not cells[0] or cells[0] in ids:
-            raise _fault(path, number, ID, "an ID that is in no other row", cells[0] or "an empty cell")
-        ids[cells[0]] = number
-        table.values.append([_number(cells[n], path, number, header[n]) for n in features])
-        table.diagnostics.append(
-            {n: c for n, c in zip(header, cells, strict=True) if n.startswith(DIAGNOSTICS)}
-        )
-    return FeatureRows(tuple(ids), table.feature_names, table.values, table.diagnostics)
-
-
-def _number(cell: str, path: Path, row: int, column: str) -> float:
-    try:
-        value = float(cell)
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
-        raise _fault(path, row, column, "a number with a decimal point", cell or "an empty cell")
-    return value
-
-
-def _fault(path: Path, row: int, column: str, expected: str, received: str) -> TableError:
-    place = f"row {row}, column {column}" if column else f"row {row}"
-    return TableError(
-        f"the feature table has a fault in {place}",
-        file=path.name,
-        field=column,
-        expected=expected,
-        received=received,
-        remedy="extract the features again, or correct the cell",
-    )

@@ -107,7 +107,7 @@ def fit_members(
             name: fit_classifier(name, chosen, labels, variant=settings.classifiers, seed=seed)
             for name in CLASSIFIERS
         }
-    if inputs.diameters_mm is not None:
+    if inputs.diameters_mm is not None and np.ptp(inputs.diameters_mm) > 0:
         size = fit_fusion(inputs.diameters_mm[:, None], labels, any_direction=True)
     if settings.network is not None and inputs.pixels is not None:
         from .network import train_network

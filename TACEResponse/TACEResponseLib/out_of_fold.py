@@ -149,7 +149,7 @@ def _is_mute(scores: np.ndarray, folds: np.ndarray) -> bool:
     Gradient boosting does so with 42 training patients or fewer, where R's `gbm` refuses to start.
     """
     return any(
-        np.ptp(values[fold_of == fold]) == 0
+        not np.ptp(values[fold_of == fold]) > 0  # nor where a fold had no such model
         for values, fold_of in zip(scores, folds, strict=True)
         for fold in np.unique(fold_of)
     )

@@ -185,6 +185,7 @@ def _print_pt(prediction: Prediction, card: tuple[str, ...]) -> float:
 def _draw_slice(case: Case):
     """The largest tumour layer of the whole CT with the tumour's outline, as a figure."""
     from matplotlib.figure import Figure
+    from matplotlib.patheffects import withStroke
 
     axial = case.on_axial_grid()
     mask = sitk.GetArrayViewFromImage(axial.mask)
@@ -207,8 +208,10 @@ def _draw_slice(case: Case):
     if 0 < mask[layer].mean() < 1:
         axes.contour(mask[layer][rows, columns], levels=[0.5], colors="#ffb000", linewidths=1.2)
     axes.set_axis_off()
+    style = {"color": "white", "fontsize": 9, "ha": "center", "va": "center", "transform": axes.transAxes}
+    style["path_effects"] = [withStroke(linewidth=2, foreground="black")]  # seen on a bright kidney, too
     for letter, x, y in (("R", 0.02, 0.5), ("L", 0.98, 0.5), ("A", 0.5, 0.97), ("P", 0.5, 0.03)):
-        axes.text(x, y, letter, color="white", fontsize=9, ha="center", va="center", transform=axes.transAxes)
+        axes.text(x, y, letter, **style)
     return figure
 
 
