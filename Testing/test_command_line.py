@@ -62,6 +62,15 @@ def test_nothing_of_an_earlier_patient_stays_in_the_folder_of_the_answer(patient
     assert "of another patient" not in (tmp_path / "report.html").read_text() if succeeds else True
 
 
+def test_a_mask_that_an_earlier_answer_wrote_is_never_removed(tmp_path):
+    mask = tmp_path / "tumour-seg.dcm"
+    mask.write_bytes(b"drawn by hand since")
+    (tmp_path / "report.html").write_text("of another patient")
+    assert run("predict", "--image", tmp_path / "none", "--mask", mask, "--out", tmp_path) == 2
+    assert mask.read_bytes() == b"drawn by hand since"
+    assert not (tmp_path / "report.html").exists()
+
+
 @pytest.mark.parametrize("command", ["predict", "extract"])
 def test_a_place_that_cannot_be_written_is_said_before_the_work(
     patient, tmp_path, capsys, monkeypatch, command

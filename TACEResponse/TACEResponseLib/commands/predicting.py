@@ -52,7 +52,7 @@ def predict(options: Namespace, progress: Reporting) -> int:
     model = load_bundle(options.bundle or demonstration_bundle())
     if options.cohort is not None:
         return _predict_cohort(model, options, progress)
-    _clear(options.out)
+    _clear(options.out, options.mask)
     label = options.label
     case = read_case(
         options.patient or options.image.resolve().name.partition(".")[0],
@@ -75,13 +75,17 @@ def predict(options: Namespace, progress: Reporting) -> int:
     return _answer(prediction, case, options, progress)
 
 
-def _clear(folder: Path) -> None:
-    """Remove an earlier answer: none of it may lie beside this patient's, or stand for one that failed."""
+def _clear(folder: Path, mask: Path) -> None:
+    """Remove an earlier answer: none of it may lie beside this patient's, or stand for one that failed.
+
+    Except what is asked about: the mask may be the segmentation of an earlier answer.
+    """
     from TACEResponseLib.dicom_export import REPORT, SEGMENTATION
     from TACEResponseLib.patient_report import PAGE, PREDICTION
 
     for name in (PAGE, PREDICTION, REPORT, SEGMENTATION):
-        (folder / name).unlink(missing_ok=True)
+        if (folder / name).resolve() != mask.resolve():
+            (folder / name).unlink(missing_ok=True)
 
 
 def _clinical_values(options: Namespace):
@@ -147,7 +151,7 @@ def _predict_cohort(model, options: Namespace, progress: Reporting) -> int:
     for done, patient in enumerate(patients):
         progress("predicting", done, len(patients))
         folder = options.out / _folder_name(patient.patient_id)
-        _clear(folder)
+        _clear(folder, patient.mask)
         try:
             case = patient.read_case()
             clinical, unread = read_values(patient.clinical, patient.row)

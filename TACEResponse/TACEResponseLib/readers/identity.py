@@ -24,24 +24,24 @@ def strangers(folder: Path, series_uid: str, mask: Path) -> tuple[Problem, ...]:
     if ct is None:
         return ()
     drawn = _header(mask, "mask")
-    found = []
     if _differ(ct.get("PatientID"), drawn.get("PatientID")):
-        found.append(("the mask's header names another patient than the CT's", "one patient", "two IDs"))
+        message, expected = "the mask's header names another patient than the CT's", "one patient ID"
     elif _differ(ct.get("FrameOfReferenceUID"), _frame_of_reference(drawn)):
+        message = "the mask was drawn in another frame of reference than the CT"
         expected = "one frame of reference"
-        found.append(("the mask was drawn in another frame of reference than the CT", expected, "two"))
-    return tuple(
+    else:
+        return ()
+    return (
         Problem(
             "mask",
             message,
             field="mask",
             file=mask.name,
             expected=expected,
-            received=received,
+            received="two",
             remedy="check that both are of the same examination",
             severity="warning",
-        )
-        for message, expected, received in found
+        ),
     )
 
 
