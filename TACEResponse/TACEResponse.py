@@ -132,11 +132,11 @@ class TACEResponseLogic(ScriptedLoadableModuleLogic):
         return self._ask("predict", progress, case=case, bundle=bundle, **options)
 
     def runExplanation(self, case, bundle=None, progress=silent):
-        """Case -> Explanation (`TACEResponseLib.explained`), on any thread; raises what `run` does."""
+        """Case -> Explanation (`answer.explanation`), on any thread; raises what `run` does."""
         return self._ask("explain", progress, case=case, bundle=bundle)
 
     def runSensitivity(self, case, bundle=None, progress=silent):
-        """Case -> ContourSensitivity (`TACEResponseLib.contour`), on any thread; raises what `run` does."""
+        """Case -> ContourSensitivity (`answer.contour_sensitivity`), on any thread; raises as `run`."""
         return self._ask("sensitivity", progress, case=case, bundle=bundle)
 
     def writeReport(self, prediction, case, folder, bundle=None, progress=silent, **options):
@@ -155,12 +155,12 @@ class TACEResponseLogic(ScriptedLoadableModuleLogic):
         return self._ask("dicom", progress, prediction=prediction, case=case, series=series, folder=folder)
 
     def keepInRegister(self, prediction, file, patientId, day=None):
-        """Keep a prediction in the register `file` (`TACEResponseLib.register`); its path. On any thread.
+        """Keep a prediction in the register `file` (`follow_up.register`); its path. On any thread.
 
         patientId: an ID or a pseudonym of your choice; no other identifier is kept, and no image. day:
         of the scan, "2025-03-31", today without it. Raises RegisterError.
         """
-        from TACEResponseLib.register import Register
+        from TACEResponseLib.follow_up.register import Register
 
         with Register(file, create=True) as register:
             register.keep(dataclasses.replace(prediction, patient_id=patientId), day)

@@ -161,7 +161,7 @@ class TACEResponseTrainingLogic(ScriptedLoadableModuleLogic):
 
     def openPatient(self, cohort, patientId):
         """Load one patient of a cohort with its mask; returns volume and segmentation node."""
-        from TACEResponseLib.cohort import read_cohort
+        from TACEResponseLib.cohorts.table import read_cohort
 
         found = [p for p in read_cohort(Path(cohort)).patients if p.patient_id == patientId]
         if not found:

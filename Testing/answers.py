@@ -1,14 +1,14 @@
 """Predictions as a page or an archive meets them: from the shortest to one with everything in it."""
 
 import numpy as np
-from TACEResponseLib.certainty import Certainty
-from TACEResponseLib.clinical import Lesions
+from TACEResponseLib.answer.certainty import Certainty
+from TACEResponseLib.answer.prediction import Prediction
+from TACEResponseLib.answer.similarity import Measure, Similarity
+from TACEResponseLib.cases.lesions import Lesions
 from TACEResponseLib.clinical.items import ClinicalValues, TumourBurden
 from TACEResponseLib.clinical.scores import clinical_scores
 from TACEResponseLib.clinical.values import Measured
-from TACEResponseLib.patches import Patch
-from TACEResponseLib.prediction import Prediction
-from TACEResponseLib.similarity import Measure, Similarity
+from TACEResponseLib.measuring.patch import Patch
 
 MODELS = {
     "linear": 0.61,

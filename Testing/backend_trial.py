@@ -18,11 +18,11 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "TACEResponse"), str(ROOT / "Testing")]
 
 from planted_cue import planted_patches
-from TACEResponseLib import network as network_room
 from TACEResponseLib.errors import Cancelled
-from TACEResponseLib.network import build_network, train_network
-from TACEResponseLib.network import framework as network_framework
-from TACEResponseLib.network.batch_norm import fitting_batch_norm
+from TACEResponseLib.models import network as network_room
+from TACEResponseLib.models.network import build_network, train_network
+from TACEResponseLib.models.network import framework as network_framework
+from TACEResponseLib.models.network.batch_norm import fitting_batch_norm
 from TACEResponseLib.settings import NetworkSettings
 from two_modes import accuracy_by_mode
 

@@ -10,13 +10,13 @@ import pytest
 from scipy.stats import binomtest
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import brier_score_loss, roc_auc_score
-from TACEResponseLib.audit import Agreement, audit_register, period_of
-from TACEResponseLib.calibration import calibration
 from TACEResponseLib.errors import RegisterError
-from TACEResponseLib.evaluation import auc_delong
-from TACEResponseLib.register import Recorded
+from TACEResponseLib.follow_up.audit import Agreement, audit_register, period_of
+from TACEResponseLib.follow_up.register import Recorded
 from TACEResponseLib.report import audit_page, drawing
 from TACEResponseLib.report.audit_page import as_text, write_audit
+from TACEResponseLib.statistics.calibration import calibration
+from TACEResponseLib.statistics.discrimination import auc_delong
 
 SYNTHETIC = "This model was trained on synthetic images and is not for patients."
 RESEARCH = "For research use only; not a medical device."

@@ -10,14 +10,14 @@ import SimpleITK as sitk
 from conftest import ROOT
 from scenes import SIZE_KJI, a_scene, as_labelmap, write_dicom_seg, write_dicom_series, write_seg_nrrd
 from TACEResponseLib.cases import make_case
+from TACEResponseLib.cases.lesions import measure_lesions
 from TACEResponseLib.cases.repair import REPAIRS
-from TACEResponseLib.clinical import measure_lesions
-from TACEResponseLib.cohort import read_cohort
+from TACEResponseLib.cohorts.table import read_cohort
 from TACEResponseLib.errors import FeatureError, GeometryError, InputError, MaskError, Problem
-from TACEResponseLib.extraction import CaseJob, run_cases
-from TACEResponseLib.measurements import ModelInputs
+from TACEResponseLib.measuring.case import ModelInputs
 from TACEResponseLib.radiomics import extract_row
 from TACEResponseLib.readers import read_case, read_image
+from TACEResponseLib.resumable import CaseJob, run_cases
 from TACEResponseLib.settings import RadiomicsSettings
 from TACEResponseLib.storage import whole_file
 

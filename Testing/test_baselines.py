@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 from TACEResponseLib.clinical.scores import ClinicalValues, TumourBurden, clinical_scores
-from TACEResponseLib.measurements import ModelInputs
+from TACEResponseLib.measuring.case import ModelInputs
 from TACEResponseLib.report import drawing as report_drawing
 from TACEResponseLib.report import write_training_report
 from TACEResponseLib.report.baselines import baseline_table, missing_items, patient_scores
 from TACEResponseLib.report.study import Scored
 from TACEResponseLib.settings import preset
-from TACEResponseLib.training import LabelledInputs, train_on_features
+from TACEResponseLib.training.run import LabelledInputs, train_on_features
 
 #: Six patients: AFP and diameter decide HAP (albumin 40, bilirubin 10 give no point). The hand's HAP
 #: points, and response.

@@ -69,7 +69,7 @@ def test_the_library_itself_imports_nothing_heavy(heavy):
 
 def test_predicting_imports_no_deep_learning_framework():
     result = python(
-        "import TACEResponseLib.response_model, TACEResponseLib.bundle.files\n"
+        "import TACEResponseLib.answer.response_model, TACEResponseLib.bundle.files\n"
         "print([n for n in ('keras', 'tensorflow', 'torch', 'jax') if n in sys.modules])"
     )
     assert result.stdout.strip() == "[]", result.stdout + result.stderr

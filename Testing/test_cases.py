@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from TACEResponseLib.cases import make_case
-from TACEResponseLib.clinical import measure_lesions, mrecist_response
+from TACEResponseLib.cases.lesions import measure_lesions
 from TACEResponseLib.errors import GeometryError, IntensityError, MaskError
+from TACEResponseLib.follow_up.mrecist import mrecist_response
 
 SIZE_KJI = (12, 20, 24)
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy.special import expit, logit
 from sklearn.isotonic import IsotonicRegression
-from TACEResponseLib.certainty import (
+from TACEResponseLib.answer.certainty import (
     NO_RESPONSE,
     RESPONSE,
     Certainty,
@@ -16,10 +16,10 @@ from TACEResponseLib.certainty import (
     jackknife_interval,
 )
 from TACEResponseLib.errors import BundleError
-from TACEResponseLib.fusion import fit_fusion, platt
-from TACEResponseLib.isotonic import FEWEST, Isotonic, better_isotonic, fit_isotonic
-from TACEResponseLib.out_of_fold import Combination, fit_combinations
+from TACEResponseLib.models.fusion import fit_fusion, platt
+from TACEResponseLib.models.isotonic import FEWEST, Isotonic, better_isotonic, fit_isotonic
 from TACEResponseLib.settings import TrainingSettings
+from TACEResponseLib.training.out_of_fold import Combination, fit_combinations
 
 
 def a_cohort(n: int, seed: int, bend=lambda score: score) -> tuple[np.ndarray, np.ndarray]:

@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 from sklearn.ensemble import GradientBoostingClassifier, RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
-from TACEResponseLib.classifiers import (
+from TACEResponseLib.errors import SettingsError, TrainingError
+from TACEResponseLib.models.classical import (
     CLASSIFIERS,
     SINGULAR_C,
     TRUSTED_TYPES,
@@ -17,8 +18,7 @@ from TACEResponseLib.classifiers import (
     is_probability,
     score,
 )
-from TACEResponseLib.errors import SettingsError, TrainingError
-from TACEResponseLib.evaluation import auc_delong
+from TACEResponseLib.statistics.discrimination import auc_delong
 
 ORACLE = Path(__file__).parent / "data" / "r-oracle"
 R = json.loads((ORACLE / "models.json").read_text())

@@ -6,17 +6,13 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from TACEResponseLib.cases import make_case
-from TACEResponseLib.clinical import measure_lesions, mrecist_response
+from TACEResponseLib.cases.lesions import measure_lesions
 from TACEResponseLib.clinical.items import read_values
 from TACEResponseLib.clinical.rules import albi_value
-from TACEResponseLib.clinical.scores import (
-    DEFINITIONS,
-    ClinicalValues,
-    TumourBurden,
-    clinical_scores,
-)
+from TACEResponseLib.clinical.scores import DEFINITIONS, ClinicalValues, TumourBurden, clinical_scores
 from TACEResponseLib.clinical.values import Measured
 from TACEResponseLib.errors import InputError, TableError
+from TACEResponseLib.follow_up.mrecist import mrecist_response
 
 # --- every patient by hand ------------------------------------------------------------------------
 

@@ -1,7 +1,7 @@
 """Cohort tables as hospitals send them: encodings, separators, IDs as text, complaints by row."""
 
 import pytest
-from TACEResponseLib.cohort import read_cohort
+from TACEResponseLib.cohorts.table import read_cohort
 from TACEResponseLib.errors import InputError, TableError
 
 HEADER = "patient_id,image,mask,mask_reader2,response,cohort,center,afp_ng_ml"

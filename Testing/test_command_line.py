@@ -206,7 +206,7 @@ def test_check_lists_every_problem_as_one_json_line_a_patient(patient, bad_masks
 
 
 def test_ctrl_c_is_exit_130_and_leaves_no_answer(patient, monkeypatch, capsys):
-    from TACEResponseLib.response_model import ResponseModel
+    from TACEResponseLib.answer.response_model import ResponseModel
 
     def interrupted(*_, **__):
         raise KeyboardInterrupt

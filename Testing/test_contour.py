@@ -7,9 +7,15 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from TACEResponseLib.answer.contour_sensitivity import (
+    JITTERS,
+    ContourSensitivity,
+    Variant,
+    _outlines,
+    contour_sensitivity,
+)
 from TACEResponseLib.cases import Case, make_case
-from TACEResponseLib.clinical import measure_lesions
-from TACEResponseLib.contour import JITTERS, ContourSensitivity, Variant, _outlines, contour_sensitivity
+from TACEResponseLib.cases.lesions import measure_lesions
 from TACEResponseLib.errors import FeatureError
 
 

@@ -9,7 +9,7 @@ import SimpleITK as sitk
 from answers import an_answer
 from conftest import ROOT
 from TACEResponseLib.__main__ import _parser
-from TACEResponseLib.register import Register
+from TACEResponseLib.follow_up.register import Register
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "Docs").glob("*.md"))]
 

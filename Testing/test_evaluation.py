@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
-from TACEResponseLib.associations import compare_counts, correlations, table_one, univariable
-from TACEResponseLib.calibration import calibration, decision_curve
 from TACEResponseLib.errors import TrainingError
-from TACEResponseLib.evaluation import (
+from TACEResponseLib.statistics.associations import compare_counts, correlations, table_one, univariable
+from TACEResponseLib.statistics.calibration import calibration, decision_curve
+from TACEResponseLib.statistics.discrimination import (
     at_threshold,
     auc_delong,
     compare_all,
@@ -24,7 +24,7 @@ from TACEResponseLib.evaluation import (
     roc_curve,
     youden_threshold,
 )
-from TACEResponseLib.logistic import fit_logistic
+from TACEResponseLib.statistics.logistic import fit_logistic
 
 ORACLE = Path(__file__).parent / "data" / "r-oracle"
 R = json.loads((ORACLE / "models.json").read_text())

@@ -8,17 +8,18 @@ import pytest
 import SimpleITK as sitk
 from backend_trial import COMMITTED
 from scipy.special import expit
+from TACEResponseLib.answer.explanation import classical_part, explain
+from TACEResponseLib.answer.response_model import ResponseModel
+from TACEResponseLib.answer.similarity import TrainingSpread
 from TACEResponseLib.cases import make_case
-from TACEResponseLib.classifiers import CLASSIFIERS, fit_classifier
-from TACEResponseLib.explained import classical_part, explain
-from TACEResponseLib.fusion import fit_fusion
-from TACEResponseLib.measurements import ModelInputs, measure
-from TACEResponseLib.members import Members
-from TACEResponseLib.network.inference import NumpyNetwork
-from TACEResponseLib.out_of_fold import fit_combinations
-from TACEResponseLib.response_model import ResponseModel
+from TACEResponseLib.measuring.case import ModelInputs, measure
+from TACEResponseLib.models.classical import CLASSIFIERS, fit_classifier
+from TACEResponseLib.models.fusion import fit_fusion
+from TACEResponseLib.models.network.inference import NumpyNetwork
+from TACEResponseLib.models.network.keras_file import read_keras_file
 from TACEResponseLib.settings import TrainingSettings, preset
-from TACEResponseLib.similarity import TrainingSpread
+from TACEResponseLib.training.fit import Members
+from TACEResponseLib.training.out_of_fold import fit_combinations
 
 SELECTED = (
     "original_firstorder_Mean",
@@ -38,7 +39,7 @@ def measured(phantom_case):
 
 @pytest.fixture(scope="module")
 def network() -> NumpyNetwork:
-    return NumpyNetwork.from_bytes(COMMITTED.read_bytes())
+    return read_keras_file(COMMITTED.read_bytes())
 
 
 @pytest.fixture(scope="module")

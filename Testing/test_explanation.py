@@ -9,11 +9,12 @@ import pytest
 import SimpleITK as sitk
 from backend_trial import COMMITTED
 from planted_cue import SPOT_RADIUS_PX, planted_patches
+from TACEResponseLib.answer.attribution import attention_map, linear_shapley_values, map_on_ct, shapley_values
 from TACEResponseLib.cases import make_case
 from TACEResponseLib.errors import SettingsError
-from TACEResponseLib.explanation import attention_map, linear_shapley_values, map_on_ct, shapley_values
-from TACEResponseLib.network.inference import NumpyNetwork
-from TACEResponseLib.patches import Patch, largest_layer_patch
+from TACEResponseLib.measuring.patch import Patch, largest_layer_patch
+from TACEResponseLib.models.network.inference import NumpyNetwork
+from TACEResponseLib.models.network.keras_file import read_keras_file
 from TACEResponseLib.settings import PatchSettings
 
 METHODS = ("occlusion", "integrated_gradients")
@@ -22,7 +23,7 @@ METHODS = ("occlusion", "integrated_gradients")
 @pytest.fixture(scope="module")
 def network() -> NumpyNetwork:
     """The committed network, trained to see the bright spot of `planted_patches`."""
-    return NumpyNetwork.from_bytes(COMMITTED.read_bytes())
+    return read_keras_file(COMMITTED.read_bytes())
 
 
 def as_patch(pixels: np.ndarray) -> Patch:
@@ -217,7 +218,7 @@ def test_exact_values_are_the_definition(patients):
 
 
 def test_sampled_values_are_the_definition_within_their_error(patients, monkeypatch):
-    monkeypatch.setattr("TACEResponseLib.explanation.LARGEST_EXACT_ROWS", 0)
+    monkeypatch.setattr("TACEResponseLib.answer.attribution.LARGEST_EXACT_ROWS", 0)
     x, background = patients
     shares = shapley_values(bent, x, background, seed=1, rounds=40)
     expected = brute_force(bent, x, background)
@@ -228,7 +229,7 @@ def test_sampled_values_are_the_definition_within_their_error(patients, monkeypa
 
 
 def test_the_standard_error_is_the_scatter_of_repeated_estimates(patients, monkeypatch):
-    monkeypatch.setattr("TACEResponseLib.explanation.LARGEST_EXACT_ROWS", 0)
+    monkeypatch.setattr("TACEResponseLib.answer.attribution.LARGEST_EXACT_ROWS", 0)
     x, background = patients
     repeats = [shapley_values(bent, x, background, seed=seed, rounds=4) for seed in range(200)]
     scatter = np.std([r.values for r in repeats], axis=0)[:3]
@@ -238,7 +239,7 @@ def test_the_standard_error_is_the_scatter_of_repeated_estimates(patients, monke
 
 @pytest.mark.parametrize("largest", [0, 10**6])
 def test_base_and_shares_sum_to_the_score(patients, monkeypatch, largest):
-    monkeypatch.setattr("TACEResponseLib.explanation.LARGEST_EXACT_ROWS", largest)
+    monkeypatch.setattr("TACEResponseLib.answer.attribution.LARGEST_EXACT_ROWS", largest)
     x, background = patients
     shares = shapley_values(bent, x, background, seed=3)
     assert shares.base == pytest.approx(bent(background).mean())

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from TACEResponseLib.cases import Case
-from TACEResponseLib.cohort import read_table
+from TACEResponseLib.cohorts.table import read_table
 from TACEResponseLib.errors import (
     Cancelled,
     DependencyError,
@@ -22,13 +22,9 @@ from TACEResponseLib.errors import (
     Problem,
     TableError,
 )
-from TACEResponseLib.extraction import CaseJob, CaseResult, StoredResult, affordable_jobs, run_cases
-from TACEResponseLib.feature_table import (
-    extract_features,
-    write_feature_csv,
-    write_problem_csv,
-)
+from TACEResponseLib.measuring.feature_table import extract_features, write_feature_csv, write_problem_csv
 from TACEResponseLib.radiomics import column_names, extract_row
+from TACEResponseLib.resumable import CaseJob, CaseResult, StoredResult, affordable_jobs, run_cases
 from TACEResponseLib.settings import RadiomicsSettings
 
 HERE = Path(__file__).resolve().parent

@@ -8,10 +8,10 @@ import pytest
 import SimpleITK as sitk
 from answers import an_answer
 from TACEResponseLib.__main__ import main
-from TACEResponseLib.clinical import Lesions
-from TACEResponseLib.clinical.follow_up import observed_response
+from TACEResponseLib.cases.lesions import Lesions
 from TACEResponseLib.errors import InputError
-from TACEResponseLib.register import Register
+from TACEResponseLib.follow_up.mrecist import observed_response
+from TACEResponseLib.follow_up.register import Register
 
 
 def lesions(*diameters_mm: float) -> Lesions:

@@ -7,9 +7,9 @@ import pytest
 from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
 from TACEResponseLib.errors import BundleError, SettingsError, TrainingError
-from TACEResponseLib.evaluation import auc_delong
-from TACEResponseLib.fusion import FUSIONS, LEAST_SLOPE, RIDGE, Fusion, fit_fusion, fusions_of, platt
-from TACEResponseLib.logistic import fit_logistic
+from TACEResponseLib.models.fusion import FUSIONS, LEAST_SLOPE, RIDGE, Fusion, fit_fusion, fusions_of, platt
+from TACEResponseLib.statistics.discrimination import auc_delong
+from TACEResponseLib.statistics.logistic import fit_logistic
 
 
 @pytest.fixture

@@ -15,20 +15,21 @@ from openpyxl import Workbook
 from pydicom.uid import generate_uid
 from scenes import a_scene, write_dicom_seg, write_dicom_series
 from TACEResponseLib.__main__ import main
-from TACEResponseLib.clinical import measure_lesions, mrecist_response
-from TACEResponseLib.cohort import read_cohort
-from TACEResponseLib.errors import Cancelled, DependencyError, InputError
-from TACEResponseLib.public_cohort import archive
-from TACEResponseLib.public_cohort.archive import ImagingDataCommons, RemoteSeries, fetch_collection
-from TACEResponseLib.public_cohort.hcc_tace_seg import (
+from TACEResponseLib.cases.lesions import measure_lesions
+from TACEResponseLib.cohorts.public import archive
+from TACEResponseLib.cohorts.public.archive import ImagingDataCommons, RemoteSeries, fetch_collection
+from TACEResponseLib.cohorts.public.hcc_tace_seg import (
     LABELS,
     RESPONSE_CODES,
     clinical_values,
     read_clinical,
     response_of,
 )
-from TACEResponseLib.public_cohort.layout import lay_out
-from TACEResponseLib.reliability import icc
+from TACEResponseLib.cohorts.public.layout import lay_out
+from TACEResponseLib.cohorts.table import read_cohort
+from TACEResponseLib.errors import Cancelled, DependencyError, InputError
+from TACEResponseLib.follow_up.mrecist import mrecist_response
+from TACEResponseLib.selection.reliability import icc
 
 IMAGE, SEGMENTS = a_scene()
 AI, CORRECTED = (f"AIMI liver-tumor {kind} segmentation" for kind in ("AI", "radiologist 7 corrected"))

@@ -23,12 +23,12 @@ from backend_trial import (
     undecided_patches,
 )
 from planted_cue import planted_patches
-from TACEResponseLib import network
 from TACEResponseLib.errors import BundleError, DependencyError, InputError, TrainingError
-from TACEResponseLib.network import framework as network_framework
-from TACEResponseLib.network.augmentation import BalancedEpochs
-from TACEResponseLib.network.inference import NumpyNetwork
-from TACEResponseLib.network.keras_file import LARGEST_BYTES
+from TACEResponseLib.models import network
+from TACEResponseLib.models.network import framework as network_framework
+from TACEResponseLib.models.network.augmentation import BalancedEpochs
+from TACEResponseLib.models.network.inference import NumpyNetwork
+from TACEResponseLib.models.network.keras_file import LARGEST_BYTES, read_keras_file
 from TACEResponseLib.settings import NetworkSettings
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -69,7 +69,7 @@ def trial(request, tmp_path_factory) -> Trial:
 
 @pytest.fixture(scope="module")
 def committed() -> NumpyNetwork:
-    return NumpyNetwork.from_bytes(COMMITTED.read_bytes())
+    return read_keras_file(COMMITTED.read_bytes())
 
 
 # What the paper states
@@ -179,7 +179,7 @@ def test_the_same_seed_gives_the_same_bytes_on_the_cpu_and_another_seed_does_not
 
 def test_the_planted_cue_is_learned_and_found_in_patients_never_seen(trial):
     pixels, labels, _ = planted_patches(60, seed=9)
-    trained = NumpyNetwork.from_bytes(trial.keras_file)
+    trained = read_keras_file(trial.keras_file)
     score = trained.probability(pixels)
     assert auc(labels, score) > 0.9
     shuffled = np.random.default_rng(0).permutation(labels)
@@ -244,7 +244,7 @@ def test_a_fit_that_stops_early_keeps_the_weights_of_its_best_epoch(trial):
     pixels, labels, _ = planted_patches(40, seed=1)
     labels = partly_wrong(labels)
     inner = early["inner_patients"]
-    probability = NumpyNetwork.from_bytes(trial.early_keras_file).probability(pixels[inner])
+    probability = read_keras_file(trial.early_keras_file).probability(pixels[inner])
     loss = -np.log(np.where(labels[inner] == 1, probability, 1 - probability)).mean()
     assert loss == pytest.approx(losses[-2], abs=1e-3)
     assert abs(loss - losses[-1]) > 0.1
@@ -475,7 +475,7 @@ def test_numpy_gives_the_logits_of_keras_to_1e_5_where_answers_are_open(trial, c
 
 
 def test_numpy_gives_the_logits_of_a_network_trained_just_now(trial):
-    ours = NumpyNetwork.from_bytes(trial.keras_file).logits(undecided_patches())
+    ours = read_keras_file(trial.keras_file).logits(undecided_patches())
     scale = max(1, np.abs(ours).max())
     np.testing.assert_allclose(trial.arrays["trained_logits"], ours, atol=1e-5 * scale, rtol=0)
 
@@ -559,10 +559,10 @@ class Blocked:
 sys.meta_path.insert(0, Blocked())
 sys.path[:0] = sys.argv[1:3]
 from pathlib import Path
-import TACEResponseLib.explanation, TACEResponseLib.network, TACEResponseLib.patches
-from TACEResponseLib.network.inference import NumpyNetwork
+import TACEResponseLib.answer.attribution, TACEResponseLib.models.network, TACEResponseLib.measuring.patch
+from TACEResponseLib.models.network.keras_file import read_keras_file
 from planted_cue import planted_patches
-network = NumpyNetwork.from_bytes(Path(sys.argv[3]).read_bytes())
+network = read_keras_file(Path(sys.argv[3]).read_bytes())
 pixels, labels, _ = planted_patches(32, seed=2)
 pixels = 0.8 * pixels[labels == 0][:1] + 0.2 * pixels[labels == 1][:1]
 loaded = {"keras", "tensorflow", "torch", "jax"} & set(sys.modules)
@@ -613,26 +613,26 @@ def replaced(weights, name, values, **options):
 
 def test_a_rewritten_file_without_changes_is_read():
     pixels = undecided_patches()[:1]
-    expected = NumpyNetwork.from_bytes(COMMITTED.read_bytes()).logits(pixels)
-    np.testing.assert_array_equal(NumpyNetwork.from_bytes(rewritten()).logits(pixels), expected)
+    expected = read_keras_file(COMMITTED.read_bytes()).logits(pixels)
+    np.testing.assert_array_equal(read_keras_file(rewritten()).logits(pixels), expected)
 
 
 @pytest.mark.parametrize("length", [0, 1, 100, 3000, 30_000])
 def test_a_truncated_file_is_a_sentence(length):
     with pytest.raises(BundleError, match=r"network file is damaged.*Copy the bundle again"):
-        NumpyNetwork.from_bytes(COMMITTED.read_bytes()[:length])
+        read_keras_file(COMMITTED.read_bytes()[:length])
 
 
 def test_no_flipped_byte_crashes_or_goes_unnoticed():
     """The archive's checksums see every change of the content; the rest is header."""
     content = COMMITTED.read_bytes()
     pixels = undecided_patches()[:1]
-    expected = NumpyNetwork.from_bytes(content).logits(pixels)
+    expected = read_keras_file(content).logits(pixels)
     for place in np.random.default_rng(0).integers(0, len(content), 150):
         flipped = bytearray(content)
         flipped[place] ^= 0xFF
         try:
-            np.testing.assert_array_equal(NumpyNetwork.from_bytes(bytes(flipped)).logits(pixels), expected)
+            np.testing.assert_array_equal(read_keras_file(bytes(flipped)).logits(pixels), expected)
         except BundleError as error:
             assert "Traceback" not in str(error)
 
@@ -644,7 +644,7 @@ def test_no_flipped_byte_of_the_weights_crashes_behind_a_right_checksum():
         flipped = bytearray(weights)
         flipped[place] ^= 0xFF
         try:
-            NumpyNetwork.from_bytes(rewritten(add={"model.weights.h5": bytes(flipped)}.items()))
+            read_keras_file(rewritten(add={"model.weights.h5": bytes(flipped)}.items()))
         except BundleError as error:
             assert str(error).startswith("The network file")
 
@@ -681,7 +681,7 @@ def change_layer(number, **changes):
 )
 def test_a_network_that_is_not_ours_is_refused_by_name(change, sentence):
     with pytest.raises(BundleError, match=sentence):
-        NumpyNetwork.from_bytes(rewritten(change_config=change))
+        read_keras_file(rewritten(change_config=change))
 
 
 def external_link(weights):
@@ -718,21 +718,21 @@ def soft_link(weights):
 )
 def test_weights_that_are_not_plain_arrays_of_the_right_shape_are_refused(change, sentence):
     with pytest.raises(BundleError, match=sentence):
-        NumpyNetwork.from_bytes(rewritten(change_weights=change))
+        read_keras_file(rewritten(change_weights=change))
 
 
 def test_a_file_that_unpacks_to_too_much_is_refused_before_it_is_unpacked():
     bomb = rewritten(add={"metadata.json": bytes(LARGEST_BYTES + 1)}.items())
     assert len(bomb) < 1_000_000
     with pytest.raises(BundleError, match="more when unpacked"):
-        NumpyNetwork.from_bytes(bomb)
+        read_keras_file(bomb)
     with pytest.raises(BundleError, match="at most 67108864 bytes"):
-        NumpyNetwork.from_bytes(bytes(LARGEST_BYTES + 1))
+        read_keras_file(bytes(LARGEST_BYTES + 1))
 
 
 def test_a_file_with_more_in_it_is_refused():
     with pytest.raises(BundleError, match=r"files __init__\.py"):
-        NumpyNetwork.from_bytes(rewritten(add={"__init__.py": b"import os"}.items()))
+        read_keras_file(rewritten(add={"__init__.py": b"import os"}.items()))
 
 
 @pytest.mark.parametrize("chosen", [None, "jax", "torch"])

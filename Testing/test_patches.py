@@ -5,8 +5,8 @@ import pytest
 import SimpleITK as sitk
 from TACEResponseLib.cases import make_case
 from TACEResponseLib.errors import SettingsError
-from TACEResponseLib.network.augmentation import VARIANTS, BalancedEpochs
-from TACEResponseLib.patches import largest_layer_patch
+from TACEResponseLib.measuring.patch import largest_layer_patch
+from TACEResponseLib.models.network.augmentation import VARIANTS, BalancedEpochs
 from TACEResponseLib.settings import PatchSettings
 
 LPS = np.eye(3)

@@ -8,11 +8,11 @@ from dataclasses import replace
 
 import pytest
 from answers import MODELS, a_full_answer, an_answer
+from TACEResponseLib.answer.certainty import Certainty
+from TACEResponseLib.answer.contour_sensitivity import ContourSensitivity, Variant
+from TACEResponseLib.answer.similarity import Similarity
 from TACEResponseLib.bundle import demonstration_bundle, read_card
-from TACEResponseLib.certainty import Certainty
-from TACEResponseLib.contour import ContourSensitivity, Variant
-from TACEResponseLib.patient_report import summarize_card, summary, write_patient_report
-from TACEResponseLib.similarity import Similarity
+from TACEResponseLib.report.patient_page import summarize_card, summary, write_patient_report
 
 SENSITIVITY = ContourSensitivity(
     (

@@ -11,8 +11,8 @@ from scipy import ndimage, stats
 from sklearn.metrics import roc_auc_score
 from TACEResponseLib import phantom
 from TACEResponseLib.cases import make_case
-from TACEResponseLib.clinical import measure_lesions
-from TACEResponseLib.cohort import read_cohort
+from TACEResponseLib.cases.lesions import measure_lesions
+from TACEResponseLib.cohorts.table import read_cohort
 from TACEResponseLib.errors import Cancelled, InputError
 from TACEResponseLib.phantom import make_patient, write_cohort
 from TACEResponseLib.phantom.response import (

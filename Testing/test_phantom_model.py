@@ -7,20 +7,20 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from scipy.stats import binom, norm
+from TACEResponseLib.answer.certainty import COVERAGE, NO_RESPONSE, RESPONSE
+from TACEResponseLib.answer.response_model import ResponseModel
+from TACEResponseLib.answer.similarity import EDGE_SHARE, OUTSIDE_SHARE
 from TACEResponseLib.bundle import demonstration_bundle, load_bundle
-from TACEResponseLib.calibration import calibration
 from TACEResponseLib.cases import make_case
-from TACEResponseLib.certainty import COVERAGE, NO_RESPONSE, RESPONSE
 from TACEResponseLib.errors import IntensityError
-from TACEResponseLib.evaluation import auc_delong
-from TACEResponseLib.measurements import measure, stack
+from TACEResponseLib.measuring.case import measure, stack
 from TACEResponseLib.phantom import make_patient
 from TACEResponseLib.phantom.response import auc_interval, best_auc
 from TACEResponseLib.radiomics import feature_names
 from TACEResponseLib.readers import read_case
-from TACEResponseLib.response_model import ResponseModel
 from TACEResponseLib.settings import TrainingSettings, preset
-from TACEResponseLib.similarity import EDGE_SHARE, OUTSIDE_SHARE
+from TACEResponseLib.statistics.calibration import calibration
+from TACEResponseLib.statistics.discrimination import auc_delong
 
 PATIENTS, SEED = 40, 77  # the demonstration model was trained on another seed
 #: The demonstration cohort: odd patients trained the model, the even half was held out.

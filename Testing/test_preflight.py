@@ -8,10 +8,10 @@ import pytest
 import SimpleITK as sitk
 from scenes import a_scene, as_labelmap
 from TACEResponseLib.__main__ import main
-from TACEResponseLib.cohort import read_cohort
+from TACEResponseLib.cohorts.preflight import check_cohort
+from TACEResponseLib.cohorts.preflight.table import write_preflight
+from TACEResponseLib.cohorts.table import read_cohort
 from TACEResponseLib.errors import Cancelled
-from TACEResponseLib.preflight import check_cohort
-from TACEResponseLib.preflight.table import write_preflight
 
 IMAGE, SEGMENTS = a_scene()
 MASK = as_labelmap(IMAGE, {"Mass": SEGMENTS["Mass"]})

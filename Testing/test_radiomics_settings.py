@@ -12,7 +12,7 @@ from TACEResponseLib.compiled import cache_folder
 from TACEResponseLib.errors import InputError, SettingsError
 from TACEResponseLib.radiomics import column_names, feature_names
 from TACEResponseLib.radiomics.columns import FEATURES
-from TACEResponseLib.radiomics.parameters import from_parameters, to_parameters
+from TACEResponseLib.radiomics.parameters import from_parameters, settings_from_file, to_parameters
 from TACEResponseLib.radiomics.shape import surface_and_volume
 from TACEResponseLib.settings import RadiomicsSettings
 
@@ -58,7 +58,7 @@ def parameter_file(tmp_path):
 
 
 def test_a_pyradiomics_parameter_file_is_read_as_it_is(parameter_file):
-    settings = RadiomicsSettings.from_pyradiomics_file(parameter_file(PARAMETERS))
+    settings = settings_from_file(parameter_file(PARAMETERS))
     assert settings == RadiomicsSettings(
         image_types=("Original", "LoG", "Wavelet"),
         log_sigmas_mm=(2.0, 4.0),
@@ -80,13 +80,13 @@ def test_a_pyradiomics_parameter_file_is_read_as_it_is(parameter_file):
 
 
 def test_an_empty_file_means_what_pyradiomics_means_by_it(parameter_file):
-    settings = RadiomicsSettings.from_pyradiomics_file(parameter_file("setting: {}\n"))
+    settings = settings_from_file(parameter_file("setting: {}\n"))
     assert settings == RadiomicsSettings(resampled_spacing_mm=None, image_types=("Original",))
 
 
 def test_without_an_interpolator_nothing_is_resampled(parameter_file):
     text = "setting: {resampledPixelSpacing: [1, 1, 1], interpolator: null}"
-    assert RadiomicsSettings.from_pyradiomics_file(parameter_file(text)).resampled_spacing_mm is None
+    assert settings_from_file(parameter_file(text)).resampled_spacing_mm is None
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ def test_without_an_interpolator_nothing_is_resampled(parameter_file):
 )
 def test_a_setting_without_a_counterpart_is_an_error_that_names_it(parameter_file, text, named):
     with pytest.raises(SettingsError) as caught:
-        RadiomicsSettings.from_pyradiomics_file(parameter_file(text))
+        settings_from_file(parameter_file(text))
     assert named in str(caught.value)
 
 
@@ -118,7 +118,7 @@ def test_an_unknown_feature_is_an_error():
 @pytest.mark.parametrize("text", ["setting: [unclosed", "!!python/object/apply:os.system ['echo ran']"])
 def test_a_damaged_or_dangerous_file_is_refused(parameter_file, text):
     with pytest.raises(InputError, match="cannot be read"):
-        RadiomicsSettings.from_pyradiomics_file(parameter_file(text))
+        settings_from_file(parameter_file(text))
 
 
 def test_settings_survive_json_and_the_way_to_pyradiomics_and_back():

@@ -19,7 +19,7 @@ from scenes import (
     write_seg_nrrd,
 )
 from TACEResponseLib.__main__ import main
-from TACEResponseLib.cohort import read_cohort
+from TACEResponseLib.cohorts.table import read_cohort
 from TACEResponseLib.errors import TACEResponseError
 from TACEResponseLib.readers import read_case
 

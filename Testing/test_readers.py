@@ -15,7 +15,7 @@ from scenes import (
     write_rtstruct,
     write_seg_nrrd,
 )
-from TACEResponseLib.clinical import measure_lesions
+from TACEResponseLib.cases.lesions import measure_lesions
 from TACEResponseLib.errors import GeometryError, InputError, MaskError
 from TACEResponseLib.readers import list_segments, read_case
 

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 from answers import an_answer
 from conftest import ROOT
-from TACEResponseLib import register as room
+from TACEResponseLib.answer.similarity import Similarity
 from TACEResponseLib.errors import RegisterError
-from TACEResponseLib.register import Register
-from TACEResponseLib.register_schema import APPLICATION_ID, MIGRATIONS, VERSION
-from TACEResponseLib.similarity import Similarity
+from TACEResponseLib.follow_up import register as room
+from TACEResponseLib.follow_up.register import Register
+from TACEResponseLib.follow_up.register_schema import APPLICATION_ID, MIGRATIONS, VERSION
 
 
 @pytest.fixture
@@ -154,7 +154,7 @@ def test_a_date_that_is_none_is_refused(file, day):
 MANY = """
 import sys
 from answers import an_answer
-from TACEResponseLib.register import Register
+from TACEResponseLib.follow_up.register import Register
 file, name, count = sys.argv[1], sys.argv[2], int(sys.argv[3])
 print("ready", flush=True)
 sys.stdin.readline()
@@ -207,7 +207,7 @@ def test_a_writer_waits_for_its_turn(file):
 HOLD = """
 import sys, time
 from answers import an_answer
-from TACEResponseLib.register import Register
+from TACEResponseLib.follow_up.register import Register
 with Register(sys.argv[1]) as register:
     keep = register._connection.execute
     keep("BEGIN IMMEDIATE")
@@ -239,7 +239,7 @@ DIE = """
 import os, signal, sys
 from pathlib import Path
 from answers import an_answer
-from TACEResponseLib.register import Register
+from TACEResponseLib.follow_up.register import Register
 file, how = Path(sys.argv[1]), sys.argv[2]
 register = Register(file)
 register._connection.execute("PRAGMA cache_size = 2")

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 from TACEResponseLib.errors import SettingsError, TableError
-from TACEResponseLib.reliability import FORMS, icc, reliable_features
+from TACEResponseLib.selection.reliability import FORMS, icc, reliable_features
 from TACEResponseLib.settings import ReliabilitySettings
 
 ORACLE = Path(__file__).parent / "data" / "r-oracle"

@@ -11,11 +11,10 @@ import pandas as pd
 import pytest
 from scipy import stats
 from sklearn.model_selection import StratifiedKFold
+from TACEResponseLib.answer.prediction import DEMONSTRATION
+from TACEResponseLib.answer.response_model import ResponseModel
 from TACEResponseLib.errors import Problem
-from TACEResponseLib.evaluation import auc_delong, holm, paired_delong
-from TACEResponseLib.measurements import ModelInputs
-from TACEResponseLib.prediction import DEMONSTRATION
-from TACEResponseLib.reliability import reliable_features
+from TACEResponseLib.measuring.case import ModelInputs
 from TACEResponseLib.report import (
     KEYS,
     evaluation_rows,
@@ -42,9 +41,10 @@ from TACEResponseLib.report.patients import (
 from TACEResponseLib.report.performance import auc_table, headline, performance_tables
 from TACEResponseLib.report.study import Study
 from TACEResponseLib.report.table import Table, number_text, p_text
-from TACEResponseLib.response_model import ResponseModel
+from TACEResponseLib.selection.reliability import reliable_features
 from TACEResponseLib.settings import preset
-from TACEResponseLib.training import LabelledInputs, Trained
+from TACEResponseLib.statistics.discrimination import auc_delong, holm, paired_delong
+from TACEResponseLib.training.run import LabelledInputs, Trained
 
 QUICK = {
     "network": None,

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from TACEResponseLib import errors
 from TACEResponseLib.cases import make_case
-from TACEResponseLib.clinical import measure_lesions
+from TACEResponseLib.cases.lesions import measure_lesions
 
 pytest.importorskip("slicer", reason="slicer-core is not installed here, so no MRML node can be made")
 

@@ -9,11 +9,10 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from TACEResponseLib.classifiers import fit_classifier, score
 from TACEResponseLib.errors import Cancelled, TrainingError
-from TACEResponseLib.evaluation import auc_delong
+from TACEResponseLib.models.classical import fit_classifier, score
 from TACEResponseLib.progress import silent
-from TACEResponseLib.selection import (
+from TACEResponseLib.selection.elimination import (
     _run_folds,
     accuracy_curve,
     best_size,
@@ -30,6 +29,7 @@ from TACEResponseLib.selection import (
 )
 from TACEResponseLib.selection.forest import ForestData, _best_split, grow_and_vote
 from TACEResponseLib.settings import SelectionSettings
+from TACEResponseLib.statistics.discrimination import auc_delong
 
 ORACLE = Path(__file__).parent / "data" / "r-oracle"
 R = json.loads((ORACLE / "rfe_small.json").read_text())

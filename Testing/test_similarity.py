@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 from scipy.stats import binom
+from TACEResponseLib.answer.similarity import FEATURES, NETWORK, Spread, TrainingSpread
 from TACEResponseLib.errors import BundleError
-from TACEResponseLib.similarity import FEATURES, NETWORK, Spread, TrainingSpread
 
 FEATURE_NAMES = tuple(f"feature_{n}" for n in range(14))
 

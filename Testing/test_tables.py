@@ -6,7 +6,7 @@ import zipfile
 import pytest
 from openpyxl import Workbook
 from TACEResponseLib.clinical.values import Measured, parse_clinical
-from TACEResponseLib.cohort import read_cohort
+from TACEResponseLib.cohorts.table import read_cohort
 from TACEResponseLib.errors import InputError, TableError
 from TACEResponseLib.readers.tables import read_table
 

@@ -6,16 +6,16 @@ import json
 import numpy as np
 import pytest
 from TACEResponseLib.__main__ import main
+from TACEResponseLib.answer.response_model import ResponseModel
 from TACEResponseLib.bundle import load_bundle, read_card, read_manifest, save_bundle
 from TACEResponseLib.errors import TableError, TrainingError
-from TACEResponseLib.evaluation import auc_delong
-from TACEResponseLib.measurements import ModelInputs
-from TACEResponseLib.members import fit_members
-from TACEResponseLib.out_of_fold import combine, fit_combinations
+from TACEResponseLib.measuring.case import ModelInputs
 from TACEResponseLib.progress import silent
-from TACEResponseLib.response_model import ResponseModel
 from TACEResponseLib.settings import preset
-from TACEResponseLib.training import external_inputs, train_on_features
+from TACEResponseLib.statistics.discrimination import auc_delong
+from TACEResponseLib.training.fit import fit_members
+from TACEResponseLib.training.out_of_fold import combine, fit_combinations
+from TACEResponseLib.training.run import external_inputs, train_on_features
 
 QUICK = {
     "network": None,
@@ -196,7 +196,7 @@ def test_a_cell_that_is_no_number_names_row_and_column(tmp_path):
 
 
 def test_evaluating_on_training_patients_is_refused_unless_asked_for(tmp_path):
-    from TACEResponseLib.cohort import Cohort, Patient
+    from TACEResponseLib.cohorts.table import Cohort, Patient
 
     inputs, labels = a_table(60, 12, 1.0, seed=2)
     model, _ = ResponseModel.fit(inputs, labels, preset("peng2021", **QUICK))

@@ -8,27 +8,27 @@ import types
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from TACEResponseLib import members as members_room
-from TACEResponseLib import training as training_room
 from TACEResponseLib.__main__ import main
+from TACEResponseLib.answer.response_model import ResponseModel
 from TACEResponseLib.bundle import load_bundle
 from TACEResponseLib.cases import make_case
-from TACEResponseLib.cohort import Cohort, Patient
+from TACEResponseLib.cohorts.table import Cohort, Patient
 from TACEResponseLib.errors import Problem, SettingsError, TableError, TrainingError
-from TACEResponseLib.evaluation import auc_delong, youden_threshold
-from TACEResponseLib.extraction import CaseJob, CaseResult, forget, run_cases
-from TACEResponseLib.measurements import ModelInputs
-from TACEResponseLib.network import TrainedNetwork
-from TACEResponseLib.out_of_fold import fit_combinations
+from TACEResponseLib.measuring.case import ModelInputs
+from TACEResponseLib.models.network import TrainedNetwork
 from TACEResponseLib.radiomics import extract_row
 from TACEResponseLib.readers.volumes import files_of
 from TACEResponseLib.report import write_validation_report
 from TACEResponseLib.report.performance import repeat_table
 from TACEResponseLib.report.study import Study
-from TACEResponseLib.response_model import ResponseModel
-from TACEResponseLib.selection import tolerated_size
+from TACEResponseLib.resumable import CaseJob, CaseResult, forget, run_cases
+from TACEResponseLib.selection.elimination import tolerated_size
 from TACEResponseLib.settings import RadiomicsSettings, preset
-from TACEResponseLib.training import LabelledInputs, external_inputs, train_on_cohort, train_on_features
+from TACEResponseLib.statistics.discrimination import auc_delong, youden_threshold
+from TACEResponseLib.training import fit as members_room
+from TACEResponseLib.training import run as training_room
+from TACEResponseLib.training.out_of_fold import fit_combinations
+from TACEResponseLib.training.run import LabelledInputs, external_inputs, train_on_cohort, train_on_features
 
 QUICK = {
     "network": None,
@@ -192,7 +192,7 @@ class Network:
 def test_what_a_network_s_training_warns_of_is_in_the_record(monkeypatch):
     note = Problem("device", "the GPU ran out of memory", severity="warning")
     trained = TrainedNetwork(b"", {"loss": (1.0,)}, 1, (), "a framework", (note,))
-    monkeypatch.setattr("TACEResponseLib.network.train_network", lambda *arguments, **options: trained)
+    monkeypatch.setattr("TACEResponseLib.models.network.train_network", lambda *arguments, **options: trained)
     monkeypatch.setattr(members_room.NumpyNetwork, "from_bytes", lambda content: Network())
     patients = patients_of(40)
     pixels = np.random.default_rng(0).random((40, 8, 8, 3), dtype=np.float32)

@@ -4,9 +4,9 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from TACEResponseLib.network import TrainedNetwork
-from TACEResponseLib.network.augmentation import BalancedEpochs
-from TACEResponseLib.network.framework import Framework
+from TACEResponseLib.models.network import TrainedNetwork
+from TACEResponseLib.models.network.augmentation import BalancedEpochs
+from TACEResponseLib.models.network.framework import Framework
 from TACEResponseLib.settings import NetworkSettings
 
 

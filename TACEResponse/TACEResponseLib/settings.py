@@ -124,7 +124,7 @@ class RadiomicsSettings(Settings):
     """Image types, grid and grey levels of the feature extraction; defaults give 1167 columns.
 
     Every setting that pyradiomics has for a whole region of interest is here under a name that
-    says its unit; `from_pyradiomics_file` reads pyradiomics' own parameter files.
+    says its unit; `radiomics.parameters.settings_from_file` reads pyradiomics' own parameter files.
     """
 
     #: Target voxel size (x, y, z) in mm; None keeps the image's; 0 in one place keeps that axis.
@@ -212,17 +212,6 @@ class RadiomicsSettings(Settings):
         self.require(1 <= self.minimum_roi_dimensions <= 3, "minimum_roi_dimensions", "1 to 3")
         size = self.minimum_roi_size_voxels
         self.require(size is None or size > 0, "minimum_roi_size_voxels", "above 0")
-
-    @classmethod
-    def from_pyradiomics_file(cls, path) -> "RadiomicsSettings":
-        """Settings that a pyradiomics parameter file (YAML or JSON) asks for.
-
-        Raises InputError when the file cannot be read and SettingsError naming any setting in it
-        that has no counterpart here; nothing in the file is ignored.
-        """
-        from .radiomics.parameters import read_parameter_file
-
-        return cls(**read_parameter_file(path))
 
 
 @dataclass(frozen=True)

@@ -84,7 +84,7 @@ class AnswerSection:
 
     def copy(self, named: bool = False) -> None:
         """Put the answer as text on the clipboard; named: with the patient's identifier."""
-        from TACEResponseLib.patient_report import summary
+        from TACEResponseLib.report.patient_page import summary
 
         slicer.app.clipboard().setText(summary(self.prediction, show_identifier=named))
         slicer.util.showStatusMessage(_("The answer was copied as text"), 3000)
@@ -103,7 +103,7 @@ class AnswerSection:
         self._ui.statementLabel.text = statement
 
     def _show_models(self) -> None:
-        from TACEResponseLib.prediction import title
+        from TACEResponseLib.answer.prediction import title
 
         rows = [(title(name), f"{100 * p:.0f} %") for name, p in self.prediction.probabilities.items()]
         fill_table(self._ui.modelsTable, (_("model"), _("probability of response")), rows)

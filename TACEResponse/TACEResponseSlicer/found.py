@@ -7,7 +7,7 @@ import numpy as np
 import SimpleITK as sitk
 from slicer.i18n import tr as _
 from TACEResponseLib.cases import Case, bounding_box
-from TACEResponseLib.clinical import Lesions, measure_lesions
+from TACEResponseLib.cases.lesions import Lesions, measure_lesions
 from TACEResponseLib.progress import Progress, silent
 from TACEResponseLib.readers.phases import phase_of_description
 

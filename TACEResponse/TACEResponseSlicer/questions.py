@@ -43,14 +43,14 @@ class Questions:
         )
 
     def explain(self, case, bundle=None, progress: Progress = silent):
-        """Case -> Explanation (`TACEResponseLib.explained`)."""
-        from TACEResponseLib.explained import explain
+        """Case -> Explanation (`TACEResponseLib.answer.explanation`)."""
+        from TACEResponseLib.answer.explanation import explain
 
         return explain(self._model(bundle, progress), case, progress=progress)
 
     def sensitivity(self, case, bundle=None, progress: Progress = silent):
-        """Case -> ContourSensitivity (`TACEResponseLib.contour`)."""
-        from TACEResponseLib.contour import contour_sensitivity
+        """Case -> ContourSensitivity (`TACEResponseLib.answer.contour_sensitivity`)."""
+        from TACEResponseLib.answer.contour_sensitivity import contour_sensitivity
 
         return contour_sensitivity(self._model(bundle, progress), case, progress=progress)
 
@@ -70,7 +70,7 @@ class Questions:
         """
         progress("writing the report", 0, 0)
         from TACEResponseLib.bundle import demonstration_bundle, read_card
-        from TACEResponseLib.patient_report import write_patient_report
+        from TACEResponseLib.report.patient_page import write_patient_report
 
         card = read_card(Path(bundle) if bundle else demonstration_bundle())
         return write_patient_report(
@@ -117,7 +117,7 @@ def main() -> None:
     """Answer until standard input ends, or nobody has asked for a while."""
     lines, sys.stdout = sys.stdout, sys.stderr  # whatever prints must not look like an event
     progress, questions = JsonProgress(lines), Questions()
-    importlib.import_module("TACEResponseLib.explained")  # takes long; the question is still being written
+    importlib.import_module("TACEResponseLib.answer.explanation")  # takes long
     while True:
         idle = threading.Timer(IDLE_S, os._exit, (0,))
         idle.daemon = True

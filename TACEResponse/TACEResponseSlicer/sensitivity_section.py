@@ -6,7 +6,7 @@ from .answer_view import fill_table, lines_html
 
 
 class SensitivitySection:
-    """sensitivity: what is shown (`TACEResponseLib.contour`), None while there is nothing."""
+    """sensitivity: what is shown (`answer.contour_sensitivity`), None while there is nothing."""
 
     def __init__(self, ui):
         self._ui = ui

@@ -105,8 +105,8 @@ def read_scores(bundle: Path) -> tuple[np.ndarray, dict[str, np.ndarray]]:
 
 def chart_nodes(bundle: Path, models: list[str] | None = None) -> dict:
     """ROC, calibration and decision curve as vtkMRMLPlotChartNodes, out of fold."""
-    from TACEResponseLib.calibration import calibration, decision_curve
-    from TACEResponseLib.evaluation import roc_curve
+    from TACEResponseLib.statistics.calibration import calibration, decision_curve
+    from TACEResponseLib.statistics.discrimination import roc_curve
 
     labels, scores = read_scores(bundle)
     roc, calibrated, decisions = {}, {}, {}
@@ -139,6 +139,6 @@ def chart_nodes(bundle: Path, models: list[str] | None = None) -> dict:
 
 
 def _model_title(name: str) -> str:
-    from TACEResponseLib.prediction import title
+    from TACEResponseLib.answer.prediction import title
 
     return title(name)

@@ -26,11 +26,11 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 sys.path[:0] = [str(ROOT / "TACEResponse"), str(ROOT / "Testing")]
 
 from planted_cue import planted_patches
-from TACEResponseLib.explanation import attention_map
-from TACEResponseLib.network import build_network, train_network
-from TACEResponseLib.network.framework import start_framework
-from TACEResponseLib.network.inference import NumpyNetwork
-from TACEResponseLib.patches import Patch, largest_layer_patch
+from TACEResponseLib.answer.attribution import attention_map
+from TACEResponseLib.measuring.patch import Patch, largest_layer_patch
+from TACEResponseLib.models.network import build_network, train_network
+from TACEResponseLib.models.network.framework import start_framework
+from TACEResponseLib.models.network.keras_file import read_keras_file
 from TACEResponseLib.settings import NetworkSettings
 from two_modes import accuracy_by_mode
 
@@ -136,7 +136,7 @@ def answers(options) -> dict:
     framework = start_framework(settings)
     pixels, labels, _ = planted_patches(40, seed=1)
     trained = train_network(pixels, labels, settings, seed=1)
-    ours = NumpyNetwork.from_bytes(trained.keras_file)
+    ours = read_keras_file(trained.keras_file)
     with tempfile.TemporaryDirectory() as folder, framework.scope():
         file = Path(folder) / "network.keras"
         file.write_bytes(trained.keras_file)
@@ -150,7 +150,7 @@ def answers(options) -> dict:
     figures = {
         "numpy_ms": milliseconds(lambda: ours.logits(pixels[:1]), 50),
         "keras_call_ms": milliseconds(lambda: by_keras(pixels[:1]), 20),
-        "read_file_ms": milliseconds(lambda: NumpyNetwork.from_bytes(trained.keras_file), 10),
+        "read_file_ms": milliseconds(lambda: read_keras_file(trained.keras_file), 10),
         "occlusion_ms": milliseconds(lambda: attention_map(ours, patch), 3),
         "integrated_gradients_ms": milliseconds(
             lambda: attention_map(ours, patch, "integrated_gradients"), 3
@@ -164,9 +164,9 @@ def answers(options) -> dict:
 
 def cohort(options) -> dict:
     """Five-fold out-of-fold AUC on the phantom, with true and with shuffled labels."""
-    from TACEResponseLib.evaluation import auc_delong
     from TACEResponseLib.phantom import best_auc
     from TACEResponseLib.phantom.response import auc_interval
+    from TACEResponseLib.statistics.discrimination import auc_delong
 
     pixels, labels, latent = phantom_patches(options)
     responders = int(labels.sum())
@@ -222,7 +222,7 @@ def out_of_fold(pixels, labels, options) -> tuple[np.ndarray, list[dict], str]:
     for number, (fitted, held_out) in enumerate(folds):
         data = pixels[fitted], labels[fitted], settings
         trained = train_network(*data, seed=options.seed + number)
-        scores[held_out] = NumpyNetwork.from_bytes(trained.keras_file).log_odds(pixels[held_out])
+        scores[held_out] = read_keras_file(trained.keras_file).log_odds(pixels[held_out])
         training, inference = accuracy_by_mode(framework, trained, *data, options.seed + number)
         fit = {
             "best_epoch": trained.best_epoch,

@@ -15,11 +15,11 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "TACEResponse"))
 
-from TACEResponseLib.evaluation import auc_delong
-from TACEResponseLib.measurements import ModelInputs
-from TACEResponseLib.prediction import title
-from TACEResponseLib.response_model import ResponseModel
+from TACEResponseLib.answer.prediction import title
+from TACEResponseLib.answer.response_model import ResponseModel
+from TACEResponseLib.measuring.case import ModelInputs
 from TACEResponseLib.settings import preset
+from TACEResponseLib.statistics.discrimination import auc_delong
 
 TRAINING, VALIDATION, FEATURES, RESPONDERS = 139, 171, 710, 0.6
 

@@ -19,6 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "TACEResponse"))
 
 import numpy as np
+from TACEResponseLib.answer.prediction import title
 from TACEResponseLib.clinical.scores import (
     DEFINITIONS,
     ClinicalScore,
@@ -26,14 +27,13 @@ from TACEResponseLib.clinical.scores import (
     TumourBurden,
     clinical_scores,
 )
-from TACEResponseLib.evaluation import auc_delong, paired_delong
-from TACEResponseLib.prediction import title
-from TACEResponseLib.public_cohort.hcc_tace_seg import clinical_values, read_clinical
+from TACEResponseLib.cohorts.public.hcc_tace_seg import clinical_values, read_clinical
 from TACEResponseLib.readers.tables import read_table
 from TACEResponseLib.report.baselines import missing_items, response_ranking
 from TACEResponseLib.report.table import p_text
 from TACEResponseLib.settings import PRESETS, preset
-from TACEResponseLib.training import SIZE_FEATURE, train_on_features
+from TACEResponseLib.statistics.discrimination import auc_delong, paired_delong
+from TACEResponseLib.training.run import SIZE_FEATURE, train_on_features
 
 LABELS = {"reader 1": "labels_reader1.csv", "majority": "labels_majority.csv"}
 SIZE = "tumour size as measured"

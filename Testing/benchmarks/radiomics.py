@@ -286,8 +286,8 @@ def measure_cohort(number: int, with_stock_first: int, processes: int) -> list[d
 
 def _measure_batch(folder: Path, first: int, patients: int, stock: bool, processes: int) -> dict:
     """Extract some patients, two readers each, with the engine and perhaps with stock pyradiomics."""
-    from TACEResponseLib.extraction import CaseJob
-    from TACEResponseLib.feature_table import extract_features
+    from TACEResponseLib.measuring.feature_table import extract_features
+    from TACEResponseLib.resumable import CaseJob
     from TACEResponseLib.settings import RadiomicsSettings
 
     jobs = []

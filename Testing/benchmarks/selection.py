@@ -24,10 +24,10 @@ import numpy as np
 TESTING = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(TESTING.parent / "TACEResponse"))
 
-from TACEResponseLib.classifiers import CLASSIFIERS, fit_classifier, score
-from TACEResponseLib.evaluation import auc_delong
-from TACEResponseLib.selection import eliminate
+from TACEResponseLib.models.classical import CLASSIFIERS, fit_classifier, score
+from TACEResponseLib.selection.elimination import eliminate
 from TACEResponseLib.settings import SelectionSettings
+from TACEResponseLib.statistics.discrimination import auc_delong
 
 PATIENTS, RESPONDERS, FEATURES, INFORMATIVE = 139, 83, 710, 10
 #: The sizes behind `rfe_full.json`.

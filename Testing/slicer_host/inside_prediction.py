@@ -16,12 +16,12 @@ application.start()
 
 from TACEResponseLib import bundle as bundles
 from TACEResponseLib import phantom
-from TACEResponseLib.certainty import Certainty
-from TACEResponseLib.clinical import Lesions
+from TACEResponseLib.answer.certainty import Certainty
+from TACEResponseLib.answer.contour_sensitivity import ContourSensitivity, Variant
+from TACEResponseLib.answer.similarity import Similarity
+from TACEResponseLib.cases.lesions import Lesions
 from TACEResponseLib.clinical.scores import ClinicalValues, TumourBurden, clinical_scores
-from TACEResponseLib.contour import ContourSensitivity, Variant
 from TACEResponseLib.errors import BundleError, Cancelled, FeatureError
-from TACEResponseLib.similarity import Similarity
 
 NAME = "TACEResponse"
 SENTENCE = "This model was trained on synthetic images and is not for patients."
@@ -132,7 +132,7 @@ def explained(panel):
     """Predict and press Why; the logic answers with ten made-up shares and a map of two layers."""
     import numpy as np
     import SimpleITK as sitk
-    from TACEResponseLib.explained import Explanation
+    from TACEResponseLib.answer.explanation import Explanation
 
     def run(case, bundle=None, progress=lambda *stage: None):
         progress("map of the network", 4, 5)
@@ -605,7 +605,7 @@ def test_dicom_results_are_offered_only_for_a_ct_from_dicom_and_the_tooltip_says
 def test_an_answer_is_kept_in_a_register_under_the_id_that_was_given_and_the_file_is_remembered(
     with_sample, monkeypatch, tmp_path
 ):
-    from TACEResponseLib.register import Register
+    from TACEResponseLib.follow_up.register import Register
     from TACEResponseSlicer import register_questions
 
     panel, file = answering(with_sample), tmp_path / "Register \u00e4.sqlite"

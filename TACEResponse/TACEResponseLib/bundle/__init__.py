@@ -23,9 +23,9 @@ from typing import TYPE_CHECKING
 from TACEResponseLib.errors import BundleError, InputError
 
 if TYPE_CHECKING:
-    from TACEResponseLib.out_of_fold import TrainingRecord
-    from TACEResponseLib.reliability import ReliabilityTable
-    from TACEResponseLib.response_model import ResponseModel
+    from TACEResponseLib.answer.response_model import ResponseModel
+    from TACEResponseLib.selection.reliability import ReliabilityTable
+    from TACEResponseLib.training.out_of_fold import TrainingRecord
 
 FORMAT_VERSION = 2
 MANIFEST, CARD = "manifest.json", "model_card.md"

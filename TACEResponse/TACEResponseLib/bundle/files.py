@@ -16,17 +16,17 @@ import numpy as np
 import skops.io
 
 from TACEResponseLib import __version__
-from TACEResponseLib.classifiers import TRUSTED_TYPES
+from TACEResponseLib.answer.response_model import ResponseModel
+from TACEResponseLib.answer.similarity import TrainingSpread
 from TACEResponseLib.errors import BundleError
-from TACEResponseLib.fusion import Fusion
-from TACEResponseLib.measurements import ModelInputs
-from TACEResponseLib.members import Members
-from TACEResponseLib.network.inference import NumpyNetwork
-from TACEResponseLib.out_of_fold import Combination, TrainingRecord
-from TACEResponseLib.reliability import ReliabilityTable
-from TACEResponseLib.response_model import ResponseModel
+from TACEResponseLib.measuring.case import ModelInputs
+from TACEResponseLib.models.classical import TRUSTED_TYPES
+from TACEResponseLib.models.fusion import Fusion
+from TACEResponseLib.models.network.keras_file import read_keras_file
+from TACEResponseLib.selection.reliability import ReliabilityTable
 from TACEResponseLib.settings import TrainingSettings
-from TACEResponseLib.similarity import TrainingSpread
+from TACEResponseLib.training.fit import Members
+from TACEResponseLib.training.out_of_fold import Combination, TrainingRecord
 
 from . import MANIFEST, BundleManifest, damaged
 
@@ -191,7 +191,7 @@ def _read_trained(folder: Path, selected: list[str], size: dict | None) -> Membe
         selected=tuple(selected),
         classifiers={p.stem: _load_skops(p) for p in sorted(folder.glob("classifiers/*.skops"))},
         size=None if size is None else Fusion.from_json(size),
-        network=NumpyNetwork.from_bytes(network.read_bytes()) if network.exists() else None,
+        network=read_keras_file(network.read_bytes()) if network.exists() else None,
     )
 
 

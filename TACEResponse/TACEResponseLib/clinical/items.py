@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from TACEResponseLib.cases.lesions import Lesions
 from TACEResponseLib.errors import InputError, Problem, TableError
 
-from . import Lesions
 from .findings import FLAGS, Ascites, parse_ascites, parse_encephalopathy, parse_flag
 from .values import Measured, checked_quantity, parse_clinical, quantity_of
 

@@ -10,9 +10,9 @@ from .output import DONE, SOME_FAILED, Reporting, say_done, with_repairs
 
 def check(options: Namespace, progress: Reporting) -> int:
     """Read every patient of a cohort and list every problem; compute nothing."""
-    from TACEResponseLib.cohort import read_cohort
-    from TACEResponseLib.preflight import check_cohort
-    from TACEResponseLib.preflight.table import PROBLEM_KEYS, as_text, verdict_json, write_preflight
+    from TACEResponseLib.cohorts.preflight import check_cohort
+    from TACEResponseLib.cohorts.preflight.table import PROBLEM_KEYS, as_text, verdict_json, write_preflight
+    from TACEResponseLib.cohorts.table import read_cohort
     from TACEResponseLib.storage import make_folder
 
     cohort = with_repairs(read_cohort(options.cohort), options.repair)
@@ -36,10 +36,11 @@ def check(options: Namespace, progress: Reporting) -> int:
 
 def extract(options: Namespace, progress: Reporting) -> int:
     """Write the features of a cohort as CSV, a row a patient; the failing ones into a second CSV."""
-    from TACEResponseLib.cohort import read_cohort
-    from TACEResponseLib.cohort_measurements import extract_patients
-    from TACEResponseLib.extraction import forget
-    from TACEResponseLib.feature_table import write_feature_csv, write_problem_csv
+    from TACEResponseLib.cohorts.table import read_cohort
+    from TACEResponseLib.measuring.cohort import extract_patients
+    from TACEResponseLib.measuring.feature_table import write_feature_csv, write_problem_csv
+    from TACEResponseLib.radiomics.parameters import settings_from_file
+    from TACEResponseLib.resumable import forget
     from TACEResponseLib.settings import RadiomicsSettings
     from TACEResponseLib.storage import require_writable
 
@@ -54,7 +55,7 @@ def extract(options: Namespace, progress: Reporting) -> int:
     require_writable(options.out.parent)  # said before the work, not after it
     settings = RadiomicsSettings()
     if options.parameters is not None:
-        settings = RadiomicsSettings.from_pyradiomics_file(options.parameters)
+        settings = settings_from_file(options.parameters)
     store = options.out.with_name(f"{options.out.stem}-work")
     rows, failed = extract_patients(
         read_cohort(options.cohort).patients,
@@ -84,9 +85,9 @@ def extract(options: Namespace, progress: Reporting) -> int:
 
 def fetch(options: Namespace, progress: Reporting) -> int:
     """Download the public cohort, or take a folder of it, and turn it into a cohort folder."""
-    from TACEResponseLib.public_cohort.archive import ImagingDataCommons, fetch_collection
-    from TACEResponseLib.public_cohort.hcc_tace_seg import COLLECTION, find_clinical, read_clinical
-    from TACEResponseLib.public_cohort.layout import lay_out
+    from TACEResponseLib.cohorts.public.archive import ImagingDataCommons, fetch_collection
+    from TACEResponseLib.cohorts.public.hcc_tace_seg import COLLECTION, find_clinical, read_clinical
+    from TACEResponseLib.cohorts.public.layout import lay_out
 
     source, problems = options.source, []
     if source is not None and not source.is_dir():

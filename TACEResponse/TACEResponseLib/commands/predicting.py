@@ -81,7 +81,7 @@ def _clear(folder: Path, mask: Path) -> None:
     Except what is asked about: the mask may be the segmentation of an earlier answer.
     """
     from TACEResponseLib.dicom_export import REPORT, SEGMENTATION
-    from TACEResponseLib.patient_report import PAGE, PREDICTION
+    from TACEResponseLib.report.patient_page import PAGE, PREDICTION
 
     for name in (PAGE, PREDICTION, REPORT, SEGMENTATION):
         if (folder / name).resolve() != mask.resolve():
@@ -118,7 +118,7 @@ def _clinical_values(options: Namespace):
 
 def _answer(prediction, case, options: Namespace, progress: Reporting) -> int:
     from TACEResponseLib.dicom_export import write_dicom
-    from TACEResponseLib.patient_report import summary
+    from TACEResponseLib.report.patient_page import summary
 
     files = write_dicom(prediction, case, options.image, options.out) if options.dicom else ()
     page = _write_page(prediction, case, options, options.out)
@@ -133,7 +133,7 @@ def _answer(prediction, case, options: Namespace, progress: Reporting) -> int:
 def _write_page(prediction, case, options: Namespace, folder: Path) -> Path:
     """The page and `prediction.json`, with the model card of the bundle that answered."""
     from TACEResponseLib.bundle import demonstration_bundle, read_card
-    from TACEResponseLib.patient_report import write_patient_report
+    from TACEResponseLib.report.patient_page import write_patient_report
 
     card = read_card(options.bundle or demonstration_bundle())
     return write_patient_report(prediction, case, folder, show_identifier=options.show_identifier, card=card)
@@ -142,7 +142,7 @@ def _write_page(prediction, case, options: Namespace, folder: Path) -> Path:
 def _predict_cohort(model, options: Namespace, progress: Reporting) -> int:
     """A folder a patient and one table; a bad patient is reported and the rest go on."""
     from TACEResponseLib.clinical.items import read_values
-    from TACEResponseLib.cohort import read_cohort
+    from TACEResponseLib.cohorts.table import read_cohort
     from TACEResponseLib.dicom_export import write_dicom
     from TACEResponseLib.storage import make_folder
 

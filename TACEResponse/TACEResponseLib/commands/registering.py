@@ -11,16 +11,16 @@ from TACEResponseLib.errors import InputError, MaskError, TableError, TACERespon
 from .output import DONE, Reporting, say_done
 
 if TYPE_CHECKING:
+    from TACEResponseLib.answer.prediction import Prediction
     from TACEResponseLib.cases import Case
-    from TACEResponseLib.clinical.follow_up import ObservedResponse
-    from TACEResponseLib.cohort import Patient
-    from TACEResponseLib.prediction import Prediction
-    from TACEResponseLib.register import Recorded
+    from TACEResponseLib.cohorts.table import Patient
+    from TACEResponseLib.follow_up.mrecist import ObservedResponse
+    from TACEResponseLib.follow_up.register import Recorded
 
 
 def check_register(options: Namespace) -> None:
     """Before anything is predicted: that it can be kept. Does nothing without `--register`."""
-    from TACEResponseLib.register import Register, checked_day, checked_id
+    from TACEResponseLib.follow_up.register import Register, checked_day, checked_id
 
     if options.register is None:
         if options.date is not None:
@@ -35,7 +35,7 @@ def check_register(options: Namespace) -> None:
 
 def days_of(patients: "tuple[Patient, ...]", options: Namespace) -> list[str | None]:
     """The day of each patient of a cohort: its column `date`, or `--date`; TableError names a bad cell."""
-    from TACEResponseLib.register import checked_day
+    from TACEResponseLib.follow_up.register import checked_day
 
     days = []
     for patient in patients:
@@ -53,7 +53,7 @@ def keep(
     prediction: "Prediction", options: Namespace, day: str | None, *, response_known: bool = False
 ) -> None:
     """Keep a prediction where `--register` says, before anybody sees it; does nothing without it."""
-    from TACEResponseLib.register import Register
+    from TACEResponseLib.follow_up.register import Register
 
     if options.register is not None:
         with Register(options.register, create=True) as register:
@@ -62,7 +62,7 @@ def keep(
 
 def follow_up(options: Namespace, progress: Reporting) -> int:
     """Record how a patient responded, from masks of viable tumour or as read, beside the prediction."""
-    from TACEResponseLib.register import Register
+    from TACEResponseLib.follow_up.register import Register
 
     _check_choice(options)
     sums, observed = {}, None
@@ -102,8 +102,8 @@ def _check_choice(options: Namespace) -> None:
 
 
 def _measured(options: Namespace, progress: Reporting) -> "ObservedResponse":
-    from TACEResponseLib.clinical import measure_lesions
-    from TACEResponseLib.clinical.follow_up import observed_response
+    from TACEResponseLib.cases.lesions import measure_lesions
+    from TACEResponseLib.follow_up.mrecist import observed_response
 
     scans = 1 if options.none_viable else 2
     progress("measuring viable tumour", 0, scans)
@@ -147,8 +147,8 @@ def _read(options: Namespace, image: Path, mask: Path) -> "Case":
 
 def _beside(one: "Recorded") -> str:
     """Observed beside predicted, in a line."""
-    from TACEResponseLib.patient_report import percent
-    from TACEResponseLib.prediction import DEMONSTRATION, title
+    from TACEResponseLib.answer.prediction import DEMONSTRATION, title
+    from TACEResponseLib.report.patient_page import percent
 
     observed = f"observed {one.response} ({'response' if one.label else 'no response'})"
     predicted = f"predicted response {'likely' if one.called else 'unlikely'}"
@@ -174,8 +174,8 @@ def _as_json(one: "Recorded") -> dict:
 
 def audit(options: Namespace, progress: Reporting) -> int:
     """Show how recorded predictions met the responses, overall and over time, each model by itself."""
-    from TACEResponseLib.audit import audit_register
-    from TACEResponseLib.register import Register
+    from TACEResponseLib.follow_up.audit import audit_register
+    from TACEResponseLib.follow_up.register import Register
     from TACEResponseLib.report.audit_page import as_text, write_audit
 
     with Register(options.register) as register:

@@ -15,10 +15,10 @@ MOST_LISTED = 20
 def train(options: Namespace, progress: Reporting) -> int:
     """Train a bundle and write its report beside the model, in `BUNDLE-report`."""
     from TACEResponseLib.bundle import read_manifest, require_free_folder
-    from TACEResponseLib.cohort import read_cohort
-    from TACEResponseLib.extraction import forget
+    from TACEResponseLib.cohorts.table import read_cohort
     from TACEResponseLib.report import evaluation_rows, write_training_report
-    from TACEResponseLib.training import save_trained, train_on_cohort, train_on_features
+    from TACEResponseLib.resumable import forget
+    from TACEResponseLib.training.run import save_trained, train_on_cohort, train_on_features
 
     _require_choices_that_count(options)
     settings = _training_settings(options)
@@ -65,9 +65,9 @@ def train(options: Namespace, progress: Reporting) -> int:
 def evaluate(options: Namespace, progress: Reporting) -> int:
     """External validation: every model of a bundle on a cohort that it has not seen."""
     from TACEResponseLib.bundle import load_bundle
-    from TACEResponseLib.cohort import read_cohort
+    from TACEResponseLib.cohorts.table import read_cohort
     from TACEResponseLib.report import external_rows, write_validation_report
-    from TACEResponseLib.training import external_inputs
+    from TACEResponseLib.training.run import external_inputs
 
     model = load_bundle(options.bundle)
     external, left_out = external_inputs(
@@ -140,7 +140,7 @@ def _is_synthetic(cohort: Path) -> bool:
 
 
 def _performance_text(rows: list[dict]) -> str:
-    from TACEResponseLib.prediction import title
+    from TACEResponseLib.answer.prediction import title
 
     lines = [f"{'model':<36}{'estimate':<16}{'patients':>8}  AUC (95 % CI)"]
     for row in rows:

@@ -22,7 +22,7 @@ from .instances import Identifiers
 from .source import find_source
 
 if TYPE_CHECKING:
-    from TACEResponseLib.prediction import Prediction
+    from TACEResponseLib.answer.prediction import Prediction
 
 REPORT, SEGMENTATION = "report-sr.dcm", "tumour-seg.dcm"
 

@@ -8,7 +8,7 @@ from pydicom.uid import generate_uid
 from TACEResponseLib import __version__
 
 if TYPE_CHECKING:
-    from TACEResponseLib.prediction import Prediction
+    from TACEResponseLib.answer.prediction import Prediction
 
 #: Far above the numbers that scanners give, so that the results stand below the CT in a list.
 SEGMENTATION_SERIES, REPORT_SERIES = 9101, 9102

@@ -23,8 +23,8 @@ from .segmentation import LABEL, SEGMENT
 from .source import Source
 
 if TYPE_CHECKING:
+    from TACEResponseLib.answer.prediction import Prediction
     from TACEResponseLib.clinical.scores import ClinicalScore
-    from TACEResponseLib.prediction import Prediction
 
 SCHEME = "99TACERESPONSE"
 PERCENT = CodedConcept("%", "UCUM", "percent")
@@ -124,7 +124,7 @@ def _tumour_group(
 
 def _answer(prediction: "Prediction") -> list[sr.Measurement]:
     """The headline with its interval and threshold, each saying which model gave it."""
-    from TACEResponseLib.prediction import title
+    from TACEResponseLib.answer.prediction import title
 
     model = sr.AlgorithmIdentification(
         name=title(prediction.headline),

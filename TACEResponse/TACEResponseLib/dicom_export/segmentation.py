@@ -11,7 +11,7 @@ from .instances import SEGMENTATION_SERIES, Identifiers, common_attributes
 from .source import Source
 
 if TYPE_CHECKING:
-    from TACEResponseLib.prediction import Prediction
+    from TACEResponseLib.answer.prediction import Prediction
 
 SEGMENT, LABEL = 1, "Tumour"
 

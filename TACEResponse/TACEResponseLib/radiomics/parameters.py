@@ -61,7 +61,16 @@ _INTERPOLATOR_NUMBERS += ("HammingWindowedSinc", "CosineWindowedSinc", "WelchWin
 _INTERPOLATOR_NUMBERS += ("LanczosWindowedSinc", "BlackmanWindowedSinc")
 
 
-def read_parameter_file(path) -> dict:
+def settings_from_file(path: str | Path) -> RadiomicsSettings:
+    """Settings that a pyradiomics parameter file (YAML or JSON) asks for.
+
+    Raises InputError when the file cannot be read and SettingsError naming any setting in it
+    that has no counterpart here; nothing in the file is ignored.
+    """
+    return RadiomicsSettings(**_read_parameter_file(path))
+
+
+def _read_parameter_file(path: str | Path) -> dict:
     """Keywords of RadiomicsSettings that say what the file at `path` says."""
     path = Path(path)
     try:

@@ -15,15 +15,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from TACEResponseLib.evaluation import at_threshold, auc_delong
+from TACEResponseLib.statistics.discrimination import at_threshold, auc_delong
 
 from .study import Study, has_auc
 
 if TYPE_CHECKING:
+    from TACEResponseLib.answer.response_model import ResponseModel
     from TACEResponseLib.bundle import BundleManifest
     from TACEResponseLib.errors import Problem
-    from TACEResponseLib.response_model import ResponseModel
-    from TACEResponseLib.training import LabelledInputs, Trained
+    from TACEResponseLib.training.run import LabelledInputs, Trained
 
 PAGE, EVALUATION, CARD, README = "report.html", "evaluation.json", "model_card.md", "README.txt"
 #: Keys of a row of `evaluation.json`.

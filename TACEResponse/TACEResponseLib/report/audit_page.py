@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 
 from TACEResponseLib import __version__
-from TACEResponseLib.audit import Agreement, ModelAudit
-from TACEResponseLib.pages import render_page
-from TACEResponseLib.prediction import RESEARCH_USE, title
+from TACEResponseLib.answer.prediction import RESEARCH_USE, title
+from TACEResponseLib.follow_up.audit import Agreement, ModelAudit
 from TACEResponseLib.storage import whole_file
 
 from .curves import plot_calibration
 from .drawing import COLOURS, GREY, Drawing, canvas, finish
 from .page import PIXELS_PER_INCH
+from .pages import render_page
 from .table import Table, number_text
 
 PAGE, CONTENT, FORMAT_VERSION = "audit.html", "audit.json", 1

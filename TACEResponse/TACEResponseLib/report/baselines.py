@@ -12,13 +12,13 @@ import numpy as np
 
 from TACEResponseLib.clinical.items import read_values
 from TACEResponseLib.clinical.scores import DEFINITIONS, ClinicalScore, Definition, clinical_scores
-from TACEResponseLib.evaluation import auc_delong, paired_delong
+from TACEResponseLib.statistics.discrimination import auc_delong, paired_delong
 
 from .study import Scored, Study, has_auc
 from .table import Table
 
 if TYPE_CHECKING:
-    from TACEResponseLib.training import LabelledInputs
+    from TACEResponseLib.training.run import LabelledInputs
 
 NOTE = (
     "Published scores, grouped as published, a worse group counted as less response. Nothing is fitted, so "

@@ -1,6 +1,6 @@
 """What the software can answer of the reporting checklists; everything else stays blank and says so."""
 
-from TACEResponseLib.prediction import title
+from TACEResponseLib.answer.prediction import title
 
 from .checklists import CHECKLISTS
 from .methods import extracted_here, versions

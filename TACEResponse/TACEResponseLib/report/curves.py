@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from TACEResponseLib.associations import correlations
-from TACEResponseLib.calibration import calibration, decision_curve
-from TACEResponseLib.evaluation import auc_delong, proportion, roc_curve
-from TACEResponseLib.prediction import title
+from TACEResponseLib.answer.prediction import title
+from TACEResponseLib.statistics.associations import correlations
+from TACEResponseLib.statistics.calibration import calibration, decision_curve
+from TACEResponseLib.statistics.discrimination import auc_delong, proportion, roc_curve
 
 from .drawing import COLOURS, GREY, MARKERS, STYLES, WIDTH_IN, Drawing, canvas
 from .performance import ONE_CLASS, bins

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from TACEResponseLib.feature_table import IMAGE_HASH
+from TACEResponseLib.measuring.feature_table import IMAGE_HASH
 
 from .study import Study
 from .table import Table

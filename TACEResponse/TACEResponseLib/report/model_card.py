@@ -2,17 +2,17 @@
 
 from typing import TYPE_CHECKING
 
-from TACEResponseLib.certainty import COVERAGE, LEVEL
-from TACEResponseLib.prediction import DEMONSTRATION, title
+from TACEResponseLib.answer.certainty import COVERAGE, LEVEL
+from TACEResponseLib.answer.prediction import DEMONSTRATION, title
 
 if TYPE_CHECKING:
-    from TACEResponseLib.response_model import ResponseModel
-    from TACEResponseLib.training import Trained
+    from TACEResponseLib.answer.response_model import ResponseModel
+    from TACEResponseLib.training.run import Trained
 
 
 def model_card(trained: "Trained") -> str:
     """Markdown; the first line says whether the model is for patients at all."""
-    from TACEResponseLib.report import evaluation_rows
+    from . import evaluation_rows
 
     model, settings = trained.model, trained.model.settings
     first = DEMONSTRATION if model.demonstration else "For research use only; not a medical device."

@@ -8,11 +8,11 @@ import base64
 from collections.abc import Mapping, Sequence
 
 from TACEResponseLib import __version__
-from TACEResponseLib.evaluation import at_threshold, auc_delong
-from TACEResponseLib.pages import render_page
-from TACEResponseLib.prediction import title
+from TACEResponseLib.answer.prediction import title
+from TACEResponseLib.statistics.discrimination import at_threshold, auc_delong
 
 from .drawing import Drawing
+from .pages import render_page
 from .performance import against_size, headline
 from .study import Study
 from .table import Table, number_text, p_text

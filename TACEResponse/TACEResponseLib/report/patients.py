@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from TACEResponseLib.associations import MOST_CATEGORIES, Comparison, table_one, univariable
+from TACEResponseLib.statistics.associations import MOST_CATEGORIES, Comparison, table_one, univariable
 
 from .study import Scored, Study
 from .table import Table

@@ -5,9 +5,10 @@ Every row names its estimate; out-of-fold, external and resubstitution figures n
 
 import numpy as np
 
-from TACEResponseLib.associations import correlations
-from TACEResponseLib.calibration import calibration
-from TACEResponseLib.evaluation import (
+from TACEResponseLib.answer.prediction import title
+from TACEResponseLib.statistics.associations import correlations
+from TACEResponseLib.statistics.calibration import calibration
+from TACEResponseLib.statistics.discrimination import (
     AucDifference,
     Proportion,
     at_threshold,
@@ -15,7 +16,6 @@ from TACEResponseLib.evaluation import (
     compare_all,
     paired_delong,
 )
-from TACEResponseLib.prediction import title
 
 from .study import Scored, Study, has_auc
 from .table import Table, p_text

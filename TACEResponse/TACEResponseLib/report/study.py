@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from TACEResponseLib.answer.prediction import DEMONSTRATION
+from TACEResponseLib.answer.response_model import ResponseModel
 from TACEResponseLib.errors import Problem
-from TACEResponseLib.prediction import DEMONSTRATION
-from TACEResponseLib.response_model import ResponseModel
 
 if TYPE_CHECKING:
     from TACEResponseLib.bundle import BundleManifest
-    from TACEResponseLib.out_of_fold import TrainingRecord
-    from TACEResponseLib.reliability import ReliabilityTable
-    from TACEResponseLib.training import LabelledInputs, Trained
+    from TACEResponseLib.selection.reliability import ReliabilityTable
+    from TACEResponseLib.training.out_of_fold import TrainingRecord
+    from TACEResponseLib.training.run import LabelledInputs, Trained
 
 #: An AUC and its variance need this many patients of each class.
 FEWEST_FOR_AUC = 2

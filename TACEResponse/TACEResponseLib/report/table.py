@@ -5,7 +5,7 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from TACEResponseLib.prediction import title
+from TACEResponseLib.answer.prediction import title
 
 from .study import ESTIMATES
 

@@ -1,0 +1,1 @@
+"""The trained model and what it says of one patient: probability, similarity, certainty, explanation."""

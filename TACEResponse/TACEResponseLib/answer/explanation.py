@@ -1,0 +1,142 @@
+"""What speaks for and against response in one patient: shares of the features, and the network's map.
+
+The headline of a model adds up the scores of its members on the log-odds scale. The part that its
+classical members add is a function of the selected features; Shapley values share the distance of
+that part from its mean over the bundle's background patients among the features. Where the members'
+probabilities are averaged instead (`FusionSettings.method` is `mean`) the shared quantity is the
+part of the probability. The network's part is a map of the CT: the fall of its own log-odds when a
+place is hidden.
+
+`explanation` has the methods, knows no model and no case; here they meet one.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import SimpleITK as sitk
+from scipy.special import expit
+
+from TACEResponseLib.cases import Case
+from TACEResponseLib.errors import Problem
+from TACEResponseLib.measuring.case import measure
+from TACEResponseLib.models.classical import CLASSIFIERS, score
+from TACEResponseLib.progress import Progress, silent
+from TACEResponseLib.training.out_of_fold import Combination
+
+from .attribution import attention_map, map_on_ct, shapley_values
+from .response_model import ResponseModel
+
+
+@dataclass(frozen=True, eq=False)
+class Explanation:
+    """Why the headline of a model says what it says of one patient.
+
+    contributions: feature name -> its share, largest first whatever its sign; above 0 it speaks for
+    response. They sum to `total - base`: `total` is what the classical members add to the headline
+    for this patient, `base` the mean of that over the background patients. standard_errors: of the
+    shares, 0 where they are exact. values: feature name -> the patient's value. unit: of all these.
+    members: the classical members that are shared; empty, as the contributions then are, when the
+    headline has none or the features cannot be measured, which `problem` says. network_map: float32
+    on the grid of the CT, the network's log-odds of response by place, 0 off the layer that it saw;
+    None without a network.
+    """
+
+    patient_id: str
+    headline: str
+    members: tuple[str, ...]
+    unit: Literal["log-odds", "probability"]
+    contributions: Mapping[str, float]
+    standard_errors: Mapping[str, float]
+    values: Mapping[str, float]
+    base: float
+    total: float
+    network_map: sitk.Image | None
+    problem: Problem | None = None
+
+
+def explain(
+    model: ResponseModel, case: Case, *, threads: int = 2, progress: Progress = silent
+) -> Explanation:
+    """Measure the case again and explain the model's headline for it.
+
+    Costs a measurement, some ten thousand rows of the classical members and two hundred passes of
+    the network; nothing is drawn that the model's seed does not fix. Raises what `measure` raises
+    for a case, except FeatureError, which becomes `problem`.
+    """
+    measured = measure(
+        case,
+        model.settings.radiomics,
+        model.settings.patch if model.members.network is not None else None,
+        engine=model.engine,
+        threads=threads,
+        only=model.members.selected,
+        features_required=False,
+        progress=lambda stage, done, total: progress(stage, done, total + 2),
+    )
+    combination = model.combinations[model.headline]
+    members = tuple(name for name in combination.models if name in CLASSIFIERS)
+    if measured.feature_problem is not None:
+        members = ()
+    progress("share among features", 3, 5)
+    row = np.array([measured.row[name] for name in model.members.selected] if members else [], dtype=float)
+    shares, errors, base, total = _shares(model, combination, members, row)
+    progress("map of the network", 4, 5)
+    network_map = None
+    if measured.patch is not None:
+        values = attention_map(model.members.network, measured.patch)
+        network_map = map_on_ct(values, measured.patch, case.image)
+    progress("map of the network", 5, 5)
+    named = dict(zip(model.members.selected, zip(shares, errors, row, strict=True), strict=False))
+    largest_first = sorted(named, key=lambda name: -abs(named[name][0]))
+    contributions, standard_errors, values = (
+        {name: float(named[name][part]) for name in largest_first} for part in range(3)
+    )
+    return Explanation(
+        patient_id=case.patient_id,
+        headline=model.headline,
+        members=members,
+        unit="probability" if combination.fusion.method == "mean" else "log-odds",
+        contributions=contributions,
+        standard_errors=standard_errors,
+        values=values,
+        base=base,
+        total=total,
+        network_map=network_map,
+        problem=measured.feature_problem,
+    )
+
+
+def _shares(
+    model: ResponseModel, combination: Combination, members: tuple[str, ...], row: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, float, float]:
+    """Share and standard error of every selected feature, the background's mean, the patient's sum."""
+    if not members:
+        return np.empty(0), np.empty(0), 0.0, 0.0
+    shared = shapley_values(
+        lambda rows: classical_part(model, combination, members, rows),
+        row,
+        model.background,
+        seed=model.settings.seed,
+    )
+    return shared.values, shared.standard_error, shared.base, shared.score
+
+
+def classical_part(
+    model: ResponseModel, combination: Combination, members: tuple[str, ...], rows: np.ndarray
+) -> np.ndarray:
+    """What `members` add to a combination for (n, selected) features: (n,) log-odds or probability.
+
+    With the parts of the other members, and the intercept of `stacking`, these sum to the logit (or,
+    for `mean`, to the probability) that the combination answers, before an isotonic curve bends it.
+    """
+    fusion, parts = combination.fusion, np.zeros(len(rows))
+    for name in members:
+        at = combination.models.index(name)
+        term = score(model.members.classifiers[name], rows) - fusion.means[at]
+        term = term / fusion.scales[at] * fusion.slopes[at]
+        if fusion.method == "mean":
+            term = expit(term + fusion.intercepts[at]) / len(combination.models)
+        parts += term
+    return parts

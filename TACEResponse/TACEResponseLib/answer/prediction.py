@@ -1,0 +1,93 @@
+"""Prediction: the answer for one patient, with everything that must stand beside it.
+
+Made by `response_model`, shown by the panel, the page and the DICOM report, kept as
+`prediction.json`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from TACEResponseLib.cases.lesions import Lesions
+from TACEResponseLib.clinical.scores import ClinicalScore
+from TACEResponseLib.measuring.patch import Patch
+
+from .certainty import Certainty
+from .similarity import Similarity
+
+#: Models in words; a fusion is the words of its models.
+TITLES = {
+    "size": "tumour size",
+    "linear": "linear model",
+    "logistic": "logistic model",
+    "svm": "support vector machine",
+    "gbm": "gradient boosting",
+    "random_forest": "random forest",
+    "cnn": "CNN",
+    "all": "all models",
+}
+#: The sentence that every output of a model trained on synthetic images repeats.
+DEMONSTRATION = "This model was trained on synthetic images and is not for patients."
+#: The sentence of every other one.
+RESEARCH_USE = "For research use only; not a medical device."
+
+
+def title(combination: str) -> str:
+    """A model or fusion in words: `cnn+random_forest` is "CNN + random forest"."""
+    return " + ".join(TITLES.get(name, name) for name in combination.split("+"))
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The answer for one patient; `to_json` is the content of `prediction.json`.
+
+    probabilities: name -> probability of response (CR + PR) in [0, 1], for single models
+    and fusions. fused: the headline among them. responder: fused above threshold. similarity: to the
+    training cases. certainty: interval, conformal set, agreement. clinical_scores: every score of
+    `clinical.scores`, NA where an item is missing. checked: what was looked at before answering, in
+    words. patch: what the network saw.
+    """
+
+    patient_id: str
+    bundle_id: str
+    demonstration: bool
+    probabilities: Mapping[str, float]
+    headline: str
+    fused: float
+    threshold: float
+    responder: bool
+    lesions: Lesions
+    similarity: Similarity
+    certainty: Certainty
+    clinical_scores: tuple[ClinicalScore, ...]
+    warnings: tuple[str, ...]
+    checked: tuple[str, ...]
+    versions: Mapping[str, str]
+    patch: Patch | None = field(default=None, repr=False, compare=False)
+
+    FORMAT_VERSION = 1
+
+    def statement(self) -> str:
+        """The sentence that must stand wherever this answer is shown."""
+        return DEMONSTRATION if self.demonstration else RESEARCH_USE
+
+    def to_json(self) -> dict:
+        """JSON types, keys stable across versions of the format."""
+        return {
+            "format_version": self.FORMAT_VERSION,
+            "statement": self.statement(),
+            "patient_id": self.patient_id,
+            "bundle_id": self.bundle_id,
+            "demonstration": self.demonstration,
+            "probabilities": dict(self.probabilities),
+            "headline": self.headline,
+            "fused": self.fused,
+            "threshold": self.threshold,
+            "responder": self.responder,
+            "similarity": self.similarity.to_json(),
+            "certainty": self.certainty.to_json(),
+            "lesions": self.lesions.to_json(),
+            "clinical_scores": [score.to_json() for score in self.clinical_scores],
+            "warnings": list(self.warnings),
+            "checked": list(self.checked),
+            "versions": dict(self.versions),
+        }

@@ -1,0 +1,265 @@
+"""Is this case like the training cases? A verdict that is right about held-out cases by construction.
+
+Every case is compared with the training cases in a few measures: the distance of its selected
+features and of what the network's last layer sees (Mahalanobis; Lee et al., NeurIPS 2018), the
+tumour's size, its HU and its surroundings' HU, and the voxel size. Each measure is divided by the
+value that one in twenty training cases exceeds, and the largest of them is the case's distance. Its
+two cuts are what 5 % and 15 % of the training cases exceed when they are measured from the others
+(ten parts in turn), so that about 5 % of held-out cases from the same source are "outside" whatever
+the number of measures. No label is looked at.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from TACEResponseLib.errors import BundleError
+
+#: Shares of cases from the training cases' own source that are "outside", and at least at the edge.
+OUTSIDE_SHARE, EDGE_SHARE = 0.05, 0.15
+#: Parts in which training cases are measured from the others.
+PARTS = 10
+#: Names of the vectors, which are compared by Mahalanobis distance.
+FEATURES, NETWORK = "features", "network"
+#: Measures in words, and the smallest spread that counts: below it a difference is not one.
+TITLES = {
+    FEATURES: "radiomics features",
+    NETWORK: "picture of the largest layer",
+    "diameter_mm": "tumour diameter in mm",
+    "tumour_hu": "median HU in the tumour",
+    "surroundings_hu": "median HU around the tumour",
+    "pixel_mm": "pixel size in mm",
+    "slice_mm": "slice distance in mm",
+}
+SMALLEST_SPREAD = {
+    "diameter_mm": 1.0,
+    "tumour_hu": 2.0,
+    "surroundings_hu": 2.0,
+    "pixel_mm": 0.02,
+    "slice_mm": 0.25,
+}
+Verdict = Literal["inside", "at the edge", "outside"]
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One comparison. ratio: 1 where "outside" begins. text: value and training values in words."""
+
+    name: str
+    title: str
+    value: float
+    ratio: float
+    text: str
+
+
+@dataclass(frozen=True)
+class Similarity:
+    """The verdict on one case. distance: the largest ratio of `measures`, 1 where "outside" begins.
+
+    reasons: why it is not inside. beyond_range: every selected feature outside the range of the
+    training cases, farthest first, whatever the verdict.
+    """
+
+    verdict: Verdict
+    distance: float
+    reasons: tuple[str, ...]
+    measures: tuple[Measure, ...]
+    beyond_range: tuple[str, ...] = ()
+
+    def sentence(self) -> str:
+        """ "Like the training cases: at the edge (tumour diameter 96 mm, training 22 to 90 mm)"."""
+        because = f" ({'; '.join(self.reasons)})" if self.reasons else ""
+        return f"Like the training cases: {self.verdict}{because}"
+
+    def to_json(self) -> dict:
+        """JSON types; a distance is rounded to three decimals."""
+        return {
+            "verdict": self.verdict,
+            "distance": round(self.distance, 3),
+            "reasons": list(self.reasons),
+            "features_beyond_range": list(self.beyond_range),
+            "measures": {m.name: {"value": m.value, "ratio": round(m.ratio, 3)} for m in self.measures},
+        }
+
+
+@dataclass(frozen=True)
+class Spread:
+    """How one measure of k numbers lies in the training cases.
+
+    centre, scale: (k,) medians and robust standard deviations. shift: (k,) mean and precision: (k, k)
+    inverse covariance of the scaled numbers after `asinh`, which keeps a heavy tail from hiding
+    everything else. lows, highs: (k,) ranges.
+    """
+
+    centre: np.ndarray
+    scale: np.ndarray
+    shift: np.ndarray
+    precision: np.ndarray
+    lows: np.ndarray
+    highs: np.ndarray
+
+    @classmethod
+    def of(cls, values: np.ndarray, smallest: float) -> "Spread":
+        """From the training cases (n, k); a scale is at least `smallest`."""
+        centre = np.median(values, axis=0)
+        # The median deviation of a column that is mostly constant is 0: then its SD must do.
+        deviation = 1.4826 * np.median(np.abs(values - centre), axis=0)
+        deviation = np.where(deviation > 0, deviation, values.std(axis=0))
+        scale = np.maximum(np.where(deviation > 0, deviation, 1.0), smallest)
+        from sklearn.covariance import LedoitWolf  # only training needs it
+
+        standard = np.arcsinh((values - centre) / scale)
+        covariance = LedoitWolf().fit(standard)
+        # A single number that never varies has no covariance; its scale says what a difference is.
+        precision = covariance.precision_ if values.shape[1] > 1 else np.ones((1, 1))
+        shift = covariance.location_ if values.shape[1] > 1 else np.zeros(1)
+        return cls(centre, scale, shift, precision, values.min(axis=0), values.max(axis=0))
+
+    def distance(self, values: np.ndarray) -> np.ndarray:
+        """(n, k) -> (n,) Mahalanobis distances; for one number its absolute scaled deviation."""
+        if values.shape[1] == 1:
+            return np.abs((values - self.centre) / self.scale)[:, 0]
+        away = np.arcsinh((values - self.centre) / self.scale) - self.shift
+        return np.sqrt(np.einsum("ni,ij,nj->n", away, self.precision, away))
+
+    def to_json(self) -> dict:
+        """Lists of numbers."""
+        return {name: getattr(self, name).tolist() for name in self.__dataclass_fields__}
+
+    @classmethod
+    def from_json(cls, content: Mapping) -> "Spread":
+        """What `to_json` wrote."""
+        return cls(**{name: np.array(content[name], dtype=float) for name in cls.__dataclass_fields__})
+
+
+@dataclass(frozen=True)
+class TrainingSpread:
+    """What new cases are compared with: a `Spread` and the value where "outside" begins by measure.
+
+    edge: the distance at which "at the edge" begins. names: of the numbers inside a measure.
+    """
+
+    spreads: Mapping[str, Spread]
+    limits: Mapping[str, float]
+    edge: float
+
+    @classmethod
+    def of(cls, measures: Mapping[str, np.ndarray], seed: int) -> "TrainingSpread":
+        """From the training cases: measure name -> (n, k) numbers, or (n,) for a single one."""
+        measures = {name: _columns(values) for name, values in measures.items()}
+        distances = {name: _from_the_others(name, values, seed) for name, values in measures.items()}
+        # Within one spread nothing is unusual, even where the training cases do not vary at all.
+        usual = {name: max(_exceeded_by(values, OUTSIDE_SHARE), 1.0) for name, values in distances.items()}
+        largest = np.max([distances[name] / usual[name] for name in measures], axis=0)
+        cut = max(_exceeded_by(largest, OUTSIDE_SHARE), 1.0)
+        return cls(
+            spreads={name: _spread(name, values) for name, values in measures.items()},
+            limits={name: float(usual[name] * cut) for name in measures},
+            edge=float(min(_exceeded_by(largest, EDGE_SHARE) / cut, 1.0)),
+        )
+
+    def compare(
+        self, measures: Mapping[str, np.ndarray], feature_names: tuple[str, ...], phase: str = ""
+    ) -> Similarity:
+        """The verdict on one case: measure name -> (k,) numbers or one; what is missing is not compared.
+
+        feature_names: of the numbers in `features`. phase: of contrast, where it is known; a CT that is
+        not arterial is at best at the edge, a native one outside.
+        """
+        found = [
+            self._measure(name, np.atleast_1d(np.asarray(values, dtype=float)))
+            for name, values in measures.items()
+        ]
+        found = sorted(found, key=lambda measure: -measure.ratio)
+        reasons = [measure.text for measure in found if measure.ratio > self.edge]
+        distance = max((measure.ratio for measure in found), default=0.0)
+        if phase and phase != "arterial":
+            distance = max(distance, 1.001 if phase == "native" else self.edge * 1.001)
+            reasons.append(f"{phase} phase, training arterial")
+        verdict = "outside" if distance > 1 else "at the edge" if distance > self.edge else "inside"
+        beyond = self._beyond_range(measures.get(FEATURES), feature_names)
+        return Similarity(verdict, float(distance), tuple(reasons), tuple(found), beyond)
+
+    def _beyond_range(self, values: np.ndarray | None, names: tuple[str, ...]) -> tuple[str, ...]:
+        if values is None:
+            return ()
+        spread = self.spreads[FEATURES]
+        beyond = np.flatnonzero((values < spread.lows) | (values > spread.highs))
+        away = np.abs(values - spread.centre) / spread.scale
+        return tuple(
+            f"{names[n]} {values[n]:.4g}, training {spread.lows[n]:.4g} to {spread.highs[n]:.4g}"
+            for n in sorted(beyond, key=lambda n: -away[n])
+        )
+
+    def _measure(self, name: str, values: np.ndarray) -> Measure:
+        spread = self.spreads[name]
+        if len(values) != len(spread.centre):
+            raise BundleError(
+                "the training cases of the bundle have other measures than the case",
+                file="similarity.json",
+                expected=f"{len(spread.centre)} numbers of {name}",
+                received=str(len(values)),
+            )
+        distance = float(spread.distance(values[None])[0])
+        ratio = distance / self.limits[name]
+        if len(values) == 1:
+            low, high = spread.lows[0], spread.highs[0]
+            text = f"{TITLES[name]} {values[0]:.4g}, training {low:.4g} to {high:.4g}"
+            return Measure(name, TITLES[name], float(values[0]), ratio, text)
+        text = f"{TITLES[name]} at {ratio:.1f} times the distance where outside begins"
+        return Measure(name, TITLES[name], distance, ratio, text)
+
+    def to_json(self) -> dict:
+        """A dictionary of JSON types that `from_json` turns back into an equal object."""
+        spreads = {name: spread.to_json() for name, spread in self.spreads.items()}
+        return {"spreads": spreads, "limits": dict(self.limits), "edge": self.edge}
+
+    @classmethod
+    def from_json(cls, content: Mapping) -> "TrainingSpread":
+        """What `to_json` wrote; BundleError when a part is missing or no number."""
+        try:
+            spreads = {name: Spread.from_json(spread) for name, spread in content["spreads"].items()}
+            limits = {name: float(content["limits"][name]) for name in spreads}
+            edge = float(content["edge"])
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise BundleError(
+                "the spread of the training cases cannot be read",
+                file="similarity.json",
+                received=repr(error),
+            ) from None
+        unknown = sorted(set(spreads) - set(TITLES))
+        if unknown or not all(limit > 0 for limit in limits.values()):
+            raise BundleError(
+                "the spread of the training cases has foreign parts",
+                file="similarity.json",
+                expected=", ".join(TITLES),
+                received=", ".join(unknown) or "a limit that is not above 0",
+            )
+        return cls(spreads, limits, edge)
+
+
+def _columns(values: np.ndarray) -> np.ndarray:
+    values = np.asarray(values, dtype=float)
+    return values.reshape(len(values), -1)
+
+
+def _spread(name: str, values: np.ndarray) -> Spread:
+    return Spread.of(values, SMALLEST_SPREAD.get(name, 0.0))
+
+
+def _from_the_others(name: str, values: np.ndarray, seed: int) -> np.ndarray:
+    """(n,) distances of every case from the training cases of the other parts."""
+    part = np.random.default_rng(seed).permutation(len(values)) % min(PARTS, len(values))
+    distances = np.empty(len(values))
+    for number in np.unique(part):
+        others = _spread(name, values[part != number])
+        distances[part == number] = others.distance(values[part == number])
+    return distances
+
+
+def _exceeded_by(values: np.ndarray, share: float) -> float:
+    """The value that a new case exceeds with probability `share` at most (conformal: n + 1 cases)."""
+    rank = min(int(np.ceil((len(values) + 1) * (1 - share))), len(values))
+    return float(np.sort(values)[rank - 1])

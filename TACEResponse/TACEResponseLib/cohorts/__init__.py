@@ -1,0 +1,1 @@
+"""Many patients: their table, the check before any work, and the public collections."""

@@ -1,0 +1,222 @@
+"""Cohort: the patients of a study as rows - where their images lie, how they responded.
+
+`read_cohort` takes a folder, its `cohort.csv` or an `.xlsx`. IDs are text, always. Every complaint
+names row and column as a spreadsheet shows them (the header is row 1). Images are not opened here.
+"""
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from TACEResponseLib.cases import Case
+from TACEResponseLib.cases.repair import parse_repairs
+from TACEResponseLib.errors import InputError, MaskError, TableError
+from TACEResponseLib.readers import read_case
+from TACEResponseLib.readers.tables import Row, read_table
+
+__all__ = ["Cohort", "Patient", "read_cohort", "read_table", "responder_label"]
+
+#: What the column label may hold.
+LABELS = {"0": 0, "1": 1, "0.0": 0, "1.0": 1}
+#: mRECIST categories and whether they count as objective response.
+RESPONSES = {"CR": 1, "PR": 1, "SD": 0, "PD": 0}
+#: Columns with a meaning of their own; every other column is a clinical value, kept as text.
+COLUMNS = (
+    "patient_id",
+    "image",
+    "mask",
+    "mask_reader2",
+    "mask_label",
+    "segment",
+    "series",
+    "repair",
+    "label",
+    "response",
+    "cohort",
+    "center",
+)
+#: Names of the part of the cohort that is trained on; anything else is external validation.
+TRAINING = ("", "training", "train")
+
+
+@dataclass(frozen=True)
+class Patient:
+    """One row of a cohort.
+
+    Paths are absolute. mask_label, segment, series: choices where a file holds several. repairs:
+    names from `repair.REPAIRS` that the table asks for. label: 1 responder, 0 not, None unknown.
+    row: its number in the table, 0 without one.
+    """
+
+    patient_id: str
+    image: Path
+    mask: Path
+    mask_reader2: Path | None = None
+    mask_label: int | str | None = None
+    segment: str | None = None
+    series: str | None = None
+    label: int | None = None
+    response: str = ""
+    cohort: str = ""
+    center: str = ""
+    clinical: dict[str, str] = field(default_factory=dict)
+    repairs: tuple[str, ...] = ()
+    row: int = 0
+
+    def read_case(self, reader: int = 1, same_image_as: Case | None = None) -> Case:
+        """The patient's Case with the first or second reader's mask; see `readers.read_case`.
+
+        same_image_as: the other reader's case, whose CT is then not read again.
+        """
+        mask = self.mask if reader == 1 else self.mask_reader2
+        if mask is None:
+            raise MaskError(
+                "the second reader has no mask of this patient",
+                field="mask_reader2",
+                patient_id=self.patient_id,
+                expected="a path in the column mask_reader2",
+                received="none",
+            )
+        return read_case(
+            self.patient_id,
+            self.image,
+            mask,
+            label=self.mask_label,
+            segment=self.segment,
+            series=self.series,
+            repairs=self.repairs,
+            same_image_as=same_image_as,
+        )
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """The patients in table order and the folder that their relative paths start from."""
+
+    folder: Path
+    patients: tuple[Patient, ...]
+
+    def part(self, training: bool) -> tuple[Patient, ...]:
+        """The patients to train on, or those kept for external validation."""
+        return tuple(p for p in self.patients if (p.cohort.casefold() in TRAINING) == training)
+
+
+def read_cohort(path: Path) -> Cohort:
+    """The cohort in `path`: a folder (with or without a table), a `.csv` or an `.xlsx`.
+
+    Raises InputError when there is nothing to read, TableError naming row and column otherwise.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise InputError(
+            "there is no such cohort", field="cohort", received=str(path), remedy="check the path"
+        )
+    if path.is_dir():
+        tables = [path / name for name in ("cohort.csv", "cohort.xlsx") if (path / name).exists()]
+        if not tables:
+            return _from_folders(path)
+        path = tables[0]
+    rows = read_table(path, required=("patient_id", "image", "mask"))
+    if not rows:
+        raise TableError("the table has no patients", file=path.name, expected="a row a patient")
+    return Cohort(path.parent, tuple(_patient(row, path) for row in rows))
+
+
+def _patient(row: Row, table: Path) -> Patient:
+    def located(name: str) -> Path:
+        if not row.get(name):
+            raise TableError(
+                f"row {row.number}, column {name} is empty", file=table.name, field=name, expected="a path"
+            ).about(patient_id=row["patient_id"])
+        path = (table.parent / row[name]).absolute()
+        if os.sep == "/" and "\\" in row[name] and not path.exists():  # written on Windows
+            path = (table.parent / row[name].replace("\\", "/")).absolute()
+        return path
+
+    try:
+        repairs = parse_repairs(row.get("repair", ""))
+    except InputError as error:
+        problem = error.problem
+        raise TableError(
+            f"row {row.number}, column repair: {problem.message}",
+            patient_id=row["patient_id"],
+            file=table.name,
+            field="repair",
+            expected=problem.expected,
+            received=problem.received,
+            remedy=problem.remedy,
+        ) from None
+    mask_label = row.get("mask_label") or None
+    return Patient(
+        patient_id=row["patient_id"],
+        image=located("image"),
+        mask=located("mask"),
+        mask_reader2=located("mask_reader2") if row.get("mask_reader2") else None,
+        mask_label=int(mask_label) if mask_label and mask_label.isdecimal() else mask_label,
+        segment=row.get("segment") or None,
+        series=row.get("series") or None,
+        label=responder_label(row, row.number, table.name),
+        response=row.get("response", "").upper(),
+        cohort=row.get("cohort", ""),
+        center=row.get("center", ""),
+        clinical={name: text for name, text in row.items() if name and name not in COLUMNS},
+        repairs=repairs,
+        row=row.number,
+    )
+
+
+def responder_label(row: dict[str, str], number: int, table: str) -> int | None:
+    """1 responder, 0 not, None when neither `label` nor `response` is filled; TableError else."""
+    by_column = {}
+    for column, known in (("label", LABELS), ("response", RESPONSES)):
+        text = row.get(column, "").upper()
+        if not text:
+            continue
+        if text not in known:
+            raise TableError(
+                f"row {number}, column {column} is not a {column}",
+                patient_id=row["patient_id"],
+                file=table,
+                field=column,
+                expected=", ".join(name for name in known if "." not in name),
+                received=f'"{row[column]}"',
+                remedy="correct the cell",
+            )
+        by_column[column] = known[text]
+    if len(set(by_column.values())) > 1:
+        raise TableError(
+            f"row {number}: label and response contradict each other",
+            patient_id=row["patient_id"],
+            file=table,
+            expected="label 1 with CR or PR, label 0 with SD or PD",
+            received=f"label {row['label']}, response {row['response']}",
+            remedy="correct one of them",
+        )
+    return next(iter(by_column.values()), None)
+
+
+def _from_folders(folder: Path) -> Cohort:
+    """A cohort without a table: a folder a patient, holding `image.*` and `mask.*`."""
+
+    def named(place: Path, stem: str) -> Path | None:
+        found = sorted(p for p in place.iterdir() if p.name.partition(".")[0] == stem)
+        return found[0] if found else None
+
+    patients = []
+    for place in sorted(p for p in folder.iterdir() if p.is_dir()):
+        image, mask = named(place, "image"), named(place, "mask")
+        if image is None and mask is None:
+            continue
+        # A missing one is a path that is not there, so that it is said about this patient.
+        paths = [(found or place / stem).absolute() for found, stem in ((image, "image"), (mask, "mask"))]
+        patients.append(Patient(place.name, *paths, named(place, "mask_reader2")))
+    if not patients:
+        raise InputError(
+            "the folder holds no cohort",
+            field="cohort",
+            file=folder.name,
+            expected="cohort.csv, cohort.xlsx, or a folder a patient with image.* and mask.*",
+            received=", ".join(sorted(p.name for p in folder.iterdir())[:5]) or "nothing",
+            remedy="add a table, or lay the patients out in folders",
+        )
+    return Cohort(folder, tuple(patients))

@@ -1,0 +1,1 @@
+"""What is learned: every model behind one contract, and their fusion."""
