@@ -20,7 +20,7 @@ from scipy.special import expit
 
 from TACEResponseLib.cases import Case
 from TACEResponseLib.errors import Problem
-from TACEResponseLib.measuring.case import measure
+from TACEResponseLib.measuring.case import Measurements
 from TACEResponseLib.models.classical import CLASSIFIERS, score
 from TACEResponseLib.progress import Progress, silent
 from TACEResponseLib.training.out_of_fold import Combination
@@ -57,24 +57,22 @@ class Explanation:
 
 
 def explain(
-    model: ResponseModel, case: Case, *, threads: int = 2, progress: Progress = silent
+    model: ResponseModel,
+    case: Case,
+    *,
+    measured: Measurements | None = None,
+    threads: int = 2,
+    progress: Progress = silent,
 ) -> Explanation:
-    """Measure the case again and explain the model's headline for it.
+    """Explain the model's headline for a case.
 
-    Costs a measurement, some ten thousand rows of the classical members and two hundred passes of
-    the network; nothing is drawn that the model's seed does not fix. Raises what `measure` raises
+    measured: what `ResponseModel.measure` found in the case; measured here when None. Costs some ten
+    thousand rows of the classical members and two hundred passes of the network; nothing is drawn that
+    the model's seed does not fix. Raises what `measure` raises
     for a case, except FeatureError, which becomes `problem`.
     """
-    measured = measure(
-        case,
-        model.settings.radiomics,
-        model.settings.patch if model.members.network is not None else None,
-        engine=model.engine,
-        threads=threads,
-        only=model.members.selected,
-        features_required=False,
-        progress=lambda stage, done, total: progress(stage, done, total + 2),
-    )
+    steps = lambda stage, done, total: progress(stage, done, total + 2)
+    measured = measured or model.measure(case, threads=threads, progress=steps)
     combination = model.combinations[model.headline]
     members = tuple(name for name in combination.models if name in CLASSIFIERS)
     if measured.feature_problem is not None:

@@ -181,6 +181,7 @@ class ResponseModel:
         clinical: ClinicalValues | None = None,
         lesions: int | None = None,
         diameter_mm: float | None = None,
+        measured: Measurements | None = None,
         engine: str | None = None,
         threads: int = 2,
         progress: Progress = silent,
@@ -189,12 +190,13 @@ class ResponseModel:
 
         clinical: laboratory values and findings for the clinical scores, which are NA without them.
         lesions, diameter_mm: number of lesions and largest diameter for those scores, where the user
-        knows better than the mask. Where the radiomics features cannot be computed (LoG on three
+        knows better than the mask. measured: what `measure` of this model found in this case, so that it
+        is not measured again. Where the radiomics features cannot be computed (LoG on three
         slices, for example) the models without them answer and a warning says so; FeatureError when
         none is left, InputError for a number or diameter that cannot be.
         """
         engine = engine or self.engine
-        measured = self._measured(case, engine, threads, progress)
+        measured = measured or self.measure(case, engine=engine, threads=threads, progress=progress)
         burden = TumourBurden.from_lesions(measured.lesions, lesions, diameter_mm)
         progress("predict", 2, 3)
         inputs = stack([measured], self.needed if measured.feature_problem is None else ())
@@ -229,13 +231,15 @@ class ResponseModel:
             patch=measured.patch,
         )
 
-    def _measured(self, case: Case, engine: str, threads: int, progress: Progress) -> Measurements:
-        """What the model looks at in a case, and no more."""
+    def measure(
+        self, case: Case, *, engine: str | None = None, threads: int = 2, progress: Progress = silent
+    ) -> Measurements:
+        """What the model looks at in a case, and no more; `feature_problem` says why features are missing."""
         return measure(
             case,
             self.settings.radiomics,
             self.settings.patch if self.members.network is not None else None,
-            engine=engine,
+            engine=engine or self.engine,
             threads=threads,
             only=self.needed,
             features_required=False,
