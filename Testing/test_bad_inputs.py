@@ -14,7 +14,7 @@ from TACEResponseLib.cases.lesions import measure_lesions
 from TACEResponseLib.cases.repair import REPAIRS
 from TACEResponseLib.cohorts.table import read_cohort
 from TACEResponseLib.errors import FeatureError, GeometryError, InputError, MaskError, Problem
-from TACEResponseLib.measuring.case import ModelInputs
+from TACEResponseLib.measuring.patient_table import PatientTable
 from TACEResponseLib.radiomics import extract_row
 from TACEResponseLib.readers import read_case, read_image
 from TACEResponseLib.resumable import CaseJob, run_cases
@@ -275,9 +275,9 @@ def test_a_long_path_with_letters_beyond_ascii_is_read(tmp_path):
 
 def test_features_in_another_order_give_the_model_the_same_columns():
     values = np.arange(6.0).reshape(2, 3)
-    one = ModelInputs(("P", "Q"), ("a", "b", "c"), values)
-    other = ModelInputs(("P", "Q"), ("c", "a", "b"), values[:, [2, 0, 1]])
-    np.testing.assert_array_equal(one.columns(["b", "c"]), other.columns(["b", "c"]))
+    one = PatientTable(("P", "Q"), ("a", "b", "c"), values)
+    other = PatientTable(("P", "Q"), ("c", "a", "b"), values[:, [2, 0, 1]])
+    np.testing.assert_array_equal(one.columns(["b", "c"]).features, other.columns(["b", "c"]).features)
     with pytest.raises(FeatureError, match="1 features that the model needs were not extracted"):
         one.columns(["b", "d"])
 

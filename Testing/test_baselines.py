@@ -8,13 +8,15 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 from TACEResponseLib.clinical.scores import ClinicalValues, TumourBurden, clinical_scores
-from TACEResponseLib.measuring.case import ModelInputs
+from TACEResponseLib.measuring.patient_table import PatientTable
 from TACEResponseLib.report import drawing as report_drawing
 from TACEResponseLib.report import write_training_report
 from TACEResponseLib.report.baselines import baseline_table, missing_items, patient_scores
 from TACEResponseLib.report.study import Scored
 from TACEResponseLib.settings import preset
-from TACEResponseLib.training.run import LabelledInputs, train_on_features
+from TACEResponseLib.statistics.outcome import Outcome
+from TACEResponseLib.training.inputs import Labelled
+from TACEResponseLib.training.run import train_on_features
 
 #: Six patients: AFP and diameter decide HAP (albumin 40, bilirubin 10 give no point). The hand's HAP
 #: points, and response.
@@ -34,11 +36,17 @@ def a_group(patients=PATIENTS, scores=(0.9, 0.8, 0.7, 0.6, 0.5, 0.4), **blank) -
         {"albumin_g_l": "40", "bilirubin_umol_l": "10", "afp_ng_ml": afp, **blank} for afp, *_ in patients
     )
     n = len(labels)
-    inputs = ModelInputs(tuple(f"P{k}" for k in range(n)), (), np.empty((n, 0)))
     burdens = tuple(TumourBurden(1, (d,)) for _, d, *_ in patients)
+    ids = tuple(f"P{k}" for k in range(n))
+    table = PatientTable(ids, (), np.empty((n, 0)), burdens=burdens, clinical=clinical)
     of_model = {"all": np.array(scores)}
-    together = LabelledInputs(inputs, labels, ("",) * n, clinical, (), burdens)
+    together = Labelled(table, Outcome(labels))
     return Scored("out_of_fold", "training", together, of_model, of_model)
+
+
+def with_table(patients: Labelled, **changes) -> Labelled:
+    """The patients with other fields in their table."""
+    return dataclasses.replace(patients, table=dataclasses.replace(patients.table, **changes))
 
 
 def table_of(*groups: Scored):
@@ -65,10 +73,10 @@ def test_the_direction_is_not_turned_to_flatter_a_score():
 
 def test_patients_without_an_item_are_counted_and_left_out_of_that_score_alone():
     group = a_group()
-    clinical = list(group.patients.clinical)
+    clinical = list(group.patients.table.clinical)
     clinical[0] = {**clinical[0], "albumin_g_l": ""}
     clinical[5] = {**clinical[5], "afp_ng_ml": ">200"}
-    patients = dataclasses.replace(group.patients, clinical=tuple(clinical))
+    patients = with_table(group.patients, clinical=tuple(clinical))
     _, rows = table_of(dataclasses.replace(group, patients=patients))
     hap = rows["training", "HAP"]
     assert (hap["n"], hap["responders"]) == (4, 2)
@@ -107,7 +115,7 @@ def test_cohorts_are_rows_of_their_own():
 
 def test_without_any_values_and_lesions_the_table_says_why_it_is_empty():
     group = a_group()
-    bare = dataclasses.replace(group.patients, clinical=(), burdens=())
+    bare = with_table(group.patients, clinical=(), burdens=())
     table, _ = table_of(dataclasses.replace(group, patients=bare))
     assert table.rows == []
     assert table.absent == "no patient has the values that a score needs"
@@ -133,7 +141,7 @@ def test_the_report_of_a_feature_table_holds_the_scores_of_its_clinical_columns(
     quick = {"sizes": [2, 4], "trees": 25, "folds": 3, "number": 3, "bootstraps": 0}
     settings = preset("peng2021", network=None, folds=3, repeats=1, selection=quick)
     trained = train_on_features(tmp_path / "features.csv", tmp_path / "labels.csv", settings)
-    assert trained.training.burdens[1].number == 2
+    assert trained.training.table.burdens[1].number == 2
     monkeypatch.setattr(report_drawing, "DOTS_PER_INCH", 30)
     report = write_training_report(trained, tmp_path / "report")
     with (report / "clinical_scores.csv").open(encoding="utf-8") as stream:

@@ -44,8 +44,8 @@ def test_a_whole_bundle_loads_and_knows_its_name(copy):
     model = load_bundle(copy)
     assert model.identity == read_manifest(copy).id
     assert model.demonstration
-    assert len(model.members.selected) == 14
-    assert set(model.members.classifiers) == {"linear", "logistic", "svm", "gbm", "random_forest"}
+    assert len(model.models.selected) == 14
+    assert tuple(model.models.models) == ("size", "linear", "logistic", "svm", "gbm", "random_forest", "cnn")
 
 
 @pytest.mark.parametrize("name", sorted(read_manifest(demonstration_bundle()).files))
@@ -77,7 +77,7 @@ def test_another_format_version_says_so(copy):
     manifest = json.loads((copy / "manifest.json").read_text(encoding="utf-8"))
     manifest["format_version"] = 99
     (copy / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
-    with pytest.raises(BundleError, match="another format version. Expected 2; received 99"):
+    with pytest.raises(BundleError, match="another format version. Expected 2 or 3; received 99"):
         load_bundle(copy)
 
 

@@ -16,10 +16,11 @@ from TACEResponseLib.answer.certainty import (
     jackknife_interval,
 )
 from TACEResponseLib.errors import BundleError
+from TACEResponseLib.models.combination import Combination, fit_combinations
 from TACEResponseLib.models.fusion import fit_fusion, platt
 from TACEResponseLib.models.isotonic import FEWEST, Isotonic, better_isotonic, fit_isotonic
 from TACEResponseLib.settings import TrainingSettings
-from TACEResponseLib.training.out_of_fold import Combination, fit_combinations
+from TACEResponseLib.statistics.outcome import Outcome
 
 
 def a_cohort(n: int, seed: int, bend=lambda score: score) -> tuple[np.ndarray, np.ndarray]:
@@ -130,11 +131,10 @@ def test_a_set_is_said_in_words():
 def test_the_agreement_of_the_models_names_who_stands_on_the_other_side():
     probabilities = {"size": 0.6, "cnn": 0.7, "gbm": 0.31}
     thresholds = {"size": 0.5, "cnn": 0.5, "gbm": 0.5}
-    titles = {"gbm": "gradient boosting"}
-    text = agreement(probabilities, thresholds, True, titles)
+    text = agreement(probabilities, thresholds, True)
     assert text == ("2 of 3 models lie above their thresholds; on the other side: gradient boosting (31 %)")
-    assert agreement({"size": 0.6, "cnn": 0.7}, thresholds, True, titles) == "All 2 models agree"
-    assert agreement({"cnn": 0.7}, thresholds, True, titles) == "One model answers"
+    assert agreement({"size": 0.6, "cnn": 0.7}, thresholds, True) == "All 2 models agree"
+    assert agreement({"cnn": 0.7}, thresholds, True) == "One model answers"
 
 
 def test_isotonic_blocks_are_those_of_scikit_learn_at_their_centres():
@@ -160,8 +160,14 @@ def test_isotonic_is_taken_where_the_outcome_bends_and_not_where_it_is_logistic(
     settings = TrainingSettings()
     bent = a_cohort(1500, 10, lambda s: np.where(s > 0, 3.0, np.where(s < -1, -3.0, 0.0)))
     straight = [a_cohort(300, seed, lambda s: 1.2 * s) for seed in range(20)]
-    assert fit_combinations({"size": bent[0]}, bent[1], settings)["size"].isotonic is not None
-    taken = [fit_combinations({"size": s}, y, settings)["size"].isotonic is not None for s, y in straight]
+
+    def curve(score, labels):
+        return fit_combinations({"size": score}, Outcome(labels), settings.fusion, settings.seed)[
+            "size"
+        ].isotonic
+
+    assert curve(*bent) is not None
+    taken = [curve(score, labels) is not None for score, labels in straight]
     assert sum(taken) <= 2
 
 

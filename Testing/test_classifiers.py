@@ -13,11 +13,11 @@ from TACEResponseLib.errors import SettingsError, TrainingError
 from TACEResponseLib.models.classical import (
     CLASSIFIERS,
     SINGULAR_C,
-    TRUSTED_TYPES,
     fit_classifier,
     is_probability,
     score,
 )
+from TACEResponseLib.models.skops_file import TRUSTED_TYPES
 from TACEResponseLib.statistics.discrimination import auc_delong
 
 ORACLE = Path(__file__).parent / "data" / "r-oracle"

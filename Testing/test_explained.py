@@ -8,18 +8,22 @@ import pytest
 import SimpleITK as sitk
 from backend_trial import COMMITTED
 from scipy.special import expit
-from TACEResponseLib.answer.explanation import classical_part, explain
-from TACEResponseLib.answer.response_model import ResponseModel
+from TACEResponseLib.answer.explanation import explain, part_of_features
+from TACEResponseLib.answer.response_model import ResponseModel, TrainingPatients
 from TACEResponseLib.answer.similarity import TrainingSpread
 from TACEResponseLib.cases import make_case
-from TACEResponseLib.measuring.case import ModelInputs, measure
-from TACEResponseLib.models.classical import CLASSIFIERS, fit_classifier
-from TACEResponseLib.models.fusion import fit_fusion
+from TACEResponseLib.measuring.case import measure
+from TACEResponseLib.measuring.patient_table import PatientTable
+from TACEResponseLib.models.classical import CLASSIFIERS
+from TACEResponseLib.models.cnn import FittedCnn
+from TACEResponseLib.models.combination import fit_combinations
+from TACEResponseLib.models.fold_models import FoldModels
+from TACEResponseLib.models.learners import LEARNERS
 from TACEResponseLib.models.network.inference import NumpyNetwork
 from TACEResponseLib.models.network.keras_file import read_keras_file
+from TACEResponseLib.selection.select import Selected
 from TACEResponseLib.settings import TrainingSettings, preset
-from TACEResponseLib.training.fit import Members
-from TACEResponseLib.training.out_of_fold import fit_combinations
+from TACEResponseLib.statistics.outcome import Outcome
 
 SELECTED = (
     "original_firstorder_Mean",
@@ -51,14 +55,11 @@ def a_model(measured):
     drive = (features / centre - 1)[:, :2] @ [6.0, -4.0]
     labels = (drive + rng.normal(size=PATIENTS) > 0).astype(int)
     diameters = rng.uniform(20, 90, PATIENTS)
-    classifiers = {
-        name: fit_classifier(name, features, labels, variant="paper", seed=1) for name in CLASSIFIERS
-    }
-    size = fit_fusion(diameters, labels, any_direction=True)
-    ids = tuple(map(str, range(PATIENTS)))
-    scores = Members(SELECTED, classifiers, size, None).scores(
-        ModelInputs(ids, SELECTED, features, None, diameters)
-    )
+    ids, outcome = tuple(map(str, range(PATIENTS))), Outcome(labels)
+    table = PatientTable(ids, SELECTED, features, None, diameters)
+    fitted = {name: LEARNERS[name].fit(table, outcome, 1) for name in ("size", *CLASSIFIERS)}
+    steps = {"select": Selected(SELECTED)}
+    scores = FoldModels(steps, fitted).scores(table)
     of_network = rng.uniform(size=PATIENTS)
     spread = TrainingSpread.of({"features": features, "diameter_mm": diameters}, 1)
 
@@ -67,20 +68,22 @@ def a_model(measured):
         # What is explained is the fusion, before an isotonic curve bends it.
         combinations = {
             name: dataclasses.replace(combination, isotonic=None)
-            for name, combination in fit_combinations(all_scores, labels, settings).items()
+            for name, combination in fit_combinations(all_scores, outcome, settings.fusion, 1).items()
         }
         return ResponseModel(
             settings=settings,
-            members=Members(SELECTED, copy.deepcopy(classifiers), size, network),
+            models=FoldModels(
+                steps, copy.deepcopy(fitted) | ({"cnn": FittedCnn(network)} if network else {})
+            ),
             combinations=combinations,
             thresholds=dict.fromkeys(combinations, 0.5),
             headline=settings.fusion.headline,
             training_range=dict.fromkeys(SELECTED, (-1e9, 1e9)),
-            training_ids=ids,
-            background=features[:8],
+            training=TrainingPatients(
+                ids, outcome, {name: c.probability(all_scores) for name, c in combinations.items()}
+            ),
+            background=table.rows(np.arange(8)),
             spread=spread,
-            out_of_fold={name: c.probability(all_scores) for name, c in combinations.items()},
-            labels=labels,
         )
 
     return make
@@ -102,8 +105,8 @@ def row_of(measured) -> np.ndarray:
 
 def test_the_shares_sum_to_the_distance_from_the_mean_of_the_background(explanation, model, measured):
     combination = model.combinations["cnn+random_forest"]
-    mine = classical_part(model, combination, ("random_forest",), row_of(measured))[0]
-    others = classical_part(model, combination, ("random_forest",), model.background).mean()
+    mine = part_of_features(model, combination, ("random_forest",), row_of(measured))[0]
+    others = part_of_features(model, combination, ("random_forest",), model.background.features).mean()
     assert explanation.headline == "cnn+random_forest"
     assert explanation.members == ("random_forest",)
     assert explanation.unit == "log-odds"
@@ -116,7 +119,7 @@ def test_the_classical_part_and_the_networks_part_make_up_the_answer(explanation
     answer = model.predict(phantom_case)
     fusion = model.combinations["cnn+random_forest"].fusion
     term = (answer.patch.pixels[None], fusion.means[0], fusion.scales[0], fusion.slopes[0])
-    of_network = (model.members.network.probability(term[0])[0] - term[1]) / term[2] * term[3]
+    of_network = (model.models.models["cnn"].network.probability(term[0])[0] - term[1]) / term[2] * term[3]
     parts = explanation.total + of_network + fusion.intercepts[0]
     assert expit(parts) == pytest.approx(answer.fused, abs=1e-9)
 
@@ -134,12 +137,12 @@ def test_a_feature_that_no_member_uses_gets_nothing_and_one_that_decides_gets_it
 ):
     settings = preset("peng2021", fusion={"headline": "logistic"})
     model = a_model(settings, None)
-    model.members.classifiers["logistic"][-1].coef_ = np.array([[1.5, -1.0, 0, 0, 0]])
+    model.models.models["logistic"].pipeline[-1].coef_ = np.array([[1.5, -1.0, 0, 0, 0]])
     found = explain(model, phantom_case)
     assert found.headline == "logistic"
     assert found.network_map is None
     assert [found.contributions[name] for name in SELECTED[2:]] == pytest.approx([0] * 3, abs=1e-12)
-    higher = row_of(measured)[0] - model.background.mean(axis=0)
+    higher = row_of(measured)[0] - model.background.features.mean(axis=0)
     assert np.sign(found.contributions[SELECTED[0]]) == np.sign(higher[0])
     assert np.sign(found.contributions[SELECTED[1]]) == -np.sign(higher[1])
 
@@ -152,8 +155,8 @@ def test_all_classical_members_of_a_headline_are_shared_together(a_model, measur
     # Shares are additive: together they are the sums of each member's own.
     combination = model.combinations["all"]
     alone = sum(
-        classical_part(model, combination, (name,), row_of(measured))[0]
-        - classical_part(model, combination, (name,), model.background).mean()
+        part_of_features(model, combination, (name,), row_of(measured))[0]
+        - part_of_features(model, combination, (name,), model.background.features).mean()
         for name in found.members
     )
     assert sum(found.contributions.values()) == pytest.approx(alone, abs=1e-9)
@@ -167,7 +170,7 @@ def test_an_averaging_fusion_is_explained_in_probability(a_model, network, phant
     answer = model.predict(phantom_case)
     of_network = answer.probabilities["cnn+random_forest"] - found.total
     fusion = model.combinations["cnn+random_forest"].fusion
-    score = model.members.network.probability(answer.patch.pixels[None])[0]
+    score = model.models.models["cnn"].network.probability(answer.patch.pixels[None])[0]
     own = expit((score - fusion.means[0]) / fusion.scales[0] * fusion.slopes[0] + fusion.intercepts[0])
     assert of_network == pytest.approx(own / 2, abs=1e-9)
 
@@ -189,7 +192,7 @@ def test_the_same_case_is_explained_the_same_again(explanation, model, phantom_c
 
 def test_what_is_too_much_for_every_coalition_is_sampled_and_says_how_exactly(a_model, phantom_case):
     model = a_model(preset("peng2021", fusion={"headline": "svm"}), None)
-    model = dataclasses.replace(model, background=np.tile(model.background, (250, 1)))
+    model = dataclasses.replace(model, background=model.background.rows(np.tile(np.arange(8), 250)))
     found = explain(model, phantom_case)
     assert max(found.standard_errors.values()) > 0
     assert sum(found.contributions.values()) == pytest.approx(found.total - found.base, abs=1e-9)
@@ -198,7 +201,11 @@ def test_what_is_too_much_for_every_coalition_is_sampled_and_says_how_exactly(a_
 def test_a_case_without_features_has_a_map_and_says_why_there_are_no_shares(model, phantom_case):
     """One slice is too little for the Laplacian of Gaussian, and enough for a picture."""
     selected = ("log-sigma-3-0-mm-3D_firstorder_Mean", *SELECTED[1:])
-    model = dataclasses.replace(model, members=dataclasses.replace(model.members, selected=selected))
+    models = {
+        name: dataclasses.replace(fitted, features=selected) if fitted.features else fitted
+        for name, fitted in model.models.models.items()
+    }
+    model = dataclasses.replace(model, models=FoldModels({"select": Selected(selected)}, models))
     middle = int(sitk.GetArrayFromImage(phantom_case.mask).sum(axis=(1, 2)).argmax())
     thin = [volume[:, :, middle : middle + 1] for volume in (phantom_case.image, phantom_case.mask)]
     found = explain(model, make_case("thin", *thin))

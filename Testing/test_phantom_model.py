@@ -13,7 +13,8 @@ from TACEResponseLib.answer.similarity import EDGE_SHARE, OUTSIDE_SHARE
 from TACEResponseLib.bundle import demonstration_bundle, load_bundle
 from TACEResponseLib.cases import make_case
 from TACEResponseLib.errors import IntensityError
-from TACEResponseLib.measuring.case import measure, stack
+from TACEResponseLib.measuring.case import measure
+from TACEResponseLib.measuring.patient_table import stack
 from TACEResponseLib.phantom import make_patient
 from TACEResponseLib.phantom.response import auc_interval, best_auc
 from TACEResponseLib.radiomics import feature_names
@@ -21,6 +22,8 @@ from TACEResponseLib.readers import read_case
 from TACEResponseLib.settings import TrainingSettings, preset
 from TACEResponseLib.statistics.calibration import calibration
 from TACEResponseLib.statistics.discrimination import auc_delong
+from TACEResponseLib.statistics.outcome import Outcome
+from TACEResponseLib.training.model import fit_response_model
 
 PATIENTS, SEED = 40, 77  # the demonstration model was trained on another seed
 #: The demonstration cohort: odd patients trained the model, the even half was held out.
@@ -173,7 +176,9 @@ def test_shuffled_labels_give_one_half(fresh_cohort):
     aucs = {name: [] for name in names}
     for seed in range(shuffles):
         shuffled = np.random.default_rng(seed).permutation(labels)
-        _, record = ResponseModel.fit(inputs, shuffled, preset("peng2021", network=None, seed=seed, **QUICK))
+        _, record = fit_response_model(
+            inputs, Outcome(shuffled), preset("peng2021", network=None, seed=seed, **QUICK)
+        )
         for name in names:
             aucs[name].append(auc_delong(shuffled, record.out_of_fold.probabilities[name]).auc)
     responders = shuffles * int(labels.sum())
@@ -190,7 +195,7 @@ def test_shuffled_labels_give_the_network_one_half(fresh_cohort):
     inputs, labels = fresh_cohort
     shuffled = np.random.default_rng(1).permutation(labels)
     settings = preset("peng2021", network={"epochs": 2, "patience": 0}, **QUICK)
-    _, record = ResponseModel.fit(inputs, shuffled, settings)
+    _, record = fit_response_model(inputs, Outcome(shuffled), settings)
     low, high = auc_interval(0.5, int(labels.sum()), int((1 - labels).sum()))
     auc = auc_delong(shuffled, record.out_of_fold.probabilities["cnn"]).auc
     assert low <= auc <= high, f"AUC {auc:.3f}, chance allows {low:.3f} to {high:.3f}"

@@ -5,6 +5,7 @@ import dataclasses
 import hashlib
 import json
 import re
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -12,9 +13,8 @@ import pytest
 from scipy import stats
 from sklearn.model_selection import StratifiedKFold
 from TACEResponseLib.answer.prediction import DEMONSTRATION
-from TACEResponseLib.answer.response_model import ResponseModel
 from TACEResponseLib.errors import Problem
-from TACEResponseLib.measuring.case import ModelInputs
+from TACEResponseLib.measuring.patient_table import PatientTable
 from TACEResponseLib.report import (
     KEYS,
     evaluation_rows,
@@ -44,7 +44,10 @@ from TACEResponseLib.report.table import Table, number_text, p_text
 from TACEResponseLib.selection.reliability import reliable_features
 from TACEResponseLib.settings import preset
 from TACEResponseLib.statistics.discrimination import auc_delong, holm, paired_delong
-from TACEResponseLib.training.run import LabelledInputs, Trained
+from TACEResponseLib.statistics.outcome import Outcome
+from TACEResponseLib.training.inputs import Labelled
+from TACEResponseLib.training.model import fit_response_model
+from TACEResponseLib.training.run import Trained
 
 QUICK = {
     "network": None,
@@ -75,7 +78,7 @@ TABLES = (
 SEX, AFP = ("M", "F", "M"), ("5.5", "250", ">1210", "<10", ">10", "")
 
 
-def patients(n: int, seed: int, first: int = 0, centers: str = "A") -> LabelledInputs:
+def patients(n: int, seed: int, first: int = 0, centers: str = "A") -> Labelled:
     """Patients whose response follows the first feature, and the diameter a little."""
     rng = np.random.default_rng(seed)
     values = rng.normal(size=(n, 8))
@@ -88,18 +91,24 @@ def patients(n: int, seed: int, first: int = 0, centers: str = "A") -> LabelledI
         for k in range(n)
     )
     diagnostics = tuple(
-        {"diagnostics_Versions_PyRadiomics": "v3.1.0", "diagnostics_Image-original_Hash": f"{k:040x}"}
+        {"diagnostics_Versions_PyRadiomics": "v3.1.0", "diagnostics_Image-original_Hash": f"{first + k:040x}"}
         for k in range(n)
     )
-    inputs = ModelInputs(ids, names, values, None, diameters_mm)
-    return LabelledInputs(
-        inputs, labels, tuple(centers[k % len(centers)] for k in range(n)), clinical, diagnostics
+    table = PatientTable(
+        ids,
+        names,
+        values,
+        diameters_mm=diameters_mm,
+        centers=tuple(centers[k % len(centers)] for k in range(n)),
+        clinical=clinical,
+        diagnostics=diagnostics,
     )
+    return Labelled(table, Outcome(labels))
 
 
-def train(training: LabelledInputs, external: LabelledInputs | None = None, repeats: int = 1) -> Trained:
+def train(training: Labelled, external: Labelled | None = None, repeats: int = 1) -> Trained:
     settings = preset("peng2021", **QUICK, repeats=repeats)
-    model, record = ResponseModel.fit(training.inputs, training.labels, settings)
+    model, record = fit_response_model(training.table, training.outcome, settings)
     return Trained(model, record, None, training, external, {}, {"original_test_0": 1.0})
 
 
@@ -122,18 +131,21 @@ def without_figures(monkeypatch):
 def trained() -> Trained:
     """A training run with everything but images: two external centres, two readers, a patient left out."""
     training, external = patients(60, seed=1), patients(40, seed=2, first=60, centers="BC")
-    rng, ids = np.random.default_rng(3), list(training.inputs.patient_ids)
-    first = pd.DataFrame(training.inputs.features, index=ids, columns=list(training.inputs.feature_names))
+    rng, ids = np.random.default_rng(3), list(training.table.patient_ids)
+    first = pd.DataFrame(training.table.features, index=ids, columns=list(training.table.feature_names))
     noise = rng.normal(size=first.shape) * np.linspace(0.05, 3, 8)
     settings = preset("peng2021").reliability
     left_out = {"<b>P999</b>": Problem("table", "no response is known", patient_id="<b>P999</b>")}
     run = train(training, external, repeats=2)
     history = {"loss": (0.9, 0.6, 0.5), "inner_loss": (0.8, 0.7, 0.72), "accuracy": (0.5, 0.6, 0.7)}
+    final = run.record.final
+    network = SimpleNamespace(history=history)
+    final = dataclasses.replace(final, models={**final.models, "cnn": network})
     return dataclasses.replace(
         run,
         reliability=reliable_features(first, first + noise, settings),
         left_out=left_out,
-        record=dataclasses.replace(run.record, learning_curve=history),
+        record=dataclasses.replace(run.record, final=final),
     )
 
 
@@ -141,8 +153,8 @@ def trained() -> Trained:
 def bare() -> Trained:
     """A run with nothing beside features and labels: no size, centre, clinical values, reader, cohort."""
     full = patients(40, seed=4)
-    inputs = dataclasses.replace(full.inputs, diameters_mm=None)
-    return train(LabelledInputs(inputs, full.labels, ("",) * 40))
+    table = PatientTable(full.table.patient_ids, full.table.feature_names, full.table.features)
+    return train(Labelled(table, full.outcome))
 
 
 @pytest.fixture(scope="module")
@@ -224,9 +236,9 @@ def test_the_first_sentence_gives_the_aucs_of_the_file_and_the_planned_compariso
         row = rows["all", estimate, ""]
         words = f"{estimate.replace('_', ' ')} AUC {row['auc']:.2f} (95 % CI {row['ci_low']:.2f} to"
         assert words in sentence
-    size = -trained.external.inputs.diameters_mm
-    answer = trained.model.probabilities(trained.external.inputs)["all"]
-    pair = paired_delong(trained.external.labels, answer, size)
+    size = -trained.external.table.diameters_mm
+    answer = trained.model.probabilities(trained.external.table)["all"]
+    pair = paired_delong(trained.external.outcome.labels, answer, size)
     difference = f"{pair.difference:+.2f}".replace("-", "\N{MINUS SIGN}")
     assert f"difference {difference}" in sentence
     assert sentence.endswith(f"{p_text(pair.p)}).")
@@ -242,8 +254,8 @@ def test_the_first_sentence_gives_the_aucs_of_the_file_and_the_planned_compariso
     ],
 )
 def test_the_first_sentence_says_whether_tumour_size_is_beaten(trained, quality, words):
-    labels = trained.training.labels
-    size = -trained.training.inputs.diameters_mm
+    labels = trained.training.outcome.labels
+    size = -trained.training.table.diameters_mm
     best = 0.3 + 0.4 * labels if quality > 0 else 0.7 - 0.4 * labels
     answer = best if quality else 1 / (1 + np.exp(-(size - size.mean()) / 20))
     held_out = trained.record.out_of_fold
@@ -258,7 +270,7 @@ def test_the_first_sentence_says_whether_tumour_size_is_beaten(trained, quality,
 def test_tumour_size_is_compared_as_measured_not_through_its_fits(trained):
     study = Study.of_training(trained)
     table = {(r["model"], r["estimate"]): r["auc"] for r in auc_table(study).rows}
-    labels, size = trained.training.labels, -trained.training.inputs.diameters_mm
+    labels, size = trained.training.outcome.labels, -trained.training.table.diameters_mm
     assert table["tumour size as measured", "out_of_fold"] == auc_delong(labels, size).auc
     assert table["tumour size as measured", "out_of_fold"] != table["size", "out_of_fold"]
 
@@ -267,7 +279,7 @@ def test_the_pairs_are_delongs_with_holms_correction_and_the_planned_one_first(t
     rows = [r for r in rows_of(report / "paired_delong.csv") if r["estimate"] == "external"]
     assert (rows[0]["first"], rows[0]["second"]) == ("all", "tumour size as measured")
     assert rows[0]["p_adjusted"] == ""
-    labels, answers = trained.external.labels, trained.model.probabilities(trained.external.inputs)
+    labels, answers = trained.external.outcome.labels, trained.model.probabilities(trained.external.table)
     assert len(rows) == 1 + 7 * 6 // 2
     plain = [paired_delong(labels, answers[r["first"]], answers[r["second"]]) for r in rows[1:]]
     np.testing.assert_allclose([float(r["p"]) for r in rows[1:]], [pair.p for pair in plain])
@@ -357,11 +369,9 @@ def test_nan_and_none_never_reach_a_reader(trained, bare):
 
 
 def test_a_validation_cohort_of_one_class_has_scores_and_no_auc(trained, tmp_path):
-    one = trained.external.labels == 1
+    one = trained.external.outcome.labels == 1
     index = np.flatnonzero(one)
-    external = LabelledInputs(
-        trained.external.inputs.rows(index), trained.external.labels[one], ("B",) * len(index)
-    )
+    external = trained.external.rows(one)
     folder = write_training_report(dataclasses.replace(trained, external=external), tmp_path / "r")
     rows = json.loads((folder / "evaluation.json").read_text())
     assert {row["estimate"] for row in rows} == {"resubstitution", "out_of_fold"}
@@ -395,13 +405,13 @@ def test_the_scores_of_every_patient_are_those_of_the_record_with_their_folds(tr
         folds = [int(r[f"fold_of_repeat_{repeat + 1}"]) - 1 for r in rows]
         np.testing.assert_array_equal(folds, record.folds[repeat])
     external = scores_table(Study.of_training(trained), "validation").rows
-    answers = trained.model.probabilities(trained.external.inputs)
+    answers = trained.model.probabilities(trained.external.table)
     np.testing.assert_array_equal([r["all"] for r in external], answers["all"])
 
 
 def test_the_seeds_that_the_report_names_draw_the_same_folds(trained):
     table = fold_table(Study.of_training(trained))
-    labels = trained.training.labels
+    labels = trained.training.outcome.labels
     assert len(table.rows) == 6
     for row in table.rows:
         splitter = StratifiedKFold(3, shuffle=True, random_state=row["seed_of_the_split"])
@@ -415,7 +425,10 @@ def test_table_1_tests_what_it_counts(trained):
     table = cohort_table(Study.of_training(trained))
     sex = next(r for r in table.rows if r["variable"] == "Sex")
     counts = [
-        [sum(row["sex"] == level for row in group.clinical) for group in (trained.training, trained.external)]
+        [
+            sum(row["sex"] == level for row in group.table.clinical)
+            for group in (trained.training, trained.external)
+        ]
         for level in "FM"
     ]
     assert sex["p"] == stats.chi2_contingency(counts).pvalue
@@ -429,14 +442,14 @@ def test_the_papers_cuts_are_made_and_a_cell_that_decides_nothing_is_missing(tra
     columns = clinical_columns(trained.training)
     assert columns["AFP above 20 ng/mL"][:6] == ["no", "yes", "yes", "no", None, None]
     assert columns["Age below 60 years"][18:22] == ["yes", "yes", "no", "no"]
-    above = ["yes" if mm > 50 else "no" for mm in trained.training.inputs.diameters_mm]
+    above = ["yes" if mm > 50 else "no" for mm in trained.training.table.diameters_mm]
     assert columns["Tumour size above 5 cm"] == above
     assert columns["Age (years)"][:2] == [40.0, 41.0]
 
 
 def test_a_number_stays_a_number_however_few_the_patients(trained):
     few = patients(4, seed=5, first=200)
-    few = dataclasses.replace(few, labels=np.array([0, 1, 0, 1]))
+    few = dataclasses.replace(few, outcome=Outcome(np.array([0, 1, 0, 1])))
     table = response_table(Study(trained.model, few, {}))
     ages = [r for r in table.rows if r["variable"] == "Age (years)"]
     assert [r["test"] for r in ages] == ["not tested: fewer than three values in a group"]
@@ -446,14 +459,14 @@ def test_a_number_stays_a_number_however_few_the_patients(trained):
 def test_the_flow_adds_up(trained, report):
     steps = {r["step"]: r for r in rows_of(report / "flow.csv")}
     assert int(steps["in the cohort"]["n"]) == 101 == 60 + 40 + int(steps["left out"]["n"])
-    assert int(steps["training"]["responders"]) == trained.training.labels.sum()
+    assert int(steps["training"]["responders"]) == trained.training.outcome.labels.sum()
     parts = [int(steps[f"external validation, centre {c}"]["n"]) for c in "BC"]
     assert parts == [20, 20]
     assert int(steps["training, outlined by both readers"]["n"]) == 60
 
 
 def test_features_elimination_and_agreement_are_those_of_the_run(trained, report):
-    selection = trained.record.selection
+    selection = trained.record.final.steps["select"].selection
     features = rows_of(report / "table_s2_features.csv")
     chosen = [r["feature"] for r in features if r["rank"]]
     assert chosen == list(selection.chosen)

@@ -73,14 +73,22 @@ def test_one_measure_far_away_is_enough_and_is_named():
     assert strange.beyond_range == (f"feature_3 {features[3]:.4g}, training {low:.4g} to {high:.4g}",)
 
 
-def test_a_phase_that_is_not_arterial_is_not_inside():
-    training = TrainingSpread.of(cases(120, 1), 1)
+def test_a_phase_that_the_training_cases_do_not_have_is_not_inside():
+    phases = ["arterial"] * 90 + [""] * 27 + ["portal venous"] * 3  # 3 of the 93 that tell: below 5 %
+    training = TrainingSpread.of(cases(120, 1), 1, phases)
     typical = {name: np.median(values, axis=0) for name, values in cases(120, 1).items()}
     judge = lambda phase: training.compare(typical, FEATURE_NAMES, phase)
     assert judge("arterial").verdict == "inside"
     assert judge("portal venous").verdict == "at the edge"
     assert judge("native").verdict == "outside"
     assert judge("native").reasons == ("native phase, training arterial",)
+    both = TrainingSpread.of(cases(120, 1), 1, ["arterial"] * 60 + ["portal venous"] * 60)
+    assert both.compare(typical, FEATURE_NAMES, "portal venous").verdict == "inside"
+    assert both.compare(typical, FEATURE_NAMES, "native").reasons == (
+        "native phase, training arterial and portal venous",
+    )
+    unknown = TrainingSpread.of(cases(120, 1), 1)
+    assert unknown.compare(typical, FEATURE_NAMES, "native").verdict == "inside"
 
 
 def test_the_distance_is_mahalanobis_whatever_the_units():

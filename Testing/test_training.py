@@ -6,16 +6,18 @@ import json
 import numpy as np
 import pytest
 from TACEResponseLib.__main__ import main
-from TACEResponseLib.answer.response_model import ResponseModel
 from TACEResponseLib.bundle import load_bundle, read_card, read_manifest, save_bundle
 from TACEResponseLib.errors import TableError, TrainingError
-from TACEResponseLib.measuring.case import ModelInputs
+from TACEResponseLib.measuring.patient_table import PatientTable
 from TACEResponseLib.progress import silent
 from TACEResponseLib.settings import preset
 from TACEResponseLib.statistics.discrimination import auc_delong
-from TACEResponseLib.training.fit import fit_members
+from TACEResponseLib.statistics.outcome import Outcome
+from TACEResponseLib.training.external import external_patients
+from TACEResponseLib.training.fit import fit_models
+from TACEResponseLib.training.model import fit_response_model
 from TACEResponseLib.training.out_of_fold import combine, fit_combinations
-from TACEResponseLib.training.run import external_inputs, train_on_features
+from TACEResponseLib.training.run import train_on_features
 
 QUICK = {
     "network": None,
@@ -24,7 +26,7 @@ QUICK = {
 }
 
 
-def a_table(patients: int, features: int, effect: float, seed: int) -> tuple[ModelInputs, np.ndarray]:
+def a_table(patients: int, features: int, effect: float, seed: int) -> tuple[PatientTable, np.ndarray]:
     """Standard normal features; the first three shift the log-odds of response by `effect` each."""
     rng = np.random.default_rng(seed)
     values = rng.normal(size=(patients, features))
@@ -32,10 +34,10 @@ def a_table(patients: int, features: int, effect: float, seed: int) -> tuple[Mod
     labels = (rng.random(patients) < 1 / (1 + np.exp(-log_odds))).astype(int)
     names = tuple(f"original_test_{n:03d}" for n in range(features))
     ids = tuple(f"{n:04d}" for n in range(patients))
-    return ModelInputs(ids, names, values), labels
+    return PatientTable(ids, names, values), labels
 
 
-def latent_auc(inputs: ModelInputs, labels: np.ndarray):
+def latent_auc(inputs: PatientTable, labels: np.ndarray):
     """What the best possible model reaches on these very patients."""
     return auc_delong(labels, inputs.features[:, :3].sum(axis=1))
 
@@ -57,8 +59,10 @@ def write_tables(folder, inputs, labels, blank=()):
 def test_a_planted_effect_is_found_and_its_auc_lies_in_the_interval_of_the_best_possible():
     inputs, labels = a_table(240, 12, 1.5, seed=3)
     selection = {"sizes": [3], "trees": 200, "folds": 3, "number": 3}
-    model, record = ResponseModel.fit(inputs, labels, preset("peng2021", **QUICK | {"selection": selection}))
-    assert set(inputs.feature_names[:3]) <= set(model.members.selected)
+    model, record = fit_response_model(
+        inputs, Outcome(labels), preset("peng2021", **QUICK | {"selection": selection})
+    )
+    assert set(inputs.feature_names[:3]) <= set(model.models.selected)
     best = latent_auc(inputs, labels)
     for name in ("linear", "logistic", "all"):
         out_of_fold = auc_delong(labels, record.out_of_fold.probabilities[name]).auc
@@ -69,7 +73,7 @@ def test_noise_gives_one_half_out_of_fold_while_resubstitution_gives_almost_one(
     aucs, optimism = [], []
     for seed in range(4):
         inputs, labels = a_table(80, 200, 0.0, seed)
-        _, record = ResponseModel.fit(inputs, labels, preset("peng2021", **QUICK))
+        _, record = fit_response_model(inputs, Outcome(labels), preset("peng2021", **QUICK))
         aucs.append(auc_delong(labels, record.out_of_fold.probabilities["random_forest"]).auc)
         optimism.append(auc_delong(labels, record.resubstitution["random_forest"]).auc)
     # Four cohorts of 80: the standard error of their mean AUC is about 0.033.
@@ -79,7 +83,7 @@ def test_noise_gives_one_half_out_of_fold_while_resubstitution_gives_almost_one(
 
 def test_aucs_come_from_a_model_s_own_scores_and_a_fusion_s_probabilities():
     inputs, labels = a_table(60, 12, 1.0, seed=6)
-    _, record = ResponseModel.fit(inputs, labels, preset("peng2021", **QUICK, repeats=2))
+    _, record = fit_response_model(inputs, Outcome(labels), preset("peng2021", **QUICK, repeats=2))
     held_out = record.out_of_fold
     np.testing.assert_allclose(held_out.ranking["svm"], held_out.scores["svm"][0])
     np.testing.assert_array_equal(held_out.ranking["all"], held_out.probabilities["all"])
@@ -88,7 +92,7 @@ def test_aucs_come_from_a_model_s_own_scores_and_a_fusion_s_probabilities():
 def test_every_patient_is_held_out_once_a_repeat_and_scores_are_complete():
     inputs, labels = a_table(60, 12, 1.0, seed=5)
     settings = preset("peng2021", **QUICK, repeats=2)
-    _, record = ResponseModel.fit(inputs, labels, settings)
+    _, record = fit_response_model(inputs, Outcome(labels), settings)
     out_of_fold = record.out_of_fold
     assert out_of_fold.folds.shape == (2, 60)
     for fold_of in out_of_fold.folds:
@@ -103,18 +107,17 @@ def test_out_of_fold_scores_equal_those_of_models_fitted_without_the_held_out_pa
     # The slow obvious twin: take the held-out patients away altogether, fit, then score them.
     inputs, labels = a_table(60, 12, 1.0, seed=6)
     settings = preset("peng2021", **QUICK)
-    _, record = ResponseModel.fit(inputs, labels, settings)
+    _, record = fit_response_model(inputs, Outcome(labels), settings)
     held_out = np.flatnonzero(record.out_of_fold.folds[0] == 1)
     rest = np.flatnonzero(record.out_of_fold.folds[0] != 1)
-    fitted = fit_members(
-        inputs.rows(rest), labels[rest], inputs.feature_names, settings, settings.seed + 1, 1, silent
-    )
-    for name, values in fitted.members.scores(inputs.rows(held_out)).items():
+    outcome = Outcome(labels)
+    fitted = fit_models(inputs.rows(rest), outcome.rows(rest), settings, settings.seed + 1, 1, silent)
+    for name, values in fitted.scores(inputs.rows(held_out)).items():
         np.testing.assert_array_equal(record.out_of_fold.scores[name][0, held_out], values, err_msg=name)
     # And the combination of a fold is fitted on the other folds' scores alone.
     others = {name: values[0, rest] for name, values in record.out_of_fold.scores.items()}
     combined = combine(
-        fit_combinations(others, labels[rest], settings),
+        fit_combinations(others, outcome.rows(rest), settings.fusion, settings.seed),
         {name: values[0, held_out] for name, values in record.out_of_fold.scores.items()},
     )
     for name, values in combined.items():
@@ -124,7 +127,7 @@ def test_out_of_fold_scores_equal_those_of_models_fitted_without_the_held_out_pa
 def test_the_same_seed_gives_the_same_numbers_and_another_seed_others():
     inputs, labels = a_table(60, 12, 1.0, seed=7)
     runs = [
-        ResponseModel.fit(inputs, labels, preset("peng2021", **QUICK, seed=seed), jobs=jobs)[1]
+        fit_response_model(inputs, Outcome(labels), preset("peng2021", **QUICK, seed=seed), jobs=jobs)[1]
         for seed, jobs in ((1, 1), (1, 2), (2, 1))
     ]
     for name, values in runs[0].out_of_fold.probabilities.items():
@@ -137,14 +140,14 @@ def test_too_few_of_one_class_is_said_before_anything_is_fitted():
     labels[:] = 0
     labels[:3] = 1
     with pytest.raises(TrainingError, match="received 3 responders, 57 non-responders"):
-        ResponseModel.fit(inputs, labels, preset("peng2021", **QUICK))
+        fit_response_model(inputs, Outcome(labels), preset("peng2021", **QUICK))
 
 
 def test_a_model_that_tells_nobody_apart_is_left_out_and_named():
     inputs, labels = a_table(45, 8, 1.0, seed=4)  # 30 training patients a fold: too few for boosting
-    model, record = ResponseModel.fit(inputs, labels, preset("peng2021", **QUICK))
-    assert record.out_of_fold.mute == ("gbm",)
-    assert "gbm" not in model.members.classifiers
+    model, record = fit_response_model(inputs, Outcome(labels), preset("peng2021", **QUICK))
+    assert record.out_of_fold.uninformative == ("gbm",)
+    assert "gbm" not in model.models.models
     assert "gbm" not in model.combinations
     assert model.combinations["all"].models == ("linear", "logistic", "svm", "random_forest")
 
@@ -164,7 +167,7 @@ def test_a_feature_table_trains_a_bundle_that_loads_and_keeps_estimates_apart(tm
     assert "Patient 0030: 20 of 20 features are empty. The patient was left out." in printed
     model = load_bundle(out)
     assert not model.demonstration
-    assert len(model.training_ids) == 78
+    assert len(model.training.patient_ids) == 78
     assert read_card(out).startswith("For research use only; not a medical device.")
     rows = json.loads((tmp_path / "Modell ä-report" / "evaluation.json").read_text(encoding="utf-8"))
     keys = (
@@ -199,16 +202,16 @@ def test_evaluating_on_training_patients_is_refused_unless_asked_for(tmp_path):
     from TACEResponseLib.cohorts.table import Cohort, Patient
 
     inputs, labels = a_table(60, 12, 1.0, seed=2)
-    model, _ = ResponseModel.fit(inputs, labels, preset("peng2021", **QUICK))
+    model, _ = fit_response_model(inputs, Outcome(labels), preset("peng2021", **QUICK))
     patient = Patient("0003", tmp_path / "i", tmp_path / "m", label=1)
     with pytest.raises(TrainingError, match="1 patients of the cohort were used to train this model"):
-        external_inputs(model, Cohort(tmp_path, (patient,)))
+        external_patients(model, Cohort(tmp_path, (patient,)))
 
 
 def test_the_same_training_gives_the_same_name(tmp_path):
     inputs, labels = a_table(60, 12, 1.0, seed=11)
     names = []
     for place in ("one", "two"):
-        model, record = ResponseModel.fit(inputs, labels, preset("peng2021", **QUICK))
-        names.append(read_manifest(save_bundle(tmp_path / place, model, record, None, "card\n")).id)
+        model, _ = fit_response_model(inputs, Outcome(labels), preset("peng2021", **QUICK))
+        names.append(read_manifest(save_bundle(tmp_path / place, model, None, "card\n")).id)
     assert names[0] == names[1]

@@ -9,26 +9,29 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from TACEResponseLib.__main__ import main
-from TACEResponseLib.answer.response_model import ResponseModel
 from TACEResponseLib.bundle import load_bundle
 from TACEResponseLib.cases import make_case
 from TACEResponseLib.cohorts.table import Cohort, Patient
 from TACEResponseLib.errors import Problem, SettingsError, TableError, TrainingError
-from TACEResponseLib.measuring.case import ModelInputs
+from TACEResponseLib.measuring.patient_table import PatientTable
+from TACEResponseLib.models.combination import fit_combinations
 from TACEResponseLib.models.network import TrainedNetwork
 from TACEResponseLib.radiomics import extract_row
 from TACEResponseLib.readers.volumes import files_of
 from TACEResponseLib.report import write_validation_report
+from TACEResponseLib.report.model_card import save_trained
 from TACEResponseLib.report.performance import repeat_table
 from TACEResponseLib.report.study import Study
 from TACEResponseLib.resumable import CaseJob, CaseResult, forget, run_cases
 from TACEResponseLib.selection.elimination import tolerated_size
 from TACEResponseLib.settings import RadiomicsSettings, preset
 from TACEResponseLib.statistics.discrimination import auc_delong, youden_threshold
-from TACEResponseLib.training import fit as members_room
+from TACEResponseLib.statistics.outcome import Outcome
 from TACEResponseLib.training import run as training_room
-from TACEResponseLib.training.out_of_fold import fit_combinations
-from TACEResponseLib.training.run import LabelledInputs, external_inputs, train_on_cohort, train_on_features
+from TACEResponseLib.training.external import external_patients
+from TACEResponseLib.training.inputs import Labelled
+from TACEResponseLib.training.model import fit_response_model
+from TACEResponseLib.training.run import train_on_cohort, train_on_features
 
 QUICK = {
     "network": None,
@@ -39,19 +42,19 @@ SETTINGS = preset("peng2021", **QUICK)
 HASH = "diagnostics_Image-original_Hash"
 
 
-def patients_of(number: int, seed: int = 0) -> LabelledInputs:
+def patients_of(number: int, seed: int = 0) -> Labelled:
     rng = np.random.default_rng(seed)
     labels = np.arange(number) % 2
     features = rng.normal(size=(number, 4)) + labels[:, None]
     ids = tuple(f"P{n:03d}" for n in range(number))
     names = tuple(f"original_firstorder_{n}" for n in ("Mean", "Median", "Minimum", "Maximum"))
-    inputs = ModelInputs(ids, names, features, None, rng.uniform(20, 90, number))
-    return LabelledInputs(inputs, labels, ("",) * number)
+    table = PatientTable(ids, names, features, None, rng.uniform(20, 90, number))
+    return Labelled(table, Outcome(labels))
 
 
-def write_tables(folder, patients: LabelledInputs, more=None, labels_more=None, labelled=None):
+def write_tables(folder, patients: Labelled, more=None, labels_more=None, labelled=None):
     """Feature table and labels; more, labels_more: name -> cells (n,) of further columns."""
-    more, labels_more, inputs = more or {}, labels_more or {}, patients.inputs
+    more, labels_more, inputs = more or {}, labels_more or {}, patients.table
     with (folder / "features.csv").open("w", encoding="utf-8", newline="") as stream:
         table = csv.writer(stream)
         table.writerow(["patient_id", *more, *inputs.feature_names])
@@ -60,7 +63,7 @@ def write_tables(folder, patients: LabelledInputs, more=None, labels_more=None, 
     with (folder / "labels.csv").open("w", encoding="utf-8", newline="") as stream:
         table = csv.writer(stream)
         table.writerow(["patient_id", "label", *labels_more])
-        for n, label in enumerate(patients.labels):
+        for n, label in enumerate(patients.outcome.labels):
             table.writerow([inputs.patient_ids[n], label, *(cells[n] for cells in labels_more.values())])
         for patient_id in labelled or ():
             table.writerow([patient_id, 1, *("" for _ in labels_more)])
@@ -86,7 +89,7 @@ def case_of(image: sitk.Image):
 @pytest.mark.parametrize("column", ["label", "Center", "cohort", "afp_ng_ml"])
 def test_a_column_of_the_outcome_among_the_features_is_refused(tmp_path, column):
     patients = patients_of(40)
-    tables = write_tables(tmp_path, patients, {column: patients.labels}, {"afp_ng_ml": np.arange(40)})
+    tables = write_tables(tmp_path, patients, {column: patients.outcome.labels}, {"afp_ng_ml": np.arange(40)})
     with pytest.raises(TableError, match="holds columns that are no features") as caught:
         train_on_features(*tables, SETTINGS)
     assert caught.value.problem.received == column
@@ -104,18 +107,22 @@ def test_one_ct_under_two_ids_is_refused_where_it_would_be_trained_on(tmp_path, 
     hashes[2] = "another"
     hashes[42] = hashes[43]
     tables = write_tables(tmp_path, patients, {HASH: hashes}, {"cohort": [""] * 40 + ["x"] * 4})
-    assert len(train_on_features(*tables, SETTINGS).model.training_images) == 40
+    assert len(train_on_features(*tables, SETTINGS).model.training.image_hashes) == 40
 
 
 def test_a_training_patient_is_known_by_the_ct_under_any_name_and_in_the_bundle(tmp_path):
     patients = patients_of(40)
     hashes = [f"{n:040x}" for n in range(40)]
     trained = train_on_features(*write_tables(tmp_path, patients, {HASH: hashes}), SETTINGS)
-    training_room.save_trained(trained, tmp_path / "bundle")
+    save_trained(trained, tmp_path / "bundle")
     model = load_bundle(tmp_path / "bundle")
-    assert model.fitted(["A", "P003", "B", "C"], [hashes[5], "", "f" * 40, ""]) == ("A", "P003")
-    renamed = dataclasses.replace(patients.inputs, patient_ids=tuple(f"X{n}" for n in range(40)))
-    again = dataclasses.replace(patients, inputs=renamed, diagnostics=tuple({HASH: h} for h in hashes))
+    assert model.training.among(["A", "P003", "B", "C"], [hashes[5], "", "f" * 40, ""]) == ("A", "P003")
+    renamed = dataclasses.replace(
+        patients.table,
+        patient_ids=tuple(f"X{n}" for n in range(40)),
+        diagnostics=tuple({HASH: h} for h in hashes),
+    )
+    again = dataclasses.replace(patients, table=renamed)
     study = Study(model, again, {})
     assert len(study.fitted) == 40
     assert [group.estimate for group in study.scored] == ["resubstitution"]
@@ -193,12 +200,14 @@ def test_what_a_network_s_training_warns_of_is_in_the_record(monkeypatch):
     note = Problem("device", "the GPU ran out of memory", severity="warning")
     trained = TrainedNetwork(b"", {"loss": (1.0,)}, 1, (), "a framework", (note,))
     monkeypatch.setattr("TACEResponseLib.models.network.train_network", lambda *arguments, **options: trained)
-    monkeypatch.setattr(members_room.NumpyNetwork, "from_bytes", lambda content: Network())
+    monkeypatch.setattr(
+        "TACEResponseLib.models.network.keras_file.read_keras_file", lambda content: Network()
+    )
     patients = patients_of(40)
     pixels = np.random.default_rng(0).random((40, 8, 8, 3), dtype=np.float32)
-    inputs = dataclasses.replace(patients.inputs, pixels=pixels)
+    inputs = dataclasses.replace(patients.table, pixels=pixels)
     settings = preset("peng2021", **QUICK | {"network": {"epochs": 1}})
-    _, record = ResponseModel.fit(inputs, patients.labels, settings)
+    _, record = fit_response_model(inputs, patients.outcome, settings)
     assert record.warnings == (note,)  # of four fits, once
 
 
@@ -220,7 +229,7 @@ def test_a_headline_that_is_no_model_is_refused():
     patients = patients_of(40)
     settings = preset("peng2021", **QUICK, fusion={"headline": "cnn+rf"})
     with pytest.raises(SettingsError, match="o model has the name of the headline"):
-        ResponseModel.fit(patients.inputs, patients.labels, settings)
+        fit_response_model(patients.table, patients.outcome, settings)
 
 
 # What a table says of its extraction
@@ -256,7 +265,7 @@ def test_a_model_that_does_not_know_its_extraction_says_so_and_is_not_evaluated_
     unrecorded, mute = map(str, trained.warnings)
     assert unrecorded.startswith("features.csv: the table does not say how its features were extracted.")
     assert mute.startswith("The model gradient boosting was left out. Received one score for every patient")
-    training_room.save_trained(trained, tmp_path / "bundle")
+    save_trained(trained, tmp_path / "bundle")
     model = load_bundle(tmp_path / "bundle")
     warnings = model.predict(case_of(ct())).warnings
     assert any("come from a table that does not say how they were extracted" in text for text in warnings)
@@ -264,7 +273,7 @@ def test_a_model_that_does_not_know_its_extraction_says_so_and_is_not_evaluated_
     assert "features from a table that does not say how they were extracted" in card
     cohort = Cohort(tmp_path, (Patient("new", tmp_path / "i", tmp_path / "m", label=1),))
     with pytest.raises(TrainingError, match="cannot be evaluated on images"):
-        external_inputs(model, cohort)
+        external_patients(model, cohort)
 
 
 # One repeat is what is fitted and stated
@@ -273,17 +282,17 @@ def test_a_model_that_does_not_know_its_extraction_says_so_and_is_not_evaluated_
 def test_combinations_and_thresholds_come_from_one_repeat_and_the_others_are_shown():
     patients = patients_of(60, seed=4)
     settings = preset("peng2021", **QUICK, repeats=3)
-    model, record = ResponseModel.fit(patients.inputs, patients.labels, settings)
+    model, record = fit_response_model(patients.table, patients.outcome, settings)
     held_out = record.out_of_fold
     first = {name: values[0] for name, values in held_out.scores.items()}
-    assert model.combinations == fit_combinations(first, patients.labels, settings)
+    assert model.combinations == fit_combinations(first, patients.outcome, settings.fusion, settings.seed)
     for name, threshold in model.thresholds.items():
         assert held_out.calibrated[name].shape == (3, 60)
         assert np.isfinite(held_out.calibrated[name]).all()
-        assert threshold == youden_threshold(patients.labels, held_out.calibrated[name][0])
+        assert threshold == youden_threshold(patients.outcome.labels, held_out.calibrated[name][0])
     study = Study(model, None, {}, training=patients, record=record)
     row = next(row for row in repeat_table(study).rows if row["model"] == "linear")
-    aucs = [auc_delong(patients.labels, held_out.scores["linear"][k]).auc for k in range(3)]
+    aucs = [auc_delong(patients.outcome.labels, held_out.scores["linear"][k]).auc for k in range(3)]
     assert row == {
         "model": "linear",
         "repeats": 3,
@@ -297,9 +306,9 @@ def test_combinations_and_thresholds_come_from_one_repeat_and_the_others_are_sho
 
 def test_a_diameter_that_all_share_is_no_model_and_stops_nothing():
     patients = patients_of(40)
-    inputs = dataclasses.replace(patients.inputs, diameters_mm=np.full(40, 30.0))
-    model, _ = ResponseModel.fit(inputs, patients.labels, SETTINGS)
-    assert model.members.size is None
+    inputs = dataclasses.replace(patients.table, diameters_mm=np.full(40, 30.0))
+    model, _ = fit_response_model(inputs, patients.outcome, SETTINGS)
+    assert "size" not in model.models.models
     assert "size" not in model.combinations
     assert "linear" in model.combinations
 

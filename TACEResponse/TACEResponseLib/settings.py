@@ -303,6 +303,19 @@ class SelectionSettings(Settings):
 
 
 @dataclass(frozen=True)
+class ExtraTreesSettings(Settings):
+    """Extremely randomised trees on all reliable features; see `models.extra_trees`."""
+
+    trees: int = 500
+    #: Fewest patients of a leaf: small cohorts are learned by heart below this.
+    smallest_leaf: int = 3
+
+    def check(self):
+        self.require(1 <= self.trees <= 100_000, "trees", "1 to 100000")
+        self.require(1 <= self.smallest_leaf <= 1000, "smallest_leaf", "1 to 1000")
+
+
+@dataclass(frozen=True)
 class FusionSettings(Settings):
     """How the models' scores become one probability."""
 
@@ -316,11 +329,16 @@ class TrainingSettings(Settings):
     """Everything `train` needs beside the data; stored whole in the bundle."""
 
     preset: str = "peng2021"
+    #: Names of the models that are fitted, see `models.learners.LEARNERS`; these are the paper's.
+    models: tuple[str, ...] = ("size", "linear", "logistic", "svm", "gbm", "random_forest", "cnn")
+    #: `combat`: features are brought to one level between the training centres, inside the fold.
+    harmonisation: typing.Literal["none", "combat"] = "none"
     radiomics: RadiomicsSettings = field(default_factory=RadiomicsSettings)
     reliability: ReliabilitySettings = field(default_factory=ReliabilitySettings)
     selection: SelectionSettings = field(default_factory=SelectionSettings)
     #: `paper`: R's defaults; `tuned`: tuned inside the fold, classes balanced.
     classifiers: typing.Literal["paper", "tuned"] = "paper"
+    extra_trees: ExtraTreesSettings = field(default_factory=ExtraTreesSettings)
     patch: PatchSettings = field(default_factory=PatchSettings)
     network: NetworkSettings | None = field(default_factory=NetworkSettings)
     fusion: FusionSettings = field(default_factory=FusionSettings)

@@ -103,7 +103,7 @@ class AnswerSection:
         self._ui.statementLabel.text = statement
 
     def _show_models(self) -> None:
-        from TACEResponseLib.answer.prediction import title
+        from TACEResponseLib.models.combination import title
 
         rows = [(title(name), f"{100 * p:.0f} %") for name, p in self.prediction.probabilities.items()]
         fill_table(self._ui.modelsTable, (_("model"), _("probability of response")), rows)

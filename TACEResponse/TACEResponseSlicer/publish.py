@@ -28,7 +28,7 @@ def prediction_table(prediction, node=None):
     Columns: model, probability of response (0 to 1), what it says at the threshold, note. The note
     of the fused row is the demonstration sentence where there is one.
     """
-    from TACEResponseLib.answer.prediction import title  # there is a prediction, so this room loads
+    from TACEResponseLib.models.combination import title  # there is a prediction, so this room loads
 
     rows = [(title(name), p, "") for name, p in prediction.probabilities.items()]
     sentence = prediction.statement() if prediction.demonstration else ""

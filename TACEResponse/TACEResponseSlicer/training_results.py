@@ -139,6 +139,6 @@ def chart_nodes(bundle: Path, models: list[str] | None = None) -> dict:
 
 
 def _model_title(name: str) -> str:
-    from TACEResponseLib.answer.prediction import title
+    from TACEResponseLib.models.combination import title
 
     return title(name)

@@ -72,7 +72,7 @@ class WhySection:
 
 def said(explanation) -> str:
     """What the shares sum to, in a sentence."""
-    from TACEResponseLib.answer.prediction import title
+    from TACEResponseLib.models.combination import title
 
     if not explanation.contributions:
         return _("{headline} uses no radiomics features; the map shows where the network looks.").format(

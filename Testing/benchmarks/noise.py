@@ -15,11 +15,12 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "TACEResponse"))
 
-from TACEResponseLib.answer.prediction import title
-from TACEResponseLib.answer.response_model import ResponseModel
-from TACEResponseLib.measuring.case import ModelInputs
+from TACEResponseLib.measuring.patient_table import PatientTable
+from TACEResponseLib.models.combination import title
 from TACEResponseLib.settings import preset
 from TACEResponseLib.statistics.discrimination import auc_delong
+from TACEResponseLib.statistics.outcome import Outcome
+from TACEResponseLib.training.model import fit_response_model
 
 TRAINING, VALIDATION, FEATURES, RESPONDERS = 139, 171, 710, 0.6
 
@@ -29,11 +30,11 @@ def aucs_of(seed: int, jobs: int) -> dict[str, tuple[float, float, float]]:
     rng = np.random.default_rng(seed)
     patients = TRAINING + VALIDATION
     names = tuple(f"original_noise_{n:03d}" for n in range(FEATURES))
-    inputs = ModelInputs(tuple(map(str, range(patients))), names, rng.normal(size=(patients, FEATURES)))
+    inputs = PatientTable(tuple(map(str, range(patients))), names, rng.normal(size=(patients, FEATURES)))
     labels = (rng.random(patients) < RESPONDERS).astype(int)
     training, external = np.arange(TRAINING), np.arange(TRAINING, patients)
     settings = preset("peng2021", network=None, seed=seed, selection={"bootstraps": 0})
-    model, record = ResponseModel.fit(inputs.rows(training), labels[training], settings, jobs=jobs)
+    model, record = fit_response_model(inputs.rows(training), Outcome(labels[training]), settings, jobs=jobs)
     outside = model.probabilities(inputs.rows(external))
     return {
         name: (

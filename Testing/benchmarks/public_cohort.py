@@ -19,7 +19,6 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "TACEResponse"))
 
 import numpy as np
-from TACEResponseLib.answer.prediction import title
 from TACEResponseLib.clinical.scores import (
     DEFINITIONS,
     ClinicalScore,
@@ -28,6 +27,7 @@ from TACEResponseLib.clinical.scores import (
     clinical_scores,
 )
 from TACEResponseLib.cohorts.public.hcc_tace_seg import clinical_values, read_clinical
+from TACEResponseLib.models.combination import title
 from TACEResponseLib.readers.tables import read_table
 from TACEResponseLib.report.baselines import missing_items, response_ranking
 from TACEResponseLib.report.table import p_text

@@ -14,6 +14,8 @@ import numpy as np
 from scipy.special import expit, logit
 from scipy.stats import t as student
 
+from TACEResponseLib.models.combination import title
+
 #: Share of intervals and of sets that are meant to hold the truth.
 LEVEL, COVERAGE = 0.95, 0.9
 RESPONSE, NO_RESPONSE = "response", "no response"
@@ -89,12 +91,7 @@ def conformal_set(
     return tuple(answers)
 
 
-def agreement(
-    probabilities: Mapping[str, float],
-    thresholds: Mapping[str, float],
-    responder: bool,
-    titles: Mapping[str, str],
-) -> str:
+def agreement(probabilities: Mapping[str, float], thresholds: Mapping[str, float], responder: bool) -> str:
     """How many of the single models stand on the side of the answer, and which do not."""
     above = {name: probabilities[name] > thresholds[name] for name in probabilities}
     against = [name for name, is_above in above.items() if is_above != responder]
@@ -102,5 +99,5 @@ def agreement(
     count = f"{len(above) - len(against)} of {len(above)} models lie {side} their thresholds"
     if not against:
         return f"All {len(above)} models agree" if len(above) > 1 else "One model answers"
-    named = ", ".join(f"{titles.get(n, n)} ({100 * probabilities[n]:.0f} %)" for n in against)
+    named = ", ".join(f"{title(n)} ({100 * probabilities[n]:.0f} %)" for n in against)
     return f"{count}; on the other side: {named}"

@@ -14,26 +14,10 @@ from TACEResponseLib.measuring.patch import Patch
 from .certainty import Certainty
 from .similarity import Similarity
 
-#: Models in words; a fusion is the words of its models.
-TITLES = {
-    "size": "tumour size",
-    "linear": "linear model",
-    "logistic": "logistic model",
-    "svm": "support vector machine",
-    "gbm": "gradient boosting",
-    "random_forest": "random forest",
-    "cnn": "CNN",
-    "all": "all models",
-}
 #: The sentence that every output of a model trained on synthetic images repeats.
 DEMONSTRATION = "This model was trained on synthetic images and is not for patients."
 #: The sentence of every other one.
 RESEARCH_USE = "For research use only; not a medical device."
-
-
-def title(combination: str) -> str:
-    """A model or fusion in words: `cnn+random_forest` is "CNN + random forest"."""
-    return " + ".join(TITLES.get(name, name) for name in combination.split("+"))
 
 
 @dataclass(frozen=True)

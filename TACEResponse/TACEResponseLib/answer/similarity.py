@@ -9,7 +9,8 @@ two cuts are what 5 % and 15 % of the training cases exceed when they are measur
 the number of measures. No label is looked at.
 """
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -19,6 +20,10 @@ from TACEResponseLib.errors import BundleError
 
 #: Shares of cases from the training cases' own source that are "outside", and at least at the edge.
 OUTSIDE_SHARE, EDGE_SHARE = 0.05, 0.15
+#: Share of the training cases from which on a phase of contrast counts as theirs.
+SMALLEST_PHASE_SHARE = 0.05
+#: The phase without contrast, on which a tumour's enhancement cannot be seen at all.
+NATIVE = "native"
 #: Parts in which training cases are measured from the others.
 PARTS = 10
 #: Names of the vectors, which are compared by Mahalanobis distance.
@@ -138,16 +143,23 @@ class Spread:
 class TrainingSpread:
     """What new cases are compared with: a `Spread` and the value where "outside" begins by measure.
 
-    edge: the distance at which "at the edge" begins. names: of the numbers inside a measure.
+    edge: the distance at which "at the edge" begins. phases: of contrast, that a training case in
+    twenty or more has; () where nobody knows.
     """
 
     spreads: Mapping[str, Spread]
     limits: Mapping[str, float]
     edge: float
+    phases: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, measures: Mapping[str, np.ndarray], seed: int) -> "TrainingSpread":
-        """From the training cases: measure name -> (n, k) numbers, or (n,) for a single one."""
+    def of(
+        cls, measures: Mapping[str, np.ndarray], seed: int, phases: Sequence[str] = ()
+    ) -> "TrainingSpread":
+        """From the training cases: measure name -> (n, k) numbers, or (n,) for a single one.
+
+        phases: (n,) of contrast, "" where a case does not tell.
+        """
         measures = {name: _columns(values) for name, values in measures.items()}
         distances = {name: _from_the_others(name, values, seed) for name, values in measures.items()}
         # Within one spread nothing is unusual, even where the training cases do not vary at all.
@@ -158,6 +170,7 @@ class TrainingSpread:
             spreads={name: _spread(name, values) for name, values in measures.items()},
             limits={name: float(usual[name] * cut) for name in measures},
             edge=float(min(_exceeded_by(largest, EDGE_SHARE) / cut, 1.0)),
+            phases=_usual_phases(phases),
         )
 
     def compare(
@@ -165,8 +178,8 @@ class TrainingSpread:
     ) -> Similarity:
         """The verdict on one case: measure name -> (k,) numbers or one; what is missing is not compared.
 
-        feature_names: of the numbers in `features`. phase: of contrast, where it is known; a CT that is
-        not arterial is at best at the edge, a native one outside.
+        feature_names: of the numbers in `features`. phase: of contrast, where it is known; a CT in a
+        phase that the training cases do not have is at best at the edge, without contrast outside.
         """
         found = [
             self._measure(name, np.atleast_1d(np.asarray(values, dtype=float)))
@@ -175,9 +188,9 @@ class TrainingSpread:
         found = sorted(found, key=lambda measure: -measure.ratio)
         reasons = [measure.text for measure in found if measure.ratio > self.edge]
         distance = max((measure.ratio for measure in found), default=0.0)
-        if phase and phase != "arterial":
-            distance = max(distance, 1.001 if phase == "native" else self.edge * 1.001)
-            reasons.append(f"{phase} phase, training arterial")
+        if phase and self.phases and phase not in self.phases:
+            distance = max(distance, 1.001 if phase == NATIVE else self.edge * 1.001)
+            reasons.append(f"{phase} phase, training {' and '.join(self.phases)}")
         verdict = "outside" if distance > 1 else "at the edge" if distance > self.edge else "inside"
         beyond = self._beyond_range(measures.get(FEATURES), feature_names)
         return Similarity(verdict, float(distance), tuple(reasons), tuple(found), beyond)
@@ -214,7 +227,12 @@ class TrainingSpread:
     def to_json(self) -> dict:
         """A dictionary of JSON types that `from_json` turns back into an equal object."""
         spreads = {name: spread.to_json() for name, spread in self.spreads.items()}
-        return {"spreads": spreads, "limits": dict(self.limits), "edge": self.edge}
+        return {
+            "spreads": spreads,
+            "limits": dict(self.limits),
+            "edge": self.edge,
+            "phases": list(self.phases),
+        }
 
     @classmethod
     def from_json(cls, content: Mapping) -> "TrainingSpread":
@@ -223,6 +241,8 @@ class TrainingSpread:
             spreads = {name: Spread.from_json(spread) for name, spread in content["spreads"].items()}
             limits = {name: float(content["limits"][name]) for name in spreads}
             edge = float(content["edge"])
+            # Bundles of before did not say; their cases were arterial, and compared as such.
+            phases = tuple(map(str, content.get("phases", ("arterial",))))
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise BundleError(
                 "the spread of the training cases cannot be read",
@@ -237,7 +257,13 @@ class TrainingSpread:
                 expected=", ".join(TITLES),
                 received=", ".join(unknown) or "a limit that is not above 0",
             )
-        return cls(spreads, limits, edge)
+        return cls(spreads, limits, edge, phases)
+
+
+def _usual_phases(phases: Sequence[str]) -> tuple[str, ...]:
+    """The phases that one case in twenty or more has, the commonest first."""
+    counts = Counter(phase for phase in phases if phase)
+    return tuple(p for p, count in counts.most_common() if count >= SMALLEST_PHASE_SHARE * counts.total())
 
 
 def _columns(values: np.ndarray) -> np.ndarray:

@@ -1,8 +1,8 @@
 """A trained model on disk: save, load, verify. The only reader and writer of the format.
 
 A bundle is a folder (zipped to share it): `manifest.json` with the sha256 of every other file,
-written last; `settings.json`, `features.json`, `fusion.json`, `similarity.json`,
-`classifiers/*.skops`, `network.keras`, `folds/*` with the models of each fold, `background.npz`,
+written last; `settings.json`, `features.json`, `fusion.json`, `similarity.json`, `final/` and
+`folds/*` with what was fitted on all patients and on those of each fold, `background.npz`,
 `scores.csv`, `selftest.npz`, `model_card.md`. Loading runs no code from the files: no pickle, skops
 with a fixed list of types, the network as plain arrays. Sizes are bounded and checksums compared
 before anything is parsed, and the self-test is replayed before the model is handed out. Manifest
@@ -22,12 +22,14 @@ from typing import TYPE_CHECKING
 
 from TACEResponseLib.errors import BundleError, InputError
 
+from .reading import damaged, write_json
+
 if TYPE_CHECKING:
     from TACEResponseLib.answer.response_model import ResponseModel
     from TACEResponseLib.selection.reliability import ReliabilityTable
-    from TACEResponseLib.training.out_of_fold import TrainingRecord
 
-FORMAT_VERSION = 2
+#: The version that is written, and those that are read.
+FORMAT_VERSION, READABLE = 3, (2, 3)
 MANIFEST, CARD = "manifest.json", "model_card.md"
 LARGEST_MANIFEST_BYTES = 1_000_000
 LARGEST_BUNDLE_BYTES = 300_000_000
@@ -45,6 +47,7 @@ class BundleManifest:
     headline: str
     versions: Mapping[str, str]
     files: Mapping[str, tuple[str, int]]
+    format_version: int = FORMAT_VERSION
 
 
 def demonstration_bundle() -> Path:
@@ -78,11 +81,11 @@ def read_manifest(folder: Path) -> BundleManifest:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         version = content["format_version"]
-        if version != FORMAT_VERSION:
+        if version not in READABLE:
             raise BundleError(
                 "the bundle has another format version",
                 file=MANIFEST,
-                expected=str(FORMAT_VERSION),
+                expected=" or ".join(map(str, READABLE)),
                 received=str(version),
                 remedy="update TACEResponse, or train the bundle again",
             )
@@ -93,6 +96,7 @@ def read_manifest(folder: Path) -> BundleManifest:
             headline=str(content["headline"]),
             versions={str(k): str(v) for k, v in content["versions"].items()},
             files={str(k): (str(v["sha256"]), int(v["bytes"])) for k, v in content["files"].items()},
+            format_version=int(version),
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise damaged(path, f"{type(error).__name__} while reading it") from None
@@ -120,7 +124,6 @@ def load_bundle(path: Path) -> "ResponseModel":
 def save_bundle(
     folder: Path,
     model: "ResponseModel",
-    record: "TrainingRecord",
     reliability: "ReliabilityTable | None",
     card: str,
 ) -> Path:
@@ -135,7 +138,7 @@ def save_bundle(
     folder.parent.mkdir(parents=True, exist_ok=True)
     building = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
-        write_model(building, model, record, reliability)
+        write_model(building, model, reliability)
         (building / CARD).write_text(card, encoding="utf-8", newline="\n")
         _write_manifest(building, model)
         load_bundle(building)
@@ -216,17 +219,6 @@ def _verify_files(folder: Path, manifest: BundleManifest) -> None:
             raise damaged(path, f"sha256 {found[:12]}...", f"sha256 {sha256[:12]}...")
 
 
-def damaged(path: Path, received: str, expected: str = "the file as it was written") -> BundleError:
-    """The error for a file of a bundle that is not what was written."""
-    return BundleError(
-        "the bundle is damaged",
-        file=path.name,
-        expected=expected,
-        received=received,
-        remedy="get the bundle again from where it was made",
-    )
-
-
 def _write_manifest(folder: Path, model: "ResponseModel") -> None:
     names = sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
     files = {
@@ -240,7 +232,7 @@ def _write_manifest(folder: Path, model: "ResponseModel") -> None:
     # but what its models answer is in the self-test.
     lasting = {name: entry for name, entry in files.items() if not name.endswith(".skops")}
     identity = hashlib.sha256(json.dumps(lasting, sort_keys=True).encode()).hexdigest()[:12]
-    from .files import software_versions, write_json
+    from .files import software_versions
 
     write_json(
         folder / MANIFEST,
@@ -250,7 +242,6 @@ def _write_manifest(folder: Path, model: "ResponseModel") -> None:
             "demonstration": model.demonstration,
             "positive_class": "responder (mRECIST CR or PR)",
             "headline": model.headline,
-            "thresholds": dict(model.thresholds),
             "versions": software_versions(),
             "files": files,
         },

@@ -17,8 +17,9 @@ def train(options: Namespace, progress: Reporting) -> int:
     from TACEResponseLib.bundle import read_manifest, require_free_folder
     from TACEResponseLib.cohorts.table import read_cohort
     from TACEResponseLib.report import evaluation_rows, write_training_report
+    from TACEResponseLib.report.model_card import save_trained
     from TACEResponseLib.resumable import forget
-    from TACEResponseLib.training.run import save_trained, train_on_cohort, train_on_features
+    from TACEResponseLib.training.run import train_on_cohort, train_on_features
 
     _require_choices_that_count(options)
     settings = _training_settings(options)
@@ -67,10 +68,10 @@ def evaluate(options: Namespace, progress: Reporting) -> int:
     from TACEResponseLib.bundle import load_bundle
     from TACEResponseLib.cohorts.table import read_cohort
     from TACEResponseLib.report import external_rows, write_validation_report
-    from TACEResponseLib.training.run import external_inputs
+    from TACEResponseLib.training.external import external_patients
 
     model = load_bundle(options.bundle)
-    external, left_out = external_inputs(
+    external, left_out = external_patients(
         model,
         read_cohort(options.cohort),
         allow_training_patients=options.allow_training_patients,
@@ -140,7 +141,7 @@ def _is_synthetic(cohort: Path) -> bool:
 
 
 def _performance_text(rows: list[dict]) -> str:
-    from TACEResponseLib.answer.prediction import title
+    from TACEResponseLib.models.combination import title
 
     lines = [f"{'model':<36}{'estimate':<16}{'patients':>8}  AUC (95 % CI)"]
     for row in rows:

@@ -124,7 +124,7 @@ def _tumour_group(
 
 def _answer(prediction: "Prediction") -> list[sr.Measurement]:
     """The headline with its interval and threshold, each saying which model gave it."""
-    from TACEResponseLib.answer.prediction import title
+    from TACEResponseLib.models.combination import title
 
     model = sr.AlgorithmIdentification(
         name=title(prediction.headline),

@@ -46,7 +46,7 @@ def measure_patients(
         "radiomics": radiomics.to_json(),
         "patch": None if patch is None else patch.to_json(),
         "engine": engine_version(engine),
-        "scan": SCAN,
+        "scan": (*SCAN, "phase"),
     }
     work = [_job(p, reader, (p, reader, radiomics, patch, engine)) for p in patients]
     measured, failed = {}, {}
@@ -118,7 +118,13 @@ def _measure(job: CaseJob) -> CaseResult:
     patient, reader, radiomics, patch, engine = job.content
     found = measure(patient.read_case(reader), radiomics, patch, engine=engine)
     lesions = dataclasses.asdict(found.lesions)
-    values = {"row": found.row, "lesions": lesions, "scan": found.scan, "patch": None}
+    values = {
+        "row": found.row,
+        "lesions": lesions,
+        "scan": found.scan,
+        "phase": found.phase,
+        "patch": None,
+    }
     if found.patch is None:
         return CaseResult(values)
     place = {f.name: getattr(found.patch, f.name) for f in dataclasses.fields(Patch) if f.name != "pixels"}
@@ -132,7 +138,9 @@ def _restored(stored: StoredResult) -> Measurements:
     if place is not None:
         place = {**place, "centre_mm": tuple(place["centre_mm"])}
         patch = Patch(pixels=stored.arrays["pixels"], **place)
-    return Measurements(stored.patient_id, values["row"], Lesions(**lesions), values["scan"], patch)
+    return Measurements(
+        stored.patient_id, values["row"], Lesions(**lesions), values["scan"], patch, phase=values["phase"]
+    )
 
 
 @contextlib.contextmanager

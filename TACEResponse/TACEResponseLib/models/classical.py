@@ -3,13 +3,15 @@
 `paper` holds R's defaults in scikit-learn's words: `lm` on 0/1, `glm` without penalty, e1071's
 radial `svm`, `gbm` with 100 stumps, `randomForest` with 500 trees. `tuned` weighs the classes
 equally and chooses from a small grid by cross-validated AUC inside the patients it is given. The
-fitted models are plain scikit-learn pipelines, so that they can be stored without code; the types
-that a loader must trust beyond its own defaults are `TRUSTED_TYPES`.
+fitted models are plain scikit-learn pipelines, so that they can be stored without code. `Classical`
+is the learner that each line of the table is.
 """
 
+import copy
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -25,10 +27,15 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 from TACEResponseLib.errors import SettingsError, TrainingError
+from TACEResponseLib.measuring.patient_table import PatientTable
+from TACEResponseLib.progress import Progress, silent
+from TACEResponseLib.settings import TrainingSettings
+from TACEResponseLib.statistics.outcome import Outcome
+
+from .contract import FittedModel, Learner
+from .skops_file import read_skops, write_skops
 
 Variant = Literal["paper", "tuned"]
-#: What `skops` must be told to trust to load these models: the array of nodes of a decision tree.
-TRUSTED_TYPES = ("sklearn.tree._tree.Tree",)
 MODEL = "model"
 #: Inverse penalty that gives a logistic model an answer where the likelihood has no maximum.
 SINGULAR_C = 1000.0
@@ -63,7 +70,7 @@ _LOGISTIC = {"solver": "newton-cholesky", "tol": 1e-12, "max_iter": 100}
 
 CLASSIFIERS: dict[str, Recipe] = {
     "linear": Recipe(
-        "Linear model",
+        "linear model",
         paper=(LinearRegression, {}),
         tuned=(Ridge, {}),
         grid={"alpha": (0.1, 1.0, 10.0, 100.0)},
@@ -71,7 +78,7 @@ CLASSIFIERS: dict[str, Recipe] = {
         score="predict",
     ),
     "logistic": Recipe(
-        "Logistic regression",
+        "logistic model",
         paper=(LogisticRegression, {"C": np.inf, **_LOGISTIC}),
         tuned=(LogisticRegression, _LOGISTIC),
         grid={"C": (0.01, 0.1, 1.0, 10.0)},
@@ -79,7 +86,7 @@ CLASSIFIERS: dict[str, Recipe] = {
         score="predict_proba",
     ),
     "svm": Recipe(
-        "Support vector machine",
+        "support vector machine",
         paper=(SVC, {"C": 1.0, "gamma": gamma_of_r, "tol": 1e-3}),
         tuned=(SVC, {"gamma": gamma_of_r}),
         grid={"C": (0.01, 0.1, 1.0, 10.0), "kernel": ("rbf", "linear")},
@@ -87,7 +94,7 @@ CLASSIFIERS: dict[str, Recipe] = {
         score="decision_function",
     ),
     "gbm": Recipe(
-        "Gradient boosting",
+        "gradient boosting",
         paper=(
             GradientBoostingClassifier,
             {
@@ -105,7 +112,7 @@ CLASSIFIERS: dict[str, Recipe] = {
         seeded=True,
     ),
     "random_forest": Recipe(
-        "Random forest",
+        "random forest",
         paper=(RandomForestClassifier, {"n_estimators": 500, "max_features": "sqrt"}),
         tuned=(RandomForestClassifier, {"n_estimators": 500, "max_features": "sqrt"}),
         grid={"min_samples_leaf": (1, 3, 5, 10)},
@@ -116,8 +123,64 @@ CLASSIFIERS: dict[str, Recipe] = {
     ),
 }
 
+#: Trees of a forest that stand beside the shipped one, of its five hundred: enough for a spread.
+FOLD_TREES = 200
 #: Folds of the tuning inside the patients given; fewer when a class is smaller.
 TUNING_FOLDS = 5
+
+
+@dataclass(frozen=True)
+class FittedClassical(FittedModel):
+    """A fitted pipeline of scaler and model, and the columns that it looks at, in its order."""
+
+    name: str
+    pipeline: Pipeline
+    features: tuple[str, ...]
+
+    def score(self, table: PatientTable) -> np.ndarray:
+        """(n,) scores, see `score`."""
+        return score(self.pipeline, table.columns(self.features).features)
+
+    def save(self, folder: Path) -> None:
+        """Write `NAME.skops`."""
+        write_skops(self.pipeline, folder / f"{self.name}.skops")
+
+    def thinned(self) -> "FittedClassical":
+        """With the first FOLD_TREES trees of a forest, in a copy; any other model as it is."""
+        name, forest = self.pipeline.steps[-1]
+        if not isinstance(forest, RandomForestClassifier) or len(forest.estimators_) <= FOLD_TREES:
+            return self
+        few = copy.copy(forest)
+        few.estimators_, few.n_estimators = forest.estimators_[:FOLD_TREES], FOLD_TREES
+        return replace(self, pipeline=Pipeline([*self.pipeline.steps[:-1], (name, few)]))
+
+
+@dataclass(frozen=True)
+class Classical(Learner):
+    """One of CLASSIFIERS. variant: the paper's, or tuned inside the patients that it is given."""
+
+    variant: Variant = "paper"
+
+    @classmethod
+    def of(cls, name: str) -> "Classical":
+        """The learner of a line of CLASSIFIERS."""
+        return cls(name, CLASSIFIERS[name].title, "selected")
+
+    def configured(self, settings: TrainingSettings) -> "Classical":
+        """In the variant that these settings ask for."""
+        return replace(self, variant=settings.classifiers)
+
+    def fit(
+        self, table: PatientTable, outcome: Outcome, seed: int, progress: Progress = silent
+    ) -> FittedClassical:
+        """See `fit_classifier`."""
+        pipeline = fit_classifier(self.name, table.features, outcome.labels, variant=self.variant, seed=seed)
+        return FittedClassical(self.name, pipeline, table.feature_names)
+
+    def load(self, folder: Path, features: tuple[str, ...]) -> FittedClassical | None:
+        """From `NAME.skops`."""
+        path = folder / f"{self.name}.skops"
+        return FittedClassical(self.name, read_skops(path), features) if path.is_file() else None
 
 
 def fit_classifier(name: str, X: np.ndarray, y: np.ndarray, *, variant: Variant, seed: int) -> Pipeline:
@@ -175,7 +238,7 @@ def _checked(X: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         )
     if not np.isfinite(X).all():
         raise TrainingError("a feature holds values that are not finite numbers", field="features")
-    if set(np.unique(y)) != {0, 1}:
+    if len(np.unique(y)) != 2:
         raise TrainingError(
             "a model needs patients of both classes",
             field="label",

@@ -6,7 +6,6 @@ probabilities as the second choice. Scores must come from patients that the mode
 on its own training patients a forest is right every time, and the fusion would believe it.
 """
 
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Literal
 
@@ -22,22 +21,6 @@ RIDGE = 1.0
 #: Least slope on a standardised score. A higher score means response, whatever a sample says: where
 #: scores are noise a free slope may turn them around, and with them the model that is shipped.
 LEAST_SLOPE = 1e-3
-CLASSICAL = ("linear", "logistic", "svm", "gbm", "random_forest")
-
-#: The fusions of the paper and their members; `all` takes every member that there is.
-FUSIONS: dict[str, tuple[str, ...]] = {
-    "cnn+size": ("cnn", "size"),
-    **{f"cnn+{name}": ("cnn", name) for name in CLASSICAL},
-    "all": ("cnn", "size", *CLASSICAL),
-}
-
-
-def fusions_of(models: Iterable[str]) -> dict[str, tuple[str, ...]]:
-    """The named fusions that can be made of `models`: complete pairs, and `all` of two or more."""
-    models = set(models)
-    possible = {name: members for name, members in FUSIONS.items() if models.issuperset(members)}
-    everyone = tuple(member for member in FUSIONS["all"] if member in models)
-    return {**possible, "all": everyone} if len(everyone) > 1 else possible
 
 
 @dataclass(frozen=True)

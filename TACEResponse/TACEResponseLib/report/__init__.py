@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from TACEResponseLib.answer.response_model import ResponseModel
     from TACEResponseLib.bundle import BundleManifest
     from TACEResponseLib.errors import Problem
-    from TACEResponseLib.training.run import LabelledInputs, Trained
+    from TACEResponseLib.training.inputs import Labelled
+    from TACEResponseLib.training.run import Trained
 
 PAGE, EVALUATION, CARD, README = "report.html", "evaluation.json", "model_card.md", "README.txt"
 #: Keys of a row of `evaluation.json`.
@@ -62,7 +63,7 @@ def write_training_report(
 
 def write_validation_report(
     model: "ResponseModel",
-    external: "LabelledInputs",
+    external: "Labelled",
     left_out: "Mapping[str, Problem]",
     folder: Path,
     sources: Iterable[Path | None] = (),
@@ -102,7 +103,7 @@ def evaluation_rows(trained: "Trained") -> list[dict]:
                     "estimate": estimate,
                     "cohort": "training",
                     "center": "",
-                    **performance_of(trained.training.labels, values, threshold, ranking),
+                    **performance_of(trained.training.outcome.labels, values, threshold, ranking),
                 }
             )
     if trained.external is not None:
@@ -110,18 +111,18 @@ def evaluation_rows(trained: "Trained") -> list[dict]:
     return rows
 
 
-def external_rows(model, external: "LabelledInputs") -> list[dict]:
+def external_rows(model, external: "Labelled") -> list[dict]:
     """Rows of an external cohort, together and, where there are several, centre by centre.
 
     With patients among them that the model was fitted on, the estimate is `resubstitution`.
     """
     rows = []
-    fitted = model.fitted(external.inputs.patient_ids, external.image_hashes)
-    centers = sorted({c for c in external.centers if c})
-    for name, values in model.probabilities(external.inputs).items():
+    fitted = model.training.among(external.table.patient_ids, external.table.image_hashes)
+    centers = sorted({c for c in external.table.centers if c})
+    for name, values in model.probabilities(external.table).items():
         for center in ["", *(centers if len(centers) > 1 else [])]:
-            chosen = np.array([center in ("", c) for c in external.centers])
-            if not has_auc(external.labels[chosen]):
+            chosen = np.array([center in ("", c) for c in external.table.centers])
+            if not has_auc(external.outcome.labels[chosen]):
                 continue
             rows.append(
                 {
@@ -129,7 +130,7 @@ def external_rows(model, external: "LabelledInputs") -> list[dict]:
                     "estimate": "resubstitution" if fitted else "external",
                     "cohort": "validation",
                     "center": center,
-                    **performance_of(external.labels[chosen], values[chosen], model.thresholds[name]),
+                    **performance_of(external.outcome.labels[chosen], values[chosen], model.thresholds[name]),
                 }
             )
     return rows

@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from TACEResponseLib import __version__
-from TACEResponseLib.answer.prediction import RESEARCH_USE, title
+from TACEResponseLib.answer.prediction import RESEARCH_USE
 from TACEResponseLib.follow_up.audit import Agreement, ModelAudit
+from TACEResponseLib.models.combination import title
 from TACEResponseLib.storage import whole_file
 
 from .curves import plot_calibration

@@ -18,7 +18,7 @@ from .study import Scored, Study, has_auc
 from .table import Table
 
 if TYPE_CHECKING:
-    from TACEResponseLib.training.run import LabelledInputs
+    from TACEResponseLib.training.inputs import Labelled
 
 NOTE = (
     "Published scores, grouped as published, a worse group counted as less response. Nothing is fitted, so "
@@ -54,12 +54,12 @@ def baseline_table(study: Study) -> Table:
     )
 
 
-def patient_scores(patients: "LabelledInputs") -> list[tuple[ClinicalScore, ...]]:
+def patient_scores(patients: "Labelled") -> list[tuple[ClinicalScore, ...]]:
     """Every score of each of n patients; a cell that cannot be read counts as missing."""
-    columns = patients.clinical or ({},) * len(patients.labels)
-    burdens = patients.burdens or (None,) * len(patients.labels)
+    table = patients.table
     return [
-        clinical_scores(read_values(row)[0], burden) for row, burden in zip(columns, burdens, strict=True)
+        clinical_scores(read_values(row)[0], burden)
+        for row, burden in zip(table.clinical, table.burdens, strict=True)
     ]
 
 

@@ -1,6 +1,6 @@
 """What the software can answer of the reporting checklists; everything else stays blank and says so."""
 
-from TACEResponseLib.answer.prediction import title
+from TACEResponseLib.models.combination import title
 
 from .checklists import CHECKLISTS
 from .methods import extracted_here, versions
@@ -74,10 +74,9 @@ def _about_study(study: Study) -> dict[str, str]:
 def _about_patients(study: Study) -> dict[str, str]:
     groups = [(n, g) for n, g in (("training", study.training), ("validation", study.external)) if g]
     sample = "; ".join(
-        f"{name}: {len(group.labels)} patients, {int(group.labels.sum())} responders"
-        for name, group in groups
+        f"{name}: {len(group)} patients, {group.outcome.responders} responders" for name, group in groups
     )
-    centers = sorted({c for _, group in groups for c in group.centers if c})
+    centers = sorted({c for _, group in groups for c in group.table.centers if c})
     clinical = any(any(column) for _, group in groups for column in clinical_columns(group).values())
     both = study.training is not None and study.external is not None
     return {
@@ -110,7 +109,7 @@ def _about_extraction(study: Study) -> dict[str, str]:
         f"wavelet {radiomics.wavelet}",
         "extraction": f"Engine {study.model.engine}, features as pyradiomics defines them",
         "classes": ", ".join(radiomics.features),
-        "features": f"{len(group.inputs.feature_names)} features a patient",
+        "features": f"{len(group.table.feature_names)} features a patient",
         "parameters": "Every parameter in the table Parameters",
     }
 
@@ -118,8 +117,8 @@ def _about_extraction(study: Study) -> dict[str, str]:
 def _about_a_table(study: Study) -> dict[str, str]:
     """What can be said of features that were extracted elsewhere."""
     group = study.training or study.external
-    known = {"features": f"{len(group.inputs.feature_names)} features a patient, read from a table"}
-    version = next((row.get("diagnostics_Versions_PyRadiomics") for row in group.diagnostics), None)
+    known = {"features": f"{len(group.table.feature_names)} features a patient, read from a table"}
+    version = next((row.get("diagnostics_Versions_PyRadiomics") for row in group.table.diagnostics), None)
     if version:
         known["extraction"] = f"pyradiomics {version}, as the feature table says"
         known["parameters"] = "As the feature table says, in the table Parameters"
@@ -128,10 +127,10 @@ def _about_a_table(study: Study) -> dict[str, str]:
 
 def _about_modelling(study: Study) -> dict[str, str]:
     settings = study.model.settings
-    sample = len(study.model.training_ids)
+    sample = len(study.model.training.patient_ids)
     tuned, rule = settings.classifiers == "tuned", settings.selection
     found, icc = study.reliability, settings.reliability
-    network = study.model.members.network is not None
+    network = study.model.needs_picture
     known = {
         "scaling": "Features standardised on the patients of each fit",
         "models": ", ".join(map(title, study.singles))
@@ -146,7 +145,7 @@ def _about_modelling(study: Study) -> dict[str, str]:
         "redundant": f"Correlation above {rule.max_correlation:g} dropped"
         if rule.max_correlation < 1
         else "",
-        "dimensions": f"{len(study.model.members.selected)} features, {sample} training patients",
+        "dimensions": f"{len(study.model.models.selected)} features, {sample} training patients",
     }
     if network:
         known["imbalance"] += "; training pictures of the CNN balanced by augmentation"
@@ -159,7 +158,7 @@ def _about_modelling(study: Study) -> dict[str, str]:
             f"{found.icc.form} above {icc.threshold:g}, {readers}; who they are is {THE_REST}"
         )
         known["feature_results"] = "Tables S1 and S2, Figures 2B and 2C"
-    elif study.record is not None and study.record.selection is not None:
+    elif study.record is not None and "select" in study.record.final.steps:
         known["feature_results"] = "Table S2, Figure 2B; no second reader"
     return known
 
@@ -168,7 +167,7 @@ def _about_evaluation(study: Study) -> dict[str, str]:
     settings, centers = study.model.settings, [len(group.by_center()) > 1 for group in study.scored]
     folds = f"{settings.folds} stratified folds, {settings.repeats} repeat(s), seed {settings.seed}"
     inside = "everything that sees a label inside the fold"
-    external = "" if study.external is None or study.fitted else f"{len(study.external.labels)} patients"
+    external = "" if study.external is None or study.fitted else f"{len(study.external)} patients"
     known = {
         "split": f"{folds}; {inside}; external cohort: {external or 'none'}",
         "internal": f"{folds}; {inside}",

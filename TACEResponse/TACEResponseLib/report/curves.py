@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from TACEResponseLib.answer.prediction import title
+from TACEResponseLib.models.combination import title
 from TACEResponseLib.statistics.associations import correlations
 from TACEResponseLib.statistics.calibration import calibration, decision_curve
 from TACEResponseLib.statistics.discrimination import auc_delong, proportion, roc_curve

@@ -15,7 +15,7 @@ from .curves import (
     draw_roc,
 )
 from .drawing import COLOURS, GREY, MARKERS, STYLES, Drawing, canvas, finish
-from .methods import VALIDATION_ONLY, elimination_table, feature_table
+from .methods import VALIDATION_ONLY, elimination_table, feature_table, final_selection
 from .study import Study
 
 #: Names of the CNN's histories in words.
@@ -48,7 +48,7 @@ def draw_elimination(study: Study) -> Drawing:
     table = elimination_table(study)
     if table.absent:
         return Drawing(name, caption, None, table.absent)
-    selection = study.record.selection
+    selection = final_selection(study)
     figure, (axes,) = canvas(3.6, width_in=7)
     low, high = selection.accuracy - selection.accuracy_sd, selection.accuracy + selection.accuracy_sd
     axes.fill_between(selection.sizes, low, high, color=COLOURS[0], alpha=0.18, lw=0, label="± SD over folds")
@@ -120,7 +120,8 @@ def draw_features(study: Study) -> Drawing:
 def draw_learning(study: Study) -> Drawing:
     """The CNN's loss by epoch in the final fit."""
     name, caption = "figure_learning_curve", "The CNN's training: loss by epoch (final fit)"
-    history = dict(study.record.learning_curve) if study.record else {}
+    network = study.record.final.models.get("cnn") if study.record else None
+    history = dict(network.history) if network else {}
     losses = {name: values for name, values in history.items() if name in HISTORIES and len(values)}
     if not losses:
         why = VALIDATION_ONLY if study.record is None else "no CNN was trained"

@@ -2,13 +2,18 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from TACEResponseLib.measuring.feature_table import IMAGE_HASH
+from TACEResponseLib.training.out_of_fold import fold_seed
 
 from .study import Study
 from .table import Table
+
+if TYPE_CHECKING:
+    from TACEResponseLib.selection.elimination import Selection
 
 VALIDATION_ONLY = "the training is not part of a validation; see the report of the training"
 #: Diagnostics that differ from patient to patient and identify what was measured.
@@ -57,7 +62,7 @@ def _or_none(value: float) -> float | None:
 def elimination_table(study: Study) -> Table:
     """Accuracy by number of features, mean and SD over the folds of the final elimination."""
     caption = "Recursive feature elimination: accuracy by number of features"
-    selection = study.record.selection if study.record else None
+    selection = final_selection(study)
     if selection is None:
         return Table("elimination", caption, [], absent=_no_selection(study))
     rows = [
@@ -82,6 +87,12 @@ def elimination_table(study: Study) -> Table:
     return Table("elimination", caption, rows, note)
 
 
+def final_selection(study: Study) -> "Selection | None":
+    """How the features of the final fit were chosen; None without a training or a selection."""
+    step = study.record.final.steps.get("select") if study.record else None
+    return None if step is None else step.selection
+
+
 def _no_selection(study: Study) -> str:
     return VALIDATION_ONLY if study.record is None else "the model uses no radiomics features"
 
@@ -89,7 +100,7 @@ def _no_selection(study: Study) -> str:
 def feature_table(study: Study) -> Table:
     """Every candidate of the elimination, the final list first, and how stable its choice is."""
     caption = "Table S2. Features: the final list, and how often each is chosen again"
-    selection = study.record.selection if study.record else None
+    selection = final_selection(study)
     if selection is None:
         return Table("table_s2_features", caption, [], absent=_no_selection(study))
     chosen = {name: rank for rank, name in enumerate(selection.chosen, start=1)}
@@ -133,10 +144,9 @@ def fold_table(study: Study) -> Table:
                     "repeat": repeat + 1,
                     "fold": fold + 1,
                     "n": int(held_out.sum()),
-                    "responders": int(study.training.labels[held_out].sum()),
-                    # As `out_of_fold` counts them up.
+                    "responders": int(study.training.outcome.labels[held_out].sum()),
                     "seed_of_the_split": seed + repeat,
-                    "seed_of_the_models": seed + 1000 * repeat + fold,
+                    "seed_of_the_models": fold_seed(study.model.settings, repeat, fold),
                     "selected": " ".join(next(selected, ())),
                 }
             )
@@ -147,7 +157,8 @@ def fold_table(study: Study) -> Table:
 def learning_table(study: Study) -> Table:
     """Loss and other histories of the CNN's final fit, one row an epoch."""
     caption = "The CNN's training, epoch by epoch (final fit)"
-    history = dict(study.record.learning_curve) if study.record else {}
+    network = study.record.final.models.get("cnn") if study.record else None
+    history = dict(network.history) if network else {}
     if not history:
         why = VALIDATION_ONLY if study.record is None else "no CNN was trained"
         return Table("learning_curve", caption, [], absent=why)
@@ -184,7 +195,7 @@ def _settings_used(study: Study) -> dict:
     content = model.settings.to_json()
     if not extracted_here(study):
         content["radiomics"] = "not used, the features were read from a table"
-    if model.members.network is None:
+    if not model.needs_picture:
         content["network"] = content["patch"] = "not used, no CNN"
     if study.reliability is None and study.record is not None:
         content["reliability"] = "not used, no second reader"
@@ -197,7 +208,7 @@ def extracted_here(study: Study) -> bool:
 
     model, group = study.model, study.training or study.external
     own = tuple(feature_names(model.settings.radiomics))
-    return model.extraction_known and group.inputs.feature_names == own
+    return model.extraction_known and group.table.feature_names == own
 
 
 def versions(study: Study) -> Mapping[str, str]:
@@ -221,7 +232,7 @@ def flattened(content: Mapping, above: str = "") -> Iterator[tuple[str, object]]
 
 def constant_diagnostics(study: Study) -> dict[str, str]:
     """Diagnostics that are the same for every patient: versions and settings of the extraction."""
-    rows = [row for group in (study.training, study.external) if group for row in group.diagnostics]
+    rows = [row for group in (study.training, study.external) if group for row in group.table.diagnostics]
     if not rows:
         return {}
     return {
@@ -238,7 +249,7 @@ def hash_table(study: Study) -> Table:
         {"patient_id": patient_id, **{HASHES[n]: row.get(n, "") for n in HASHES}}
         for group in (study.training, study.external)
         if group
-        for patient_id, row in zip(group.inputs.patient_ids, group.diagnostics, strict=False)
+        for patient_id, row in zip(group.table.patient_ids, group.table.diagnostics, strict=True)
         if any(row.get(n) for n in HASHES)
     ]
     why = "" if rows else "the features came without the extraction's diagnostics"

@@ -1,13 +1,22 @@
 """The model card: what a bundle was trained on and how well it did, in words, with its limits first."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from TACEResponseLib.answer.certainty import COVERAGE, LEVEL
-from TACEResponseLib.answer.prediction import DEMONSTRATION, title
+from TACEResponseLib.answer.prediction import DEMONSTRATION
+from TACEResponseLib.models.combination import title
 
 if TYPE_CHECKING:
     from TACEResponseLib.answer.response_model import ResponseModel
     from TACEResponseLib.training.run import Trained
+
+
+def save_trained(trained: "Trained", folder: Path) -> Path:
+    """Write the bundle of a training run with its card; its path."""
+    from TACEResponseLib.bundle import save_bundle
+
+    return save_bundle(folder, trained.model, trained.reliability, model_card(trained))
 
 
 def model_card(trained: "Trained") -> str:
@@ -40,21 +49,21 @@ def model_card(trained: "Trained") -> str:
         "Answers: how likely is an objective response (mRECIST CR or PR) of hepatocellular carcinoma to "
         "the first transarterial chemoembolization, from the arterial CT before it and a tumour mask.",
         "",
-        f"Trained on {len(training.labels)} patients, {int(training.labels.sum())} of them responders; "
+        f"Trained on {len(training)} patients, {training.outcome.responders} of them responders; "
         f"recipe `{settings.preset}`, {settings.folds} folds, {settings.repeats} repeat(s), "
         f"seed {settings.seed}, {_about_features(model)}.",
         f"Reliability: {agreed}.",
         f"Headline: {title(model.headline)}, threshold {model.thresholds[model.headline]:.3f} "
         "(Youden, out of fold); "
         f"calibration {model.combinations[model.headline].calibration}, chosen out of sample.",
-        f"Beside an answer stand the interval of {len(model.fold_members)} fold models (delete-a-group "
+        f"Beside an answer stand the interval of {len(model.fold_models)} fold models (delete-a-group "
         f"jackknife, {100 * LEVEL:.0f} %), the conformal set at {100 * COVERAGE:.0f} % coverage and a "
         "verdict on whether the case is like the training cases.",
         "",
-        *_about_mute(trained.record.out_of_fold.mute),
+        *_about_uninformative(trained.record.out_of_fold.uninformative),
         "Selected features:",
         "",
-        *(f"- `{name}`" for name in model.members.selected),
+        *(f"- `{name}`" for name in model.models.selected),
         "",
         "| model | estimate | patients | AUC (95 % CI) |",
         "|---|---|---|---|",
@@ -72,7 +81,7 @@ def model_card(trained: "Trained") -> str:
 def _sources(trained: "Trained") -> str:
     """How many centres the images came from, as far as the cohort's table says."""
     groups = filter(None, (trained.training, trained.external))
-    centers = {center for group in groups for center in group.centers if center}
+    centers = {center for group in groups for center in group.table.centers if center}
     return f"images of {len(centers)} centres" if len(centers) > 1 else "one source of images"
 
 
@@ -82,7 +91,7 @@ def _about_features(model: "ResponseModel") -> str:
     return "features from a table that does not say how they were extracted"
 
 
-def _about_mute(models: tuple[str, ...]) -> list[str]:
+def _about_uninformative(models: tuple[str, ...]) -> list[str]:
     if not models:
         return []
     names = ", ".join(map(title, models))

@@ -8,7 +8,7 @@ import base64
 from collections.abc import Mapping, Sequence
 
 from TACEResponseLib import __version__
-from TACEResponseLib.answer.prediction import title
+from TACEResponseLib.models.combination import title
 from TACEResponseLib.statistics.discrimination import at_threshold, auc_delong
 
 from .drawing import Drawing

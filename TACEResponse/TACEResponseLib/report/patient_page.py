@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import SimpleITK as sitk
 
-from TACEResponseLib.answer.prediction import Prediction, title
+from TACEResponseLib.answer.prediction import Prediction
 from TACEResponseLib.cases import Case, bounding_box
+from TACEResponseLib.models.combination import title
 from TACEResponseLib.storage import whole_file
 
 from .pages import render_page

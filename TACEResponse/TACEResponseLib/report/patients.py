@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from TACEResponseLib.statistics.associations import MOST_CATEGORIES, Comparison, table_one, univariable
+from TACEResponseLib.statistics.outcome import RESPONDER
 
 from .study import Scored, Study
 from .table import Table
@@ -58,16 +59,16 @@ def flow_table(study: Study) -> Table:
     """How many patients entered, left and were analysed, and how many of them responded."""
     groups = [("training", study.training), ("external validation", study.external)]
     present = [(name, group) for name, group in groups if group is not None]
-    everybody = len(study.left_out) + sum(len(group.labels) for _, group in present)
+    everybody = len(study.left_out) + sum(len(group) for _, group in present)
     rows = [
         {"step": "in the cohort", "n": everybody, "responders": None},
         {"step": "left out", "n": len(study.left_out), "responders": None},
     ]
     for name, group in present:
-        rows.append({"step": name, "n": len(group.labels), "responders": int(group.labels.sum())})
-        centers = sorted({c for c in group.centers if c})
+        rows.append({"step": name, "n": len(group), "responders": group.outcome.responders})
+        centers = sorted({c for c in group.table.centers if c})
         for center in centers if len(centers) > 1 else []:
-            labels = group.labels[np.array(group.centers) == center]
+            labels = group.outcome.labels[np.array(group.table.centers) == center]
             row = {"step": f"{name}, centre {center}", "n": len(labels), "responders": int(labels.sum())}
             rows.append(row)
     if study.reliability is not None:
@@ -99,9 +100,10 @@ def cohort_table(study: Study) -> Table:
         why = "the training patients are not here" if study.training is None else study.no_external
         return Table("table_1_cohorts", caption, [], absent=why)
     training, external = clinical_columns(study.training), clinical_columns(study.external)
-    groups = ["training"] * len(study.training.labels) + ["validation"] * len(study.external.labels)
+    groups = ["training"] * len(study.training) + ["validation"] * len(study.external)
     both = {name: [*training[name], *external[name]] for name in training if name in external}
-    both |= {"Responder": np.where(np.r_[study.training.labels, study.external.labels] == 1, "yes", "no")}
+    words = (*study.training.outcome.words, *study.external.outcome.words)
+    both |= {"Responder": [_yes(word == RESPONDER) for word in words]}
     return _compared("table_1_cohorts", caption, both, groups)
 
 
@@ -111,9 +113,9 @@ def response_table(study: Study) -> Table:
     cohort = "training" if study.training is not None else "validation"
     columns = {n: c for n, c in clinical_columns(group).items() if n != "Response"}
     caption = f"Table 1B. Responders and non-responders, {cohort} patients"
-    order = np.argsort(-group.labels, kind="stable")
+    order = np.argsort(-group.outcome.labels, kind="stable")
     columns = {name: [column[i] for i in order] for name, column in columns.items()}
-    groups = np.where(group.labels[order] == 1, "responder", "non-responder")
+    groups = group.outcome.words[order]
     if len(set(groups.tolist())) < 2:
         return Table("table_1_response", caption, [], absent="all patients are of one class")
     return _compared("table_1_response", caption, columns, groups)
@@ -190,7 +192,7 @@ def association_table(study: Study) -> Table:
             "missing": found.missing,
             "status": found.status,
         }
-        for found in univariable(group.labels, columns)
+        for found in univariable(group.outcome.labels, columns)
     ]
     return Table(
         "univariable",
@@ -215,14 +217,14 @@ def _as_numbers(name: str, column: Sequence) -> dict[str, np.ndarray]:
 
 
 def clinical_columns(group) -> dict[str, list]:
-    """Title -> values (n,) of LabelledInputs: floats or texts, None where a cell is empty.
+    """Title -> values (n,) of labelled patients: floats or texts, None where a cell is empty.
 
     The cohort's own columns, the largest diameter, then the paper's dichotomies of them.
     """
-    names = dict.fromkeys(name for row in group.clinical for name in row)
-    cells = {name: [row.get(name, "").strip() for row in group.clinical] for name in names}
-    if group.inputs.diameters_mm is not None:
-        cells[DIAMETER] = [repr(float(mm)) for mm in group.inputs.diameters_mm]
+    names = dict.fromkeys(name for row in group.table.clinical for name in row)
+    cells = {name: [row.get(name, "").strip() for row in group.table.clinical] for name in names}
+    if group.table.diameters_mm is not None:
+        cells[DIAMETER] = [repr(float(mm)) for mm in group.table.diameters_mm]
     columns = {_variable(name): _parsed(texts) for name, texts in cells.items() if any(texts)}
     for name, label, holds in DICHOTOMIES:
         if name in cells:
@@ -304,8 +306,12 @@ def scores_table(study: Study, cohort: str) -> Table:
 def _score_rows(study: Study, group: Scored) -> list[dict]:
     folds = study.record.out_of_fold.folds if group.estimate == "out_of_fold" else np.empty((0, 0), int)
     rows = []
-    for i, patient_id in enumerate(group.patients.inputs.patient_ids):
-        row = {"patient_id": patient_id, "label": int(group.labels[i]), "center": group.patients.centers[i]}
+    for i, patient_id in enumerate(group.patients.table.patient_ids):
+        row = {
+            "patient_id": patient_id,
+            "label": int(group.labels[i]),
+            "center": group.patients.table.centers[i],
+        }
         if group.estimate == "resubstitution":
             row["fitted"] = _yes(patient_id in study.fitted)
         row |= {f"fold_of_repeat_{k}": int(of[i]) + 1 for k, of in enumerate(folds, start=1)}

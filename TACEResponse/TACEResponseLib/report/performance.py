@@ -5,7 +5,7 @@ Every row names its estimate; out-of-fold, external and resubstitution figures n
 
 import numpy as np
 
-from TACEResponseLib.answer.prediction import title
+from TACEResponseLib.models.combination import title
 from TACEResponseLib.statistics.associations import correlations
 from TACEResponseLib.statistics.calibration import calibration
 from TACEResponseLib.statistics.discrimination import (
@@ -65,7 +65,7 @@ def repeat_table(study: Study) -> Table:
     caption = "Area under the ROC curve, out of fold, over the repeats"
     if study.record is None:
         return Table("auc_by_repeat", caption, [], absent="the training is not part of a validation")
-    held_out, labels = study.record.out_of_fold, study.training.labels
+    held_out, labels = study.record.out_of_fold, study.training.outcome.labels
     rankings = [held_out.ranking_of(repeat) for repeat in range(len(held_out.folds))]
     if len(rankings) == 1:
         return Table("auc_by_repeat", caption, [], absent="the folds were drawn once")
@@ -121,7 +121,7 @@ def optimism_table(study: Study) -> Table:
     """Resubstitution, the only time that it is shown, beside the out-of-fold figure."""
     rows = []
     if study.record is not None:
-        labels, held_out = study.training.labels, study.record.out_of_fold.ranking
+        labels, held_out = study.training.outcome.labels, study.record.out_of_fold.ranking
         for name, fitted in study.record.resubstitution.items():
             aucs = {
                 "resubstitution": auc_delong(labels, fitted),
@@ -263,7 +263,7 @@ def measured_size(study: Study, group: Scored) -> np.ndarray | None:
     The fair rival: it needs no fit, its direction neither. The size model's out-of-fold scores come from
     as many fits as there are folds and rank patients of different folds less well than the diameter does.
     """
-    diameters_mm = group.patients.inputs.diameters_mm
+    diameters_mm = group.patients.table.diameters_mm
     return None if diameters_mm is None else -diameters_mm
 
 

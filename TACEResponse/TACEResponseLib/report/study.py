@@ -18,8 +18,9 @@ from TACEResponseLib.errors import Problem
 if TYPE_CHECKING:
     from TACEResponseLib.bundle import BundleManifest
     from TACEResponseLib.selection.reliability import ReliabilityTable
-    from TACEResponseLib.training.out_of_fold import TrainingRecord
-    from TACEResponseLib.training.run import LabelledInputs, Trained
+    from TACEResponseLib.training.inputs import Labelled
+    from TACEResponseLib.training.model import TrainingRecord
+    from TACEResponseLib.training.run import Trained
 
 #: An AUC and its variance need this many patients of each class.
 FEWEST_FOR_AUC = 2
@@ -35,19 +36,19 @@ class Scored:
     """Patients with what every model said of them; one estimate, never mixed with another.
 
     cohort: the part of the study they belong to. probabilities: model or fusion -> (n,). ranking:
-    the same, what AUCs are computed from (see `OutOfFoldScores.ranking`).
+    the same, what AUCs are computed from (see `OutOfFold.ranking`).
     """
 
     estimate: Literal["out_of_fold", "external", "resubstitution"]
     cohort: Literal["training", "validation"]
-    patients: "LabelledInputs"
+    patients: "Labelled"
     probabilities: Mapping[str, np.ndarray]
     ranking: Mapping[str, np.ndarray]
 
     @property
     def labels(self) -> np.ndarray:
         """(n,) 1 responder, 0 not."""
-        return self.patients.labels
+        return self.patients.outcome.labels
 
     @property
     def title(self) -> str:
@@ -61,8 +62,8 @@ class Scored:
 
     def by_center(self) -> dict[str, np.ndarray]:
         """Centre -> (n,) bool; everybody under "" first, centres only where there are several."""
-        names = sorted({name for name in self.patients.centers if name})
-        of = np.array(self.patients.centers)
+        names = sorted({name for name in self.patients.table.centers if name})
+        of = np.array(self.patients.table.centers)
         several = names if len(names) > 1 else []
         return {"": np.ones(len(of), dtype=bool)} | {name: of == name for name in several}
 
@@ -82,9 +83,9 @@ class Study:
     """
 
     model: ResponseModel
-    external: "LabelledInputs | None"
+    external: "Labelled | None"
     left_out: Mapping[str, Problem]
-    training: "LabelledInputs | None" = None
+    training: "Labelled | None" = None
     record: "TrainingRecord | None" = None
     reliability: "ReliabilityTable | None" = None
     stability: Mapping[str, float] = field(default_factory=dict)
@@ -118,7 +119,8 @@ class Study:
         """External patients that the model was trained on; empty in an honest validation."""
         if self.external is None:
             return ()
-        return self.model.fitted(self.external.inputs.patient_ids, self.external.image_hashes)
+        table = self.external.table
+        return self.model.training.among(table.patient_ids, table.image_hashes)
 
     @cached_property
     def scored(self) -> tuple[Scored, ...]:
@@ -130,7 +132,7 @@ class Study:
             groups.append(Scored("out_of_fold", "training", self.training, *answers))
         if self.external is not None:
             estimate = "resubstitution" if self.fitted else "external"
-            answers = self.model.probabilities(self.external.inputs)
+            answers = self.model.probabilities(self.external.table)
             groups.append(Scored(estimate, "validation", self.external, answers, answers))
         return tuple(groups)
 
@@ -147,7 +149,7 @@ class Study:
     @property
     def singles(self) -> tuple[str, ...]:
         """The models that are no fusion."""
-        return tuple(name for name in self.models if "+" not in name and name != "all")
+        return tuple(name for name in self.models if not self.model.combinations[name].is_fusion)
 
     @property
     def marks(self) -> tuple[str, ...]:
@@ -155,7 +157,7 @@ class Study:
         marks = [DEMONSTRATION] if self.model.demonstration else []
         if self.fitted:
             marks.append(
-                f"{len(self.fitted)} of {len(self.external.labels)} patients evaluated here were used to "
+                f"{len(self.fitted)} of {len(self.external)} patients evaluated here were used to "
                 "train the model: these figures are optimistic and show nothing about new patients."
             )
         return tuple(marks)
@@ -170,7 +172,7 @@ class Study:
         """Why there are no figures of a validation cohort; empty when there are."""
         if self.external is None:
             return "no patient of the cohort is marked for validation"
-        if not has_auc(self.external.labels):
-            responders = int(self.external.labels.sum())
-            return f"{responders} of {len(self.external.labels)} validation patients respond: no AUC exists"
+        if not has_auc(self.external.outcome.labels):
+            responders = self.external.outcome.responders
+            return f"{responders} of {len(self.external)} validation patients respond: no AUC exists"
         return ""

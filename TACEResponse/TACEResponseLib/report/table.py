@@ -5,7 +5,7 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from TACEResponseLib.answer.prediction import title
+from TACEResponseLib.models.combination import title
 
 from .study import ESTIMATES
 

@@ -16,23 +16,6 @@ from scipy import stats
 
 from TACEResponseLib.errors import TrainingError
 
-#: With fewer patients of a class than this no figure of a fold means anything.
-FEWEST_PER_CLASS = 10
-
-
-def check_labels(labels: np.ndarray, folds: int) -> None:
-    """Raise TrainingError when a class has too few of the (n,) 0/1 `labels` for the folds."""
-    counts = np.bincount(labels, minlength=2)
-    fewest = max(FEWEST_PER_CLASS, folds)
-    if counts.min() < fewest:
-        raise TrainingError(
-            "too few patients of one class",
-            field="label",
-            expected=f"at least {fewest} responders and {fewest} non-responders to train on",
-            received=f"{counts[1]} responders, {counts[0]} non-responders",
-            remedy="add patients, or check the labels",
-        )
-
 
 @dataclass(frozen=True)
 class Auc:

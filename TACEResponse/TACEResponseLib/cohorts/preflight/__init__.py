@@ -23,7 +23,7 @@ from TACEResponseLib.cohorts.table import TRAINING, Cohort, Patient
 from TACEResponseLib.errors import Problem, TACEResponseError
 from TACEResponseLib.progress import Progress, silent
 from TACEResponseLib.resumable import CaseJob, CaseResult, StoredResult, affordable_jobs, run_cases
-from TACEResponseLib.statistics.discrimination import check_labels
+from TACEResponseLib.statistics.outcome import Outcome
 
 from .thumbnail import Thumbnail, largest_layer
 
@@ -280,7 +280,7 @@ def _class_problems(cohort: Cohort, folds: int) -> list[Problem]:
             )
         elif labels and training:
             try:
-                check_labels(np.array(labels), folds)
+                Outcome(np.array(labels)).check(folds)
             except TACEResponseError as error:
                 problems.append(error.problem)
     return problems

@@ -1,0 +1,157 @@
+"""ComBat: brings every feature to one mean and spread between the training centres.
+
+Johnson, Li & Rabinovic, Biostatistics 2007;8:118, parametric empirical Bayes: scanner and protocol
+of a centre shift and stretch a feature; how much is estimated feature by feature and drawn towards
+the centre's other features, since a centre has few patients. No label is read. Where centres differ
+in their patients, too, that difference goes with the scanner's: a share of responders that differs
+between centres costs discrimination.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from TACEResponseLib.errors import BundleError, FeatureError, TrainingError
+from TACEResponseLib.measuring.patient_table import PatientTable
+from TACEResponseLib.progress import Progress, silent
+from TACEResponseLib.settings import TrainingSettings
+from TACEResponseLib.statistics.outcome import Outcome
+
+from .step import FittedStep, Step
+
+#: Fewest patients of a centre in one fit: below this its spread is not known.
+FEWEST_OF_A_CENTER = 4
+#: Largest relative change of an estimate at which the iteration ends, and its longest run.
+CONVERGED, MOST_ROUNDS = 1e-4, 1000
+
+
+@dataclass(frozen=True)
+class Harmonised(FittedStep):
+    """features: p names. centers: c names. mean, sd: (p,) over all patients. shift: (c, p) of a
+    centre's patients in units of `sd`; stretch: (c, p) their spread in the same units, above 0.
+    """
+
+    features: tuple[str, ...]
+    centers: tuple[str, ...]
+    mean: np.ndarray
+    sd: np.ndarray
+    shift: np.ndarray
+    stretch: np.ndarray
+
+    def transform(self, table: PatientTable) -> PatientTable:
+        """The patients with their features as if all came from one centre.
+
+        A table with some of the features will do. Raises FeatureError for a patient whose centre was
+        not among those of the fit: how its scanner shifts a feature is not known.
+        """
+        foreign = [n for n, center in enumerate(table.centers) if center not in self.centers]
+        if foreign:
+            raise FeatureError(
+                "the features cannot be harmonised, since the patient's centre is not known to the model",
+                field="center",
+                patient_id=table.patient_ids[foreign[0]],
+                expected=", ".join(self.centers),
+                received=table.centers[foreign[0]] or "no centre",
+                remedy="name one of these centres, or train without harmonisation",
+            )
+        at = {name: n for n, name in enumerate(self.features)}
+        columns = np.array([at[name] for name in table.feature_names], dtype=int)
+        of = np.array([self.centers.index(center) for center in table.centers], dtype=int)
+        standard = (table.features - self.mean[columns]) / self.sd[columns]
+        rows = np.ix_(of, columns)
+        standard = (standard - self.shift[rows]) / self.stretch[rows]
+        return replace(table, features=standard * self.sd[columns] + self.mean[columns])
+
+    def to_json(self) -> dict:
+        """Names and lists of numbers."""
+        arrays = {name: getattr(self, name).tolist() for name in ("mean", "sd", "shift", "stretch")}
+        return {"features": list(self.features), "centers": list(self.centers), **arrays}
+
+
+@dataclass(frozen=True)
+class Harmonise(Step):
+    """The step as a whole; it has no settings but whether it is wanted."""
+
+    name: str = "harmonise"
+
+    def configured(self, settings: TrainingSettings) -> "Harmonise | None":
+        """Where the settings ask for ComBat."""
+        return self if settings.harmonisation == "combat" else None
+
+    def fit(
+        self, table: PatientTable, outcome: Outcome, seed: int, jobs: int = 1, progress: Progress = silent
+    ) -> Harmonised:
+        """Estimate shift and stretch of every centre; the outcome is not looked at.
+
+        Raises TrainingError for fewer than two centres, or one with fewer than FEWEST_OF_A_CENTER.
+        """
+        centers, of = np.unique(np.array(table.centers), return_inverse=True)
+        counts = np.bincount(of)
+        if len(centers) < 2 or "" in centers or counts.min() < FEWEST_OF_A_CENTER:
+            raise TrainingError(
+                "features cannot be harmonised between these centres",
+                field="center",
+                expected=f"two centres or more, each with {FEWEST_OF_A_CENTER} patients of every fold",
+                received=", ".join(f"{c or 'no centre'}: {n}" for c, n in zip(centers, counts, strict=True)),
+                remedy="fill the column center, join small centres, or train without harmonisation",
+            )
+        mean, sd, standard = _standardised(table.features, of)
+        estimates = [_of_center(standard[of == center]) for center in range(len(centers))]
+        shift, stretch = (np.array(part) for part in zip(*estimates, strict=True))
+        return Harmonised(table.feature_names, tuple(map(str, centers)), mean, sd, shift, stretch)
+
+    def from_json(self, content: Mapping) -> Harmonised:
+        """What `Harmonised.to_json` gave."""
+        try:
+            arrays = (np.array(content[n], dtype=float) for n in ("mean", "sd", "shift", "stretch"))
+            fitted = Harmonised(
+                tuple(map(str, content["features"])), tuple(map(str, content["centers"])), *arrays
+            )
+            shape = (len(fitted.centers), len(fitted.features))
+            whole = fitted.shift.shape == fitted.stretch.shape == shape
+        except (KeyError, TypeError, ValueError) as error:
+            raise BundleError("the harmonisation cannot be read", received=repr(error)) from None
+        if not whole or not (fitted.stretch > 0).all() or not (fitted.sd > 0).all():
+            raise BundleError("the parts of the harmonisation do not belong together")
+        return fitted
+
+
+def _standardised(features: np.ndarray, of: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Mean (p,), spread within centres (p,) and standardised features (n, p); `of`: (n,) centre.
+
+    A feature that does not vary within centres keeps a spread of 1, and is left as it is.
+    """
+    means = np.array([features[of == center].mean(axis=0) for center in np.unique(of)])
+    mean = (np.bincount(of) / len(of)) @ means
+    variance = ((features - means[of]) ** 2).mean(axis=0)
+    varies = variance > 1e-24 * np.maximum(np.abs(mean), 1e-300) ** 2
+    sd = np.where(varies, np.sqrt(variance), 1.0)
+    return mean, sd, np.where(varies, (features - mean) / sd, 0.0)
+
+
+def _of_center(standard: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Shift and stretch (p,) of a centre from its standardised features (n, p), by empirical Bayes.
+
+    The shift has a normal prior, the variance an inverse gamma one, both by the moments of all
+    features; the two conditional means are taken in turn until they stay.
+    """
+    n, (shift, variance) = len(standard), (standard.mean(axis=0), standard.var(axis=0, ddof=1))
+    usable = variance > 0
+    if usable.sum() < 2:
+        return np.zeros_like(shift), np.ones_like(shift)
+    middle, spread = shift[usable].mean(), shift[usable].var(ddof=1)
+    m, s2 = variance[usable].mean(), variance[usable].var(ddof=1)
+    if not s2 > 0 or not spread > 0:  # every feature says the same: nothing to draw towards
+        return np.where(usable, shift, 0.0), np.where(usable, np.sqrt(variance), 1.0)
+    shape, scale = (2 * s2 + m**2) / s2, (m * s2 + m**3) / s2
+    new_shift, new_variance = shift.copy(), variance.copy()
+    for _ in range(MOST_ROUNDS):
+        last_shift, last_variance = new_shift, new_variance
+        new_shift = (n * spread * shift + new_variance * middle) / (n * spread + new_variance)
+        squares = ((standard - new_shift) ** 2).sum(axis=0)
+        new_variance = (0.5 * squares + scale) / (n / 2 + shape - 1)
+        moved = np.abs(new_shift / last_shift - 1)[usable], np.abs(new_variance / last_variance - 1)[usable]
+        if np.max(moved) <= CONVERGED:
+            break
+    return np.where(usable, new_shift, 0.0), np.where(usable, np.sqrt(new_variance), 1.0)

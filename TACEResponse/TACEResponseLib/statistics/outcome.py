@@ -1,0 +1,111 @@
+"""`Outcome`: what is predicted, with everything that depends on its kind.
+
+Today there is one kind, response or no response. Whether labels are valid, how patients are split
+into folds, where the threshold lies and which figure is the metric are asked here; no other room
+of the training asks what a label is.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from TACEResponseLib.errors import TrainingError
+
+from .discrimination import auc_delong, youden_threshold
+
+#: With fewer patients of a class than this no figure of a fold means anything.
+FEWEST_PER_CLASS = 10
+RESPONDER, NON_RESPONDER = "responder", "non-responder"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The response of n patients, in the order of their PatientTable.
+
+    labels: (n,) int, 1 responder (mRECIST CR or PR), 0 not. readers: (n, r) the same by each of
+    several readers, NaN where a reader gave none; None with one reader. Raises TrainingError for
+    any other label.
+    """
+
+    labels: np.ndarray
+    readers: np.ndarray | None = field(default=None, repr=False)
+
+    #: In words, for pages and manifests.
+    POSITIVE = "responder (mRECIST CR or PR)"
+
+    def __post_init__(self):
+        labels = np.asarray(self.labels)
+        if labels.ndim != 1 or not np.isin(labels, (0, 1)).all():
+            raise TrainingError(
+                "a label is neither 0 nor 1", field="label", received=str(np.unique(labels)[:5])
+            )
+        object.__setattr__(self, "labels", labels.astype(int))
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def responders(self) -> int:
+        """How many of the patients respond."""
+        return int(self.labels.sum())
+
+    @property
+    def classes(self) -> tuple[int, ...]:
+        """The labels that exist, whether or not a patient has them."""
+        return (0, 1)
+
+    @property
+    def soft(self) -> np.ndarray:
+        """(n,) share of the readers who saw a response; the labels themselves with one reader."""
+        if self.readers is None:
+            return self.labels.astype(float)
+        return np.nanmean(self.readers, axis=1)
+
+    @property
+    def words(self) -> np.ndarray:
+        """(n,) texts: RESPONDER or NON_RESPONDER."""
+        return np.where(self.labels == 1, RESPONDER, NON_RESPONDER)
+
+    def rows(self, index: np.ndarray) -> "Outcome":
+        """The patients at the positions `index`, or where it is True."""
+        return Outcome(self.labels[index], None if self.readers is None else self.readers[index])
+
+    def check(self, folds: int) -> None:
+        """Raise TrainingError when a class has too few patients for so many folds."""
+        counts = np.bincount(self.labels, minlength=2)
+        fewest = max(FEWEST_PER_CLASS, folds)
+        if counts.min() < fewest:
+            raise TrainingError(
+                "too few patients of one class",
+                field="label",
+                expected=f"at least {fewest} responders and {fewest} non-responders to train on",
+                received=f"{counts[1]} responders, {counts[0]} non-responders",
+                remedy="add patients, or check the labels",
+            )
+
+    def split(self, folds: int, seed: int, groups: Sequence[str] = ()) -> np.ndarray:
+        """(n,) the fold, 0 to folds - 1, that holds each patient out; classes are spread evenly.
+
+        groups: (n,) names; rows of one name stay in one fold.
+        """
+        from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
+
+        parted = len(set(groups)) < len(groups)
+        if parted:
+            splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
+        else:
+            splitter = StratifiedKFold(folds, shuffle=True, random_state=seed)
+        fold_of = np.empty(len(self.labels), dtype=int)
+        parts = splitter.split(self.labels, self.labels, groups if parted else None)
+        for fold, (_, held_out) in enumerate(parts):
+            fold_of[held_out] = fold
+        return fold_of
+
+    def threshold(self, probabilities: np.ndarray) -> float:
+        """The cut on probabilities (n,) above which a patient is called a responder (Youden)."""
+        return youden_threshold(self.labels, probabilities)
+
+    def metric(self, scores: np.ndarray) -> float:
+        """How well scores (n,) rank the patients: the AUC, 1 perfect, 0.5 chance."""
+        return auc_delong(self.labels, scores).auc

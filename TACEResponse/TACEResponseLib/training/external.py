@@ -1,0 +1,57 @@
+"""Patients that a finished model has not seen: measured as it measures, and named where it has."""
+
+from TACEResponseLib.answer.response_model import ResponseModel
+from TACEResponseLib.cohorts.table import Cohort
+from TACEResponseLib.errors import Problem, TrainingError
+from TACEResponseLib.measuring.cohort import measure_patients
+from TACEResponseLib.progress import Progress, silent
+from TACEResponseLib.radiomics import feature_names
+
+from . import refusals
+from .inputs import Labelled, measured_patients
+
+
+def external_patients(
+    model: ResponseModel,
+    cohort: Cohort,
+    *,
+    allow_training_patients: bool = False,
+    engine: str | None = None,
+    jobs: int = 1,
+    progress: Progress = silent,
+) -> tuple[Labelled, dict[str, Problem]]:
+    """Measure the cohort's labelled patients for a trained model, and say who was left out.
+
+    A cohort that marks a part as validation gives that part, otherwise all of it. Raises
+    TrainingError when a patient was trained on, by ID or by CT, unless that is allowed by name,
+    or when the model does not know how its features are extracted.
+    """
+    if not model.extraction_known:
+        raise TrainingError(
+            "the model cannot be evaluated on images",
+            field="features",
+            expected="a model that knows how its features were extracted",
+            received="one trained on a feature table without diagnostics columns",
+            remedy="train from images, or from a table that has them",
+        )
+    patients = cohort.part(training=False) or cohort.patients
+    if not allow_training_patients:  # said before the work, as far as the IDs tell
+        refusals.require_unseen(model.training.among([p.patient_id for p in patients]))
+    settings = model.settings
+    measured, left_out = measure_patients(
+        patients,
+        settings.radiomics,
+        settings.patch if model.needs_picture else None,
+        engine=engine or model.engine,
+        jobs=jobs,
+        progress=progress,
+    )
+    left_out |= {p.patient_id: refusals.unlabelled(p) for p in patients if p.label is None}
+    left_out |= {p.patient_id: refusals.not_asked_for(p) for p in cohort.patients if p not in patients}
+    usable = [p for p in patients if p.patient_id not in left_out]
+    if not usable:
+        raise TrainingError("no patient is left to evaluate on", received=f"{len(left_out)} left out")
+    found = measured_patients(usable, measured, feature_names(settings.radiomics))
+    if not allow_training_patients:
+        refusals.require_unseen(model.training.among(found.table.patient_ids, found.table.image_hashes))
+    return found, left_out

@@ -1,0 +1,127 @@
+"""From patients and their outcome to a `ResponseModel`: out of fold first, then the final fit.
+
+Training is honest by construction: everything that sees a label is fitted inside the fold, and the
+out-of-fold scores are kept. Fusion, calibration and thresholds are fitted on those scores alone; the
+models that are shipped are then fitted once on all training patients.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from TACEResponseLib.answer.comparing import compared
+from TACEResponseLib.answer.response_model import ResponseModel, TrainingPatients
+from TACEResponseLib.answer.similarity import TrainingSpread
+from TACEResponseLib.errors import Problem, SettingsError
+from TACEResponseLib.measuring.patient_table import PatientTable
+from TACEResponseLib.models.combination import ALL, fit_combinations, fusions_of
+from TACEResponseLib.models.fold_models import FoldModels
+from TACEResponseLib.models.learners import LEARNERS, configured
+from TACEResponseLib.progress import Progress, silent, within
+from TACEResponseLib.settings import TrainingSettings
+from TACEResponseLib.statistics.outcome import Outcome
+
+from .fit import fit_models
+from .out_of_fold import OutOfFold, score_out_of_fold
+
+#: Enough for an average over patients; few enough to stay small in a bundle.
+BACKGROUND_PATIENTS = 100
+
+
+@dataclass(frozen=True)
+class TrainingRecord:
+    """What happened in training, for the report; nothing of it is needed to predict.
+
+    resubstitution: combination name -> (n,) probabilities of the shipped model on its own training
+    patients, shown only beside the out-of-fold ones. final: the fit on all of them, with the details
+    of selection and network. fold_selected: the features chosen in each fold. warnings: what went
+    otherwise than asked.
+    """
+
+    out_of_fold: OutOfFold
+    resubstitution: Mapping[str, np.ndarray]
+    final: FoldModels
+    fold_selected: tuple[tuple[str, ...], ...]
+    warnings: tuple[Problem, ...] = ()
+
+
+def fit_response_model(
+    table: PatientTable,
+    outcome: Outcome,
+    settings: TrainingSettings,
+    *,
+    engine: str = "fast",
+    extraction_known: bool = True,
+    demonstration: bool = False,
+    jobs: int = 1,
+    progress: Progress = silent,
+) -> tuple[ResponseModel, TrainingRecord]:
+    """Train on n patients; the record holds the out-of-fold scores of all of them.
+
+    The table's features are those that may be used, such as the ones that two readers agree on. Raises
+    TrainingError, SettingsError for a headline that is no model.
+    """
+    _check_headline(settings)
+    outcome.check(settings.folds)
+    out_of_fold, fits = score_out_of_fold(table, outcome, settings, jobs, progress)
+    final = fit_models(table, outcome, settings, settings.seed, jobs, within("final fit", progress))
+    models = final.without(out_of_fold.uninformative)
+    scores = {name: values[0] for name, values in out_of_fold.scores.items()}
+    combinations = fit_combinations(scores, outcome, settings.fusion, settings.seed)
+    headline = next(n for n in (settings.fusion.headline, ALL, *combinations) if n in combinations)
+    beside = {*combinations[headline].models, "size"}
+    fold_models = tuple(fitted.only(beside) for fitted in fits[: settings.folds])
+    images = tuple(sorted({sha1 for sha1 in table.image_hashes if sha1}))
+    model = ResponseModel(
+        settings=settings,
+        models=models,
+        combinations=combinations,
+        thresholds={n: outcome.threshold(p) for n, p in out_of_fold.probabilities.items()},
+        headline=headline,
+        training=TrainingPatients(table.patient_ids, outcome, out_of_fold.probabilities, images),
+        training_range=_training_range(table, (models, *fold_models)),
+        background=_background(table, models, settings.seed),
+        spread=TrainingSpread.of(compared(table, models), settings.seed, table.phases),
+        fold_models=fold_models,
+        engine=engine,
+        extraction_known=extraction_known,
+        demonstration=demonstration,
+    )
+    record = TrainingRecord(
+        out_of_fold=out_of_fold,
+        resubstitution=model.probabilities(table),
+        final=final,
+        fold_selected=tuple(fitted.selected for fitted in fits),
+        warnings=tuple(dict.fromkeys(w for fitted in (*fits, final) for w in fitted.warnings)),
+    )
+    return model, record
+
+
+def _check_headline(settings: TrainingSettings) -> None:
+    """Raise SettingsError for a headline that no model and no fusion has as its name."""
+    configured(settings)
+    known = (*LEARNERS, *fusions_of(LEARNERS))
+    if settings.fusion.headline not in known:
+        raise SettingsError(
+            "no model has the name of the headline",
+            field="headline",
+            expected=", ".join(known),
+            received=settings.fusion.headline,
+        )
+
+
+def _background(table: PatientTable, models: FoldModels, seed: int) -> PatientTable:
+    """Some patients without their names, as the models of features see them."""
+    rows = np.random.default_rng(seed).permutation(len(table))[:BACKGROUND_PATIENTS]
+    names = models.features if table.feature_names else ()
+    seen = models.transformed(table).columns(names)
+    return PatientTable(tuple(map(str, range(len(rows)))), names, seen.features[rows])
+
+
+def _training_range(table: PatientTable, fits: tuple[FoldModels, ...]) -> dict[str, tuple[float, float]]:
+    names = tuple(dict.fromkeys(name for fitted in fits for name in fitted.features))
+    columns = dict(zip(names, table.columns(names).features.T, strict=True))
+    if table.diameters_mm is not None:
+        columns["diameter_mm"] = table.diameters_mm
+    return {name: (float(values.min()), float(values.max())) for name, values in columns.items()}

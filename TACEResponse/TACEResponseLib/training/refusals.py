@@ -1,0 +1,120 @@
+"""What training and evaluation say of patients that they leave out, and what they refuse."""
+
+import dataclasses
+from collections.abc import Sequence
+
+from TACEResponseLib.cohorts.table import Patient
+from TACEResponseLib.errors import Problem, TrainingError
+from TACEResponseLib.measuring.patient_table import PatientTable
+from TACEResponseLib.models.combination import title
+
+
+def unlabelled(patient: Patient) -> Problem:
+    """A patient whose response is not known."""
+    return Problem(
+        "table",
+        "no response is known",
+        field="response",
+        expected="CR, PR, SD, PD or a label",
+        received="an empty cell",
+        remedy="the patient was left out",
+        patient_id=patient.patient_id,
+        severity="warning",
+    )
+
+
+def unmeasured(patient_id: str) -> Problem:
+    """A patient with a label and without features."""
+    return Problem(
+        "table",
+        "the feature table has no row for this patient",
+        field="features",
+        remedy="the patient was left out",
+        patient_id=patient_id,
+        severity="warning",
+    )
+
+
+def not_asked_for(patient: Patient) -> Problem:
+    """A patient for training in a cohort that is evaluated."""
+    return Problem(
+        "table",
+        "the table marks the patient for training",
+        field="cohort",
+        expected="only the part for validation where one is marked",
+        received=patient.cohort or "an empty cell",
+        patient_id=patient.patient_id,
+        severity="warning",
+    )
+
+
+def unread_outline(problem: Problem) -> Problem:
+    """A second reader's outline that could not be measured."""
+    message = f"the second reader's outline was left out: {problem.message}"
+    return dataclasses.replace(problem, message=message, field="mask_reader2", severity="warning")
+
+
+def unrecorded_extraction(file: str) -> Problem:
+    """A feature table without the settings of its extraction."""
+    return Problem(
+        "extraction",
+        "the table does not say how its features were extracted",
+        field="features",
+        file=file,
+        expected="one setting in the columns diagnostics_Configuration_...",
+        received="none, several, or one that is not supported",
+        remedy="the model says beside every answer that new patients may be measured otherwise",
+        severity="warning",
+    )
+
+
+def uninformative(model: str) -> Problem:
+    """A model that told nobody apart and was left out."""
+    return Problem(
+        "training",
+        f"the model {title(model)} was left out",
+        received="one score for every patient of a fold",
+        remedy="train on more patients",
+        severity="warning",
+    )
+
+
+def require_unseen(fitted: Sequence[str]) -> None:
+    """Raise TrainingError when patients to evaluate on were trained on."""
+    if fitted:
+        raise TrainingError(
+            f"{len(fitted)} patients of the cohort were used to train this model",
+            field="cohort",
+            expected="patients that the model has not seen, whatever they are called",
+            received=", ".join(fitted[:5]),
+            remedy="remove them, or allow training patients by name and read the result as optimism",
+        )
+
+
+def require_own_images(training: PatientTable, external: PatientTable | None) -> None:
+    """Raise TrainingError when a CT to train on is also another patient's: a fold would know it.
+
+    Rows of one group may share a CT: no fold parts them.
+    """
+    groups_of: dict[str, dict[str, list[str]]] = {}
+    for patient_id, group, sha1 in zip(
+        training.patient_ids, training.groups, training.image_hashes, strict=True
+    ):
+        groups_of.setdefault(sha1, {}).setdefault(group, []).append(patient_id)
+    if external is not None:
+        for patient_id, sha1 in zip(external.patient_ids, external.image_hashes, strict=True):
+            if sha1 in groups_of:
+                groups_of[sha1].setdefault(f"external {patient_id}", []).append(patient_id)
+    shared = [
+        " = ".join(ids for of_group in groups.values() for ids in of_group)
+        for sha1, groups in groups_of.items()
+        if sha1 and len(groups) > 1
+    ]
+    if shared:
+        raise TrainingError(
+            "the same CT stands under several patient IDs",
+            field="image",
+            expected="one row a patient, all tumours of the patient in one mask",
+            received="; ".join(shared[:5]),
+            remedy="keep one row of each; several segments of a mask can be taken together",
+        )
