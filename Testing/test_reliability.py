@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 from TACEResponseLib.errors import SettingsError, TableError
+from TACEResponseLib.measuring.patient_table import PatientTable
 from TACEResponseLib.selection.reliability import FORMS, icc, reliable_features
 from TACEResponseLib.settings import ReliabilitySettings
 
@@ -203,8 +204,16 @@ def two_readings() -> tuple[pd.DataFrame, pd.DataFrame]:
     return readings[0], readings[1]
 
 
+def as_table(frame: pd.DataFrame) -> PatientTable:
+    return PatientTable(tuple(frame.index), tuple(frame.columns), frame.to_numpy(dtype=float))
+
+
+def compared(first: pd.DataFrame, second: pd.DataFrame, settings: ReliabilitySettings | None = None):
+    return reliable_features(as_table(first), as_table(second), settings or ReliabilitySettings())
+
+
 def test_every_feature_is_listed_with_why_it_stays_or_goes(two_readings):
-    table = reliable_features(*two_readings, ReliabilitySettings())
+    table = compared(*two_readings)
     assert table.kept_features == ("steady",)
     assert dict(zip(table.features, table.reasons, strict=True)) == {
         "steady": "ICC above 0.75",
@@ -212,7 +221,7 @@ def test_every_feature_is_listed_with_why_it_stays_or_goes(two_readings):
         "flat": "constant: no agreement can be measured",
         "broken": "a value is not a finite number",
     }
-    frame = table.to_frame()
+    frame = pd.DataFrame(table.rows())
     assert list(frame.columns) == ["feature", "form", "icc", "ci_low", "ci_high", "kept", "reason"]
     assert frame.form.unique().tolist() == ["ICC(2,1)"]
     expected = icc(np.column_stack([two_readings[0].steady, two_readings[1].steady])).estimate[0]
@@ -222,8 +231,8 @@ def test_every_feature_is_listed_with_why_it_stays_or_goes(two_readings):
 def test_the_lower_bound_can_be_asked_to_exceed_the_threshold(two_readings):
     estimate = icc(np.column_stack([two_readings[0].steady, two_readings[1].steady]))
     between = float(estimate.ci_low[0] + estimate.estimate[0]) / 2
-    by_estimate = reliable_features(*two_readings, ReliabilitySettings(threshold=between))
-    by_bound = reliable_features(*two_readings, ReliabilitySettings(threshold=between, compare="ci_low"))
+    by_estimate = compared(*two_readings, ReliabilitySettings(threshold=between))
+    by_bound = compared(*two_readings, ReliabilitySettings(threshold=between, compare="ci_low"))
     assert by_estimate.kept_features == ("steady",)
     assert by_bound.kept_features == ()
     assert by_bound.reasons[0].startswith("lower confidence bound not above")
@@ -231,8 +240,8 @@ def test_the_lower_bound_can_be_asked_to_exceed_the_threshold(two_readings):
 
 def test_patients_of_one_reader_are_left_out_by_name_and_order_does_not_matter(two_readings):
     first, second = two_readings
-    whole = reliable_features(first.iloc[:15], second.iloc[:15], ReliabilitySettings())
-    ragged = reliable_features(first.iloc[:15], second.iloc[::-1], ReliabilitySettings())
+    whole = compared(first.iloc[:15], second.iloc[:15])
+    ragged = compared(first.iloc[:15], second.iloc[::-1])
     assert ragged.one_reader_only == tuple(f"P{i}" for i in range(15, 20))
     assert ragged.patients == whole.patients
     np.testing.assert_allclose(ragged.icc.estimate[:2], whole.icc.estimate[:2], rtol=1e-12)
@@ -241,9 +250,9 @@ def test_patients_of_one_reader_are_left_out_by_name_and_order_does_not_matter(t
 def test_copied_outlines_different_columns_and_too_few_patients_are_named_errors(two_readings):
     first, second = two_readings
     with pytest.raises(TableError, match="copies of the first reader's"):
-        reliable_features(first, first.copy(), ReliabilitySettings())
+        compared(first, first.copy())
     with pytest.raises(TableError, match="different features") as caught:
-        reliable_features(first, second.drop(columns="shaky"), ReliabilitySettings())
+        compared(first, second.drop(columns="shaky"))
     assert caught.value.problem.field == "shaky"
     with pytest.raises(TableError, match=r"[Tt]oo few patients"):
-        reliable_features(first.iloc[:2], second, ReliabilitySettings())
+        compared(first.iloc[:2], second)

@@ -8,7 +8,6 @@ import re
 from types import SimpleNamespace
 
 import numpy as np
-import pandas as pd
 import pytest
 from scipy import stats
 from sklearn.model_selection import StratifiedKFold
@@ -131,9 +130,10 @@ def without_figures(monkeypatch):
 def trained() -> Trained:
     """A training run with everything but images: two external centres, two readers, a patient left out."""
     training, external = patients(60, seed=1), patients(40, seed=2, first=60, centers="BC")
-    rng, ids = np.random.default_rng(3), list(training.table.patient_ids)
-    first = pd.DataFrame(training.table.features, index=ids, columns=list(training.table.feature_names))
-    noise = rng.normal(size=first.shape) * np.linspace(0.05, 3, 8)
+    rng = np.random.default_rng(3)
+    first = training.table
+    noise = rng.normal(size=first.features.shape) * np.linspace(0.05, 3, 8)
+    second = dataclasses.replace(first, features=first.features + noise)
     settings = preset("peng2021").reliability
     left_out = {"<b>P999</b>": Problem("table", "no response is known", patient_id="<b>P999</b>")}
     run = train(training, external, repeats=2)
@@ -143,7 +143,7 @@ def trained() -> Trained:
     final = dataclasses.replace(final, models={**final.models, "cnn": network})
     return dataclasses.replace(
         run,
-        reliability=reliable_features(first, first + noise, settings),
+        reliability=reliable_features(first, second, settings),
         left_out=left_out,
         record=dataclasses.replace(run.record, final=final),
     )
@@ -398,7 +398,7 @@ def test_a_report_over_an_older_one_leaves_nothing_of_it_behind(trained, tmp_pat
 def test_the_scores_of_every_patient_are_those_of_the_record_with_their_folds(trained, report):
     rows = rows_of(report / "scores_out_of_fold.csv")
     record = trained.record.out_of_fold
-    assert [r["patient_id"] for r in rows] == list(record.patient_ids)
+    assert [r["patient_id"] for r in rows] == list(trained.training.table.patient_ids)
     for name, values in record.probabilities.items():
         np.testing.assert_array_equal([float(r[name]) for r in rows], values)
     for repeat in (0, 1):

@@ -1,4 +1,6 @@
-"""The numbers in which a case is compared with the training cases; see `similarity`."""
+"""What a model keeps of its training patients to compare a case with, and in which numbers it does."""
+
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -6,10 +8,34 @@ from TACEResponseLib.measuring.case import SCAN
 from TACEResponseLib.measuring.patient_table import PatientTable
 from TACEResponseLib.models.fold_models import FoldModels
 
-from .similarity import FEATURES, NETWORK
+from .similarity import FEATURES, NETWORK, TrainingSpread
 
 #: Features that are compared where the models look at all of them: the most important ones.
 MOST_COMPARED = 30
+#: Enough for an average over patients; few enough to stay small in a bundle.
+BACKGROUND_PATIENTS = 100
+
+
+def spread(table: PatientTable, models: FoldModels, seed: int) -> TrainingSpread:
+    """How the training patients lie in every measure, for `similarity`."""
+    return TrainingSpread.of(compared(table, models), seed, table.phases)
+
+
+def background(table: PatientTable, models: FoldModels, seed: int) -> PatientTable:
+    """Some training patients without their names, as the models of features see them."""
+    rows = np.random.default_rng(seed).permutation(len(table))[:BACKGROUND_PATIENTS]
+    names = models.features if table.feature_names else ()
+    seen = models.transformed(table).columns(names)
+    return PatientTable(tuple(map(str, range(len(rows)))), names, seen.features[rows])
+
+
+def training_range(table: PatientTable, fits: Sequence[FoldModels]) -> dict[str, tuple[float, float]]:
+    """Feature that some fit looks at (and `diameter_mm`) -> smallest and largest training value."""
+    names = tuple(dict.fromkeys(name for fitted in fits for name in fitted.features))
+    columns = dict(zip(names, table.columns(names).features.T, strict=True))
+    if table.diameters_mm is not None:
+        columns["diameter_mm"] = table.diameters_mm
+    return {name: (float(values.min()), float(values.max())) for name, values in columns.items()}
 
 
 def compared_features(models: FoldModels) -> tuple[str, ...]:

@@ -49,7 +49,7 @@ def write_model(folder: Path, model: ResponseModel, reliability: ReliabilityTabl
             "extraction_known": model.extraction_known,
             "training_images": list(model.training.image_hashes),
             "background": list(model.background.feature_names),
-            "reliability": _reliability_rows(reliability),
+            "reliability": [] if reliability is None else reliability.rows(),
             "training_range": {name: list(limits) for name, limits in model.training_range.items()},
         },
     )
@@ -68,14 +68,6 @@ def write_model(folder: Path, model: ResponseModel, reliability: ReliabilityTabl
     _write_scores(folder / "scores.csv", model.training)
     np.savez_compressed(folder / "background.npz", features=model.background.features)
     write_selftest(folder, model)
-
-
-def _reliability_rows(reliability: ReliabilityTable | None) -> list[dict]:
-    """One row a feature with ICC, interval and verdict; a value that does not exist is null."""
-    if reliability is None:
-        return []
-    rows = reliability.to_frame().to_dict("records")
-    return [{k: None if isinstance(v, float) and np.isnan(v) else v for k, v in row.items()} for row in rows]
 
 
 def _write_scores(path: Path, training: TrainingPatients) -> None:

@@ -6,16 +6,13 @@ Wong, Psychol Methods 1996;1:30, for all features at once. Equal to R's `psych::
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import stats
 
 from TACEResponseLib.errors import SettingsError, TableError
+from TACEResponseLib.measuring.patient_table import PatientTable
 from TACEResponseLib.settings import ReliabilitySettings
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 #: One-way random, two-way random (agreement), two-way mixed (consistency); one reader or the mean of k.
 FORMS = ("ICC(1,1)", "ICC(2,1)", "ICC(3,1)", "ICC(1,k)", "ICC(2,k)", "ICC(3,k)")
@@ -171,42 +168,43 @@ class ReliabilityTable:
         """Names of the features that stay, in order."""
         return tuple(name for name, kept in zip(self.features, self.kept, strict=True) if kept)
 
-    def to_frame(self) -> "pd.DataFrame":
-        """One row a feature: `feature, form, icc, ci_low, ci_high, kept, reason`."""
-        import pandas as pd
-
-        return pd.DataFrame(
+    def rows(self) -> list[dict]:
+        """One row a feature, as the bundle keeps it; a number that does not exist is None."""
+        numbers = zip(*map(_or_none, (self.icc.estimate, self.icc.ci_low, self.icc.ci_high)), strict=True)
+        return [
             {
-                "feature": self.features,
+                "feature": name,
                 "form": self.icc.form,
-                "icc": self.icc.estimate,
-                "ci_low": self.icc.ci_low,
-                "ci_high": self.icc.ci_high,
-                "kept": self.kept,
-                "reason": self.reasons,
+                **dict(zip(("icc", "ci_low", "ci_high"), values, strict=True)),
+                "kept": bool(kept),
+                "reason": reason,
             }
-        )
+            for name, values, kept, reason in zip(
+                self.features, numbers, self.kept, self.reasons, strict=True
+            )
+        ]
 
 
 def reliable_features(
-    reader1: "pd.DataFrame", reader2: "pd.DataFrame", settings: ReliabilitySettings
+    reader1: PatientTable, reader2: PatientTable, settings: ReliabilitySettings
 ) -> ReliabilityTable:
-    """Compare two readers' feature tables (rows by `patient_id`, one numeric column a feature).
+    """Compare two readers' features of the same patients, who may stand in another order.
 
     Patients whom only one reader outlined are left out and named. Raises TableError when the
     columns differ, when fewer than three patients have both readings, or when all readings are
     copies of each other, since copied outlines say nothing about reliability.
     """
-    if list(reader1.columns) != list(reader2.columns):
-        missing = [str(c) for c in reader1.columns if c not in reader2.columns]
+    if reader1.feature_names != reader2.feature_names:
+        missing = [name for name in reader1.feature_names if name not in reader2.feature_names]
         raise TableError(
             "the two readers' tables have different features",
             field=missing[0] if missing else "",
-            expected=f"{len(reader1.columns)} columns in one order",
-            received=f"{len(reader2.columns)} columns, {len(missing)} missing",
+            expected=f"{len(reader1.feature_names)} columns in one order",
+            received=f"{len(reader2.feature_names)} columns, {len(missing)} missing",
             remedy="extract both readings with the same settings",
         )
-    both = [patient for patient in reader1.index if patient in reader2.index]
+    places = [{name: n for n, name in enumerate(table.patient_ids)} for table in (reader1, reader2)]
+    both = [name for name in reader1.patient_ids if name in places[1]]
     if len(both) < 3:
         raise TableError(
             "too few patients were outlined by both readers",
@@ -214,7 +212,10 @@ def reliable_features(
             received=str(len(both)),
             remedy="check that the patient IDs agree, or train without a second reader",
         )
-    values = [table.loc[both].to_numpy(dtype=float) for table in (reader1, reader2)]
+    values = [
+        table.features[[place[name] for name in both]]
+        for table, place in zip((reader1, reader2), places, strict=True)
+    ]
     agreement = icc(np.stack(values, axis=-1).transpose(1, 0, 2), settings.form)
     if np.isin(agreement.status, ("identical", "constant")).all():
         raise TableError(
@@ -228,16 +229,20 @@ def reliable_features(
     usable = np.isin(agreement.status, ("ok", "identical", "no interval"))
     kept[usable] = getattr(agreement, settings.compare)[usable] > settings.threshold
     return ReliabilityTable(
-        features=tuple(map(str, reader1.columns)),
+        features=reader1.feature_names,
         icc=agreement,
         kept=kept,
         reasons=tuple(
             _reason(status, stays, settings) for status, stays in zip(agreement.status, kept, strict=True)
         ),
-        patients=tuple(map(str, both)),
-        one_reader_only=tuple(map(str, reader1.index.symmetric_difference(reader2.index))),
+        patients=tuple(both),
+        one_reader_only=tuple(sorted(places[0].keys() ^ places[1].keys())),
         settings=settings,
     )
+
+
+def _or_none(values: np.ndarray) -> list[float | None]:
+    return [float(value) if np.isfinite(value) else None for value in values]
 
 
 def _reason(status: str, kept: bool, settings: ReliabilitySettings) -> str:

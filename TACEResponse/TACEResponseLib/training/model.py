@@ -10,9 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from TACEResponseLib.answer.comparing import compared
+from TACEResponseLib.answer.comparing import background, spread, training_range
 from TACEResponseLib.answer.response_model import ResponseModel, TrainingPatients
-from TACEResponseLib.answer.similarity import TrainingSpread
 from TACEResponseLib.errors import Problem, SettingsError
 from TACEResponseLib.measuring.patient_table import PatientTable
 from TACEResponseLib.models.combination import ALL, fit_combinations, fusions_of
@@ -24,9 +23,6 @@ from TACEResponseLib.statistics.outcome import Outcome
 
 from .fit import fit_models
 from .out_of_fold import OutOfFold, score_out_of_fold
-
-#: Enough for an average over patients; few enough to stay small in a bundle.
-BACKGROUND_PATIENTS = 100
 
 
 @dataclass(frozen=True)
@@ -80,9 +76,9 @@ def fit_response_model(
         thresholds={n: outcome.threshold(p) for n, p in out_of_fold.probabilities.items()},
         headline=headline,
         training=TrainingPatients(table.patient_ids, outcome, out_of_fold.probabilities, images),
-        training_range=_training_range(table, (models, *fold_models)),
-        background=_background(table, models, settings.seed),
-        spread=TrainingSpread.of(compared(table, models), settings.seed, table.phases),
+        training_range=training_range(table, (models, *fold_models)),
+        background=background(table, models, settings.seed),
+        spread=spread(table, models, settings.seed),
         fold_models=fold_models,
         engine=engine,
         extraction_known=extraction_known,
@@ -109,19 +105,3 @@ def _check_headline(settings: TrainingSettings) -> None:
             expected=", ".join(known),
             received=settings.fusion.headline,
         )
-
-
-def _background(table: PatientTable, models: FoldModels, seed: int) -> PatientTable:
-    """Some patients without their names, as the models of features see them."""
-    rows = np.random.default_rng(seed).permutation(len(table))[:BACKGROUND_PATIENTS]
-    names = models.features if table.feature_names else ()
-    seen = models.transformed(table).columns(names)
-    return PatientTable(tuple(map(str, range(len(rows)))), names, seen.features[rows])
-
-
-def _training_range(table: PatientTable, fits: tuple[FoldModels, ...]) -> dict[str, tuple[float, float]]:
-    names = tuple(dict.fromkeys(name for fitted in fits for name in fitted.features))
-    columns = dict(zip(names, table.columns(names).features.T, strict=True))
-    if table.diameters_mm is not None:
-        columns["diameter_mm"] = table.diameters_mm
-    return {name: (float(values.min()), float(values.max())) for name, values in columns.items()}

@@ -1,7 +1,7 @@
 """What training and evaluation say of patients that they leave out, and what they refuse."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from TACEResponseLib.cohorts.table import Patient
 from TACEResponseLib.errors import Problem, TrainingError
@@ -52,6 +52,21 @@ def unread_outline(problem: Problem) -> Problem:
     """A second reader's outline that could not be measured."""
     message = f"the second reader's outline was left out: {problem.message}"
     return dataclasses.replace(problem, message=message, field="mask_reader2", severity="warning")
+
+
+def require_second_reading(
+    outlined: Sequence[Patient], measured: Collection[str], unread: Mapping[str, Problem]
+) -> None:
+    """Raise TrainingError when a second reader outlined patients and none of them could be measured."""
+    if outlined and not measured:
+        why = unread_outline(next(iter(unread.values())))
+        raise TrainingError(
+            "no outline of the second reader can be measured",
+            field="mask_reader2",
+            expected=f"outlines of {len(outlined)} patients",
+            received="none",
+            remedy=f"{why} - correct them, or empty the column to train without a second reader",
+        )
 
 
 def unrecorded_extraction(file: str) -> Problem:

@@ -12,9 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from TACEResponseLib.answer.response_model import ResponseModel
-from TACEResponseLib.cohorts.table import Cohort, Patient
+from TACEResponseLib.cohorts.table import Cohort
 from TACEResponseLib.errors import Problem, TrainingError
-from TACEResponseLib.measuring.case import Measurements
 from TACEResponseLib.measuring.cohort import measure_patients
 from TACEResponseLib.measuring.patient_table import stack
 from TACEResponseLib.progress import Progress, silent, within
@@ -80,15 +79,20 @@ def train_on_cohort(
             received=f"{len(cohort.patients)} patients, {len(left_out)} left out",
             remedy=str(next(iter(left_out.values()), "check the cohort table")),
         )
+    second = [p for p in training if p.mask_reader2 is not None]
+    again, unread = measure_patients(second, settings.radiomics, None, reader=2, **how)
+    refusals.require_second_reading(second, again, unread)
     names = feature_names(settings.radiomics)
-    again, unread = _second_reading(training, settings, how)
+    patients = measured_patients(training, measured, names)
     return _fit(
-        measured_patients(training, measured, names),
+        patients,
         measured_patients(external, measured, names) if external else None,
-        _reliability(training, measured, again, names, settings) if again else None,
+        reliable_features(patients.table, stack(list(again.values()), names), settings.reliability)
+        if again
+        else None,
         left_out,
         settings,
-        warnings=unread,
+        warnings=[refusals.unread_outline(problem) for problem in unread.values()],
         engine=engine,
         jobs=jobs,
         demonstration=demonstration,
@@ -124,40 +128,6 @@ def _check_before_the_work(cohort: Cohort, settings: TrainingSettings) -> None:
         from TACEResponseLib.models.network.framework import choose_backend
 
         choose_backend(settings.network.backend)
-
-
-def _second_reading(
-    training: Sequence[Patient], settings: TrainingSettings, how: Mapping
-) -> tuple[dict[str, Measurements], list[Problem]]:
-    """The second reader's outlines measured, and as warnings those that could not be."""
-    second = [p for p in training if p.mask_reader2 is not None]
-    again, unread = measure_patients(second, settings.radiomics, None, reader=2, **how)
-    unread = [refusals.unread_outline(problem) for problem in unread.values()]
-    if second and not again:
-        raise TrainingError(
-            "no outline of the second reader can be measured",
-            field="mask_reader2",
-            expected=f"outlines of {len(second)} patients",
-            received="none",
-            remedy=f"{unread[0]} - correct them, or empty the column to train without a second reader",
-        )
-    return again, unread
-
-
-def _reliability(
-    training: Sequence[Patient],
-    measured: Mapping[str, Measurements],
-    again: Mapping[str, Measurements],
-    names: tuple[str, ...],
-    settings: TrainingSettings,
-) -> ReliabilityTable:
-    import pandas as pd
-
-    tables = (
-        pd.DataFrame(stack([of[p] for p in ids], names).features, index=ids, columns=list(names))
-        for ids, of in (([p.patient_id for p in training], measured), (list(again), again))
-    )
-    return reliable_features(*tables, settings.reliability)
 
 
 def _fit(
