@@ -1,5 +1,7 @@
 """Borders that a machine checks: who may import whom, style, and what never enters the library."""
 
+import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -42,6 +44,65 @@ def test_every_science_file_imports_with_slicer_qt_ctk_and_vtk_blocked():
 def test_the_border_would_notice_an_import_of_slicer():
     result = python(f"{BLOCK}\nimport slicer")
     assert "the science imports slicer" in result.stderr
+
+
+def rooms_in_order() -> list[str]:
+    """The rooms of the library as `Docs/development.md` lists them, those first that import least."""
+    text = (ROOT / "Docs" / "development.md").read_text(encoding="utf-8")
+    table = text[text.index("| room | holds |") :].split("\n\n")[0]
+    return re.findall(r"^\| `([\w/.]+)` \|", table, re.MULTILINE)
+
+
+def imports_of(path: Path) -> set[Path]:
+    """Files of the library that a file imports, anywhere in it, for types only or not."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom):
+            base = path.parent
+            for _ in range(node.level - 1):
+                base = base.parent
+            module = node.module or ""
+            if not node.level:
+                if module.partition(".")[0] != LIBRARY.name:
+                    continue
+                base, module = LIBRARY, module.partition(".")[2]
+            place = base.joinpath(*module.split(".")) if module else base
+            for alias in node.names:
+                below = place / alias.name
+                candidates = (below.with_suffix(".py"), below / "__init__.py")
+                inner = next((file for file in candidates if file.is_file()), None)
+                found.add(inner or (place / "__init__.py" if place.is_dir() else place.with_suffix(".py")))
+    return found - {path}
+
+
+def room_of(path: Path) -> str:
+    first, *rest = path.relative_to(LIBRARY).parts
+    return f"{first}/" if rest else first
+
+
+def test_every_room_is_in_the_table_and_imports_only_from_those_above_it():
+    order = rooms_in_order()
+    files = sorted(LIBRARY.rglob("*.py"))
+    version = LIBRARY / "__init__.py"  # holds the version alone, which anybody may name
+    assert {room_of(path) for path in files if path != version} == set(order)
+    wrong = [
+        f"{path.relative_to(LIBRARY)} imports {other.relative_to(LIBRARY)}"
+        for path in files
+        for other in imports_of(path) - {version}
+        if path != version
+        and room_of(path) != room_of(other)
+        and order.index(room_of(other)) > order.index(room_of(path))
+    ]
+    assert wrong == []
+
+
+def test_no_files_import_each_other_in_a_circle():
+    # A package's own files may name what stands in its __init__: that is its face.
+    uses = {path: imports_of(path) - {path.parent / "__init__.py"} for path in LIBRARY.rglob("*.py")}
+    while free := [path for path, others in uses.items() if not others & set(uses)]:
+        for path in free:
+            del uses[path]
+    assert sorted(str(path.relative_to(LIBRARY)) for path in uses) == []
 
 
 def test_ruff_finds_nothing():

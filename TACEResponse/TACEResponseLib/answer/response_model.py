@@ -20,6 +20,7 @@ from TACEResponseLib.measuring.case import Measurements, measure
 from TACEResponseLib.measuring.patient_table import PatientTable, stack
 from TACEResponseLib.models.combination import Combination, combine, title
 from TACEResponseLib.models.fold_models import FoldModels
+from TACEResponseLib.models.learners import LEARNERS
 from TACEResponseLib.progress import Progress, silent
 from TACEResponseLib.settings import TrainingSettings
 from TACEResponseLib.statistics.outcome import Outcome
@@ -99,7 +100,7 @@ class ResponseModel:
     @property
     def needs_picture(self) -> bool:
         """Whether some model looks at the picture of the largest slice."""
-        return "cnn" in self.models.models
+        return any(LEARNERS[name].needs == "pixels" for name in self.models.models)
 
     def probabilities(self, table: PatientTable) -> dict[str, np.ndarray]:
         """Name -> (n,) probability of response, for every combination whose models can answer."""
@@ -207,10 +208,13 @@ class ResponseModel:
         )
 
     def _headline_of(self, probabilities: Mapping[str, float], problem: Problem | None) -> str:
-        """The headline, or what is left of it without features."""
-        for name in (self.headline, "cnn+size", "cnn"):
-            if name in probabilities:
-                return name
+        """The headline, or the combination of most models that can answer without features."""
+        if self.headline in probabilities:
+            return self.headline
+        wanted = self.combinations[self.headline].models
+        left = {n: c for n, c in self.combinations.items() if n in probabilities and c.models[0] in wanted}
+        if left:
+            return max(left, key=lambda name: len(left[name].models))
         if problem is not None:
             raise FeatureError.from_problem(problem)
         raise FeatureError("no model of the bundle can answer for this case", expected=self.headline)

@@ -23,7 +23,7 @@ from .step import FittedStep, Step
 #: Fewest patients of a centre in one fit: below this its spread is not known.
 FEWEST_OF_A_CENTER = 4
 #: Largest relative change of an estimate at which the iteration ends, and its longest run.
-CONVERGED, MOST_ROUNDS = 1e-4, 1000
+CONVERGED, MOST_ROUNDS = 1e-12, 1000
 
 
 @dataclass(frozen=True)
@@ -131,27 +131,34 @@ def _standardised(features: np.ndarray, of: np.ndarray) -> tuple[np.ndarray, np.
 
 
 def _of_center(standard: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Shift and stretch (p,) of a centre from its standardised features (n, p), by empirical Bayes.
+    """Shift and stretch (p,) of a centre from its standardised features (n, p); 0 and 1 of a constant one."""
+    shift, stretch = np.zeros(standard.shape[1]), np.ones(standard.shape[1])
+    varies = np.ptp(standard, axis=0) > 0
+    if varies.any():
+        shift[varies], variance = _empirical_bayes(standard[:, varies])
+        stretch[varies] = np.sqrt(variance)
+    return shift, stretch
+
+
+def _empirical_bayes(standard: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Shift and variance (p,) of standardised features (n, p), each drawn towards the others.
 
     The shift has a normal prior, the variance an inverse gamma one, both by the moments of all
     features; the two conditional means are taken in turn until they stay.
     """
-    n, (shift, variance) = len(standard), (standard.mean(axis=0), standard.var(axis=0, ddof=1))
-    usable = variance > 0
-    if usable.sum() < 2:
-        return np.zeros_like(shift), np.ones_like(shift)
-    middle, spread = shift[usable].mean(), shift[usable].var(ddof=1)
-    m, s2 = variance[usable].mean(), variance[usable].var(ddof=1)
-    if not s2 > 0 or not spread > 0:  # every feature says the same: nothing to draw towards
-        return np.where(usable, shift, 0.0), np.where(usable, np.sqrt(variance), 1.0)
-    shape, scale = (2 * s2 + m**2) / s2, (m * s2 + m**3) / s2
-    new_shift, new_variance = shift.copy(), variance.copy()
+    n, (own_shift, own_variance) = len(standard), (standard.mean(axis=0), standard.var(axis=0, ddof=1))
+    if standard.shape[1] < 2 or not np.ptp(own_shift) > 0 or not np.ptp(own_variance) > 0:
+        return own_shift, own_variance  # every feature says the same: nothing to draw towards
+    middle, spread = own_shift.mean(), own_shift.var(ddof=1)
+    mean, squared = own_variance.mean(), own_variance.var(ddof=1)
+    shape, scale = (2 * squared + mean**2) / squared, (mean * squared + mean**3) / squared
+    shift, variance = own_shift, own_variance
     for _ in range(MOST_ROUNDS):
-        last_shift, last_variance = new_shift, new_variance
-        new_shift = (n * spread * shift + new_variance * middle) / (n * spread + new_variance)
-        squares = ((standard - new_shift) ** 2).sum(axis=0)
-        new_variance = (0.5 * squares + scale) / (n / 2 + shape - 1)
-        moved = np.abs(new_shift / last_shift - 1)[usable], np.abs(new_variance / last_variance - 1)[usable]
-        if np.max(moved) <= CONVERGED:
+        last_shift, last_variance = shift, variance
+        shift = (n * spread * own_shift + variance * middle) / (n * spread + variance)
+        squares = ((standard - shift) ** 2).sum(axis=0)
+        variance = (0.5 * squares + scale) / (n / 2 + shape - 1)
+        stays = np.abs(shift - last_shift) <= CONVERGED * np.abs(last_shift)
+        if (stays & (np.abs(variance - last_variance) <= CONVERGED * last_variance)).all():
             break
-    return np.where(usable, new_shift, 0.0), np.where(usable, np.sqrt(new_variance), 1.0)
+    return shift, variance
