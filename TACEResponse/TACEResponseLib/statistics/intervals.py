@@ -13,8 +13,8 @@ import numpy as np
 from scipy import stats
 from scipy.optimize import brentq
 
-from ..errors import TrainingError
-from ..evaluation import checked
+from TACEResponseLib.errors import TrainingError
+from TACEResponseLib.evaluation import checked
 
 #: With fewer patients of a class than this, neither an AUC nor an interval is stated.
 FEWEST_FOR_AUC = 5
