@@ -1,4 +1,4 @@
-"""Newcombe's interval of the AUC: an algebraic twin, its coverage by simulation, and when there is none."""
+"""Intervals of the AUC and of observed over expected: twins, simulated coverage, and when there is none."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,12 @@ from hypothesis import strategies as st
 from scipy import stats
 from TACEResponseLib.errors import TrainingError
 from TACEResponseLib.evaluation import auc_delong
-from TACEResponseLib.statistics.intervals import auc_newcombe, auc_variance, newcombe_bounds
+from TACEResponseLib.statistics.intervals import (
+    auc_newcombe,
+    auc_variance,
+    newcombe_bounds,
+    observed_expected,
+)
 
 
 def slow_bounds(auc: float, m: int, n: int, level: float = 0.95) -> tuple[float, float]:
@@ -95,3 +100,32 @@ def test_an_auc_outside_its_range_and_bad_labels_are_named():
         newcombe_bounds(1.2, 8, 7)
     with pytest.raises(TrainingError, match="neither 0 nor 1"):
         auc_newcombe([0, 2], [0.1, 0.2])
+
+
+# Observed over expected
+
+
+def test_observed_over_expected_by_hand():
+    # Eight of twenty where ten were expected. Wilson's interval of 8 / 20 is 0.2188 to 0.6134.
+    answer = observed_expected([1] * 8 + [0] * 12, np.full(20, 0.5))
+    assert (answer.ratio, answer.observed, answer.expected, answer.patients) == (0.8, 8, 10.0, 20)
+    assert (round(answer.ci_low, 3), round(answer.ci_high, 3)) == (0.438, 1.227)
+    assert answer.log_error == pytest.approx(np.sqrt(0.6 / 8))
+
+
+@pytest.mark.parametrize(("patients", "share"), [(20, 0.65), (40, 0.9), (93, 0.65)])
+def test_the_interval_of_observed_over_expected_holds_1_for_a_calibrated_model(patients, share):
+    random = np.random.default_rng(6460)
+    answers = [
+        observed_expected(random.random(patients) < share, np.full(patients, share)) for _ in range(2000)
+    ]
+    assert 0.92 <= np.mean([a.ci_low <= 1 <= a.ci_high for a in answers]) <= 0.98
+
+
+def test_cohorts_without_responders_or_without_expectation_are_counted():
+    none = observed_expected([0, 0, 0], [0.2, 0.3, 0.1])
+    assert (none.ratio, none.log_error, none.ci_low) == (0, None, 0)
+    nothing = observed_expected([0, 1], [0.0, 0.0])
+    assert (nothing.ratio, nothing.ci_high, nothing.observed) == (None, None, 1)
+    with pytest.raises(TrainingError, match="outside 0 to 1"):
+        observed_expected([0, 1], [0.5, 1.2])

@@ -1,10 +1,10 @@
-"""An interval of the AUC that covers in small centres and near 1, where DeLong's does not.
+"""Intervals that cover in small centres: of the AUC, and of observed over expected responders.
 
-Newcombe's method 5 (Stat Med 2006;25:559) is for the AUC what Wilson's interval is for a share: the
-bounds are those true AUCs from which the observed one is just z standard errors away, and the
-standard error is that of the bound, not of the observation. So the interval never leaves 0 to 1 and
-keeps a width at an AUC of 1. It holds for a fixed score on new patients; the variance of training
-is not in it.
+DeLong's interval of the AUC does not cover near 1 and in small centres. Newcombe's method 5 (Stat Med
+2006;25:559) does; it is for the AUC what Wilson's interval is for a share: the bounds are those true
+AUCs from which the observed one is just z standard errors away, and the standard error is that of
+the bound, not of the observation. So the interval never leaves 0 to 1 and keeps a width at an AUC
+of 1. It holds for a fixed score on new patients; the variance of training is not in it.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from scipy import stats
 from scipy.optimize import brentq
 
 from TACEResponseLib.errors import TrainingError
-from TACEResponseLib.evaluation import checked
+from TACEResponseLib.evaluation import checked, proportion
 
 #: With fewer patients of a class than this, neither an AUC nor an interval is stated.
 FEWEST_FOR_AUC = 5
@@ -93,3 +93,36 @@ def _lower_bound(auc: float, responders: int, others: int, level: float) -> floa
     excess = lambda true: auc - true - z * np.sqrt(auc_variance(true, responders, others))
     # Just below the AUC itself: at 1 the variance vanishes and the equation has a second root there.
     return float(brentq(excess, 0.0, auc * (1 - 1e-12), xtol=1e-13))
+
+
+@dataclass(frozen=True)
+class ObservedExpected:
+    """Responders that were observed over those that the probabilities let expect; 1 when right on average.
+
+    ratio: None when nothing was expected. ci_low, ci_high: Wilson's interval of the observed share
+    over the expected share, which is taken as fixed. log_error: standard error of log(ratio) for a
+    meta-analysis, sqrt((1 - share) / observed) (Debray et al., BMJ 2017;356:i6460), None without
+    observed responders. observed: responders; expected: sum of the probabilities.
+    """
+
+    ratio: float | None
+    ci_low: float | None
+    ci_high: float | None
+    log_error: float | None
+    observed: int
+    expected: float
+    patients: int
+
+
+def observed_expected(labels: np.ndarray, probabilities: np.ndarray, level: float = 0.95) -> ObservedExpected:
+    """Observed over expected responders of labels (n,) and probabilities (n,); one class alone is allowed."""
+    labels, probabilities = checked(labels, probabilities, each_class=0)
+    if probabilities.min() < 0 or probabilities.max() > 1:
+        raise TrainingError("a probability is outside 0 to 1", field="probabilities")
+    observed, expected, n = int(labels.sum()), float(probabilities.sum()), len(labels)
+    share = proportion(observed, n, level)
+    log_error = float(np.sqrt((1 - observed / n) / observed)) if observed else None
+    if expected == 0:
+        return ObservedExpected(None, None, None, log_error, observed, expected, n)
+    ratio, low, high = (part * n / expected for part in (share.estimate, share.ci_low, share.ci_high))
+    return ObservedExpected(ratio, low, high, log_error, observed, expected, n)
