@@ -319,7 +319,8 @@ class ExtraTreesSettings(Settings):
 class FusionSettings(Settings):
     """How the models' scores become one probability."""
 
-    method: typing.Literal["stacking", "mean"] = "stacking"
+    #: `average`: log-odds of the calibrated models; `stacking`: a slope a model; `mean`: of probabilities.
+    method: typing.Literal["average", "stacking", "mean"] = "average"
     #: The fusion that is shown first; the paper's best is random forest with the CNN.
     headline: str = "cnn+random_forest"
 
@@ -347,7 +348,7 @@ class TrainingSettings(Settings):
     seed: int = 1
 
     def check(self):
-        self.require(2 <= self.folds <= 50, "folds", "2 to 50")
+        self.require(3 <= self.folds <= 50, "folds", "3 to 50; nested fits leave two out")
         self.require(1 <= self.repeats <= 100, "repeats", "1 to 100")
         self.require(0 <= self.seed < 2**31, "seed", "0 to 2147483647")
 

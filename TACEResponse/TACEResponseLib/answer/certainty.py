@@ -1,91 +1,90 @@
-"""How sure is the answer? An interval, a conformal set and the agreement of the models, in words.
+"""How sure is the answer? The answers of the folds' models, a conformal set, and who agrees, in words.
 
-The interval shows the model's own instability: the models of the folds, each trained without one
-part of the patients, answer too, and their spread on the log-odds scale gives the delete-a-group
-jackknife's standard error (Kott, J Off Stat 2001;17:521). The conformal set holds every answer that
-cannot be excluded at the stated coverage, class by class (Vovk et al., Algorithmic Learning in a
-Random World, 2005, section 4.5), from the out-of-fold probabilities of the training patients.
+The models of the folds, each trained without one part of the patients, answer too. How far they are
+apart is the instability of the answer (Riley & Collins, Biom J 2023;65:2200302): what another sample
+of patients would have done to it. It is no interval that holds the truth with a stated probability.
+
+The conformal set does cover: it holds every answer that cannot be excluded at the stated coverage,
+class by class. It is cross-conformal (Vovk, Ann Math Artif Intell 2015;74:9): the new patient is scored by
+each fold's models and compared, fold by fold, with the training patients whom those had not seen either.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import expit, logit
-from scipy.stats import t as student
 
 from TACEResponseLib.models.combination import title
 
-#: Share of intervals and of sets that are meant to hold the truth.
-LEVEL, COVERAGE = 0.95, 0.9
+#: Share of sets that are meant to hold the truth.
+COVERAGE = 0.9
 RESPONSE, NO_RESPONSE = "response", "no response"
-#: Probabilities are moved this far away from 0 and 1 before their logit is taken.
-EDGE = 1e-6
+#: Stored probabilities are rounded to six decimals.
+ROUNDING = 5e-7
 
 
 @dataclass(frozen=True)
 class Certainty:
     """How sure one answer is.
 
-    low, high: interval of the probability at `level`, None without the models of the folds.
-    conformal: the answers that cannot be excluded at `coverage`. agreement: of the models.
+    of_folds: (K,) probabilities by the models of the folds; () where they are not known. conformal: the
+    answers that cannot be excluded at `coverage`, None where that is not known. agreement: of the
+    single models, in words.
     """
 
-    low: float | None
-    high: float | None
-    conformal: tuple[str, ...]
+    of_folds: tuple[float, ...]
+    conformal: tuple[str, ...] | None
     agreement: str
-    level: float = LEVEL
     coverage: float = COVERAGE
 
+    @property
+    def instability(self) -> tuple[float, float] | None:
+        """The lowest and the highest answer of the folds' models, None where they are not known."""
+        return (min(self.of_folds), max(self.of_folds)) if self.of_folds else None
+
     def sentence(self) -> str:
-        """What the conformal set means, in words."""
-        sure = f"at {100 * self.coverage:.0f} % coverage"
+        """What the conformal set means, in words; empty where there is none."""
+        if self.conformal is None:
+            return ""
+        sure = f"({100 * self.coverage:.0f} % conformal)"
         if len(self.conformal) == 2:
-            return f"Neither response nor no response can be excluded {sure}"
+            return f"Undecided: both outcomes are plausible {sure}"
         if not self.conformal:
             return f"Unlike patients of either kind {sure}"
-        return f"{self.conformal[0].capitalize()} is the only answer left {sure}"
+        excluded = "Non-response" if self.conformal[0] == RESPONSE else "Response"
+        return f"{excluded} is excluded {sure}"
 
     def to_json(self) -> dict:
         """JSON types."""
         return {
-            "interval": None if self.low is None else [self.low, self.high],
-            "level": self.level,
-            "conformal_set": list(self.conformal),
+            "instability": None if self.instability is None else list(self.instability),
+            "fold_answers": list(self.of_folds),
+            "conformal_set": None if self.conformal is None else list(self.conformal),
             "coverage": self.coverage,
             "agreement": self.agreement,
         }
 
 
-def jackknife_interval(probability: float, of_folds: np.ndarray, level: float = LEVEL) -> tuple[float, float]:
-    """Interval around `probability` from the (k,) answers of models that each lack one of k folds.
-
-    Around the answer of the model of all patients, on the log-odds scale, with Student's t on k - 1
-    degrees of freedom. The chance in training (forest, network) widens it: it is on the safe side.
-    """
-    odds = logit(np.clip(of_folds, EDGE, 1 - EDGE))
-    folds = len(odds)
-    error = np.sqrt((folds - 1) / folds * ((odds - odds.mean()) ** 2).sum())
-    half = student.ppf((1 + level) / 2, folds - 1) * error
-    middle = logit(np.clip(probability, EDGE, 1 - EDGE))
-    return float(expit(middle - half)), float(expit(middle + half))
-
-
 def conformal_set(
-    probability: float, out_of_fold: np.ndarray, labels: np.ndarray, coverage: float = COVERAGE
+    of_folds: np.ndarray,
+    out_of_fold: np.ndarray,
+    labels: np.ndarray,
+    folds: np.ndarray,
+    coverage: float = COVERAGE,
 ) -> tuple[str, ...]:
-    """The answers whose p-value among the (n,) training patients of that answer exceeds 1 - coverage.
+    """The answers whose p-value among the n training patients of that answer exceeds 1 - coverage.
 
-    out_of_fold: (n,) probabilities of response of patients that the model had not seen; labels: (n,).
+    of_folds: (K,) scores of the new patient by the fits of the folds, higher meaning response.
+    out_of_fold: (n,) scores of the training patients, each by the fit that had not seen them. labels,
+    folds: (n,). A tie counts in full: the set may be too large, never too small.
     """
-    answers = []
-    for answer, strange, strangeness in (
-        (RESPONSE, 1 - probability, 1 - out_of_fold[labels == 1]),
-        (NO_RESPONSE, probability, out_of_fold[labels == 0]),
+    beside, answers = of_folds[folds], []
+    for answer, label, stranger in (
+        (RESPONSE, 1, out_of_fold <= beside + ROUNDING),
+        (NO_RESPONSE, 0, out_of_fold >= beside - ROUNDING),
     ):
-        # A tie counts in full: the set may be too large, never too small.
-        p_value = (np.sum(strangeness >= strange - 1e-12) + 1) / (len(strangeness) + 1)
+        of_class = labels == label
+        p_value = (np.sum(stranger[of_class]) + 1) / (of_class.sum() + 1)
         if p_value > 1 - coverage + 1e-12:  # 1 - 0.9 is below 0.1
             answers.append(answer)
     return tuple(answers)

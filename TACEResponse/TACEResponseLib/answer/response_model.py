@@ -18,6 +18,7 @@ from TACEResponseLib.clinical.scores import clinical_scores
 from TACEResponseLib.errors import FeatureError, Problem
 from TACEResponseLib.measuring.case import Measurements, measure
 from TACEResponseLib.measuring.patient_table import PatientTable, stack
+from TACEResponseLib.models.calibrated import CalibratedFit
 from TACEResponseLib.models.combination import Combination, combine, title
 from TACEResponseLib.models.fold_models import FoldModels
 from TACEResponseLib.models.learners import LEARNERS
@@ -26,7 +27,7 @@ from TACEResponseLib.settings import TrainingSettings
 from TACEResponseLib.statistics.outcome import Outcome
 
 from . import remarks
-from .certainty import Certainty, agreement, conformal_set, jackknife_interval
+from .certainty import Certainty, agreement, conformal_set
 from .comparing import compared, compared_features
 from .prediction import Prediction
 from .similarity import Similarity, TrainingSpread
@@ -46,13 +47,15 @@ CHECKED_BUNDLE = "bundle whole, self-test reproduced"
 class TrainingPatients:
     """What a model keeps of the n patients that it was trained on.
 
-    out_of_fold: model or fusion -> (n,) probabilities by models that had not seen the patient.
-    image_hashes: SHA-1 of the CTs, in no order of patients.
+    out_of_fold: model or fusion -> (n,) probabilities by models that had not seen the patient. folds:
+    (n,) the fold, 0 to K - 1, in which they had not; None for a bundle of format 2. image_hashes: SHA-1
+    of the CTs, in no order of patients.
     """
 
     patient_ids: tuple[str, ...]
     outcome: Outcome
     out_of_fold: Mapping[str, np.ndarray] = field(repr=False)
+    folds: np.ndarray | None = field(default=None, repr=False)
     image_hashes: tuple[str, ...] = field(default=(), repr=False)
 
     def among(self, patient_ids: Sequence[str], image_hashes: Sequence[str] = ()) -> tuple[str, ...]:
@@ -71,9 +74,10 @@ class ResponseModel:
     several. thresholds: name -> cut on probabilities. headline: the combination shown first.
     training: the patients. training_range: feature (and `diameter_mm`) -> smallest and largest value.
     background: some training patients, nameless and shuffled, as the models of features see them:
-    what an explanation compares a patient with. spread: what similarity compares with. fold_models:
-    of the folds, those of the headline. extraction_known: whether the features are those of
-    `settings.radiomics`; a table need not say how they came about. identity: of the bundle.
+    what an explanation compares a patient with. spread: what similarity compares with. fold_fits: of
+    the K folds, the models of the headline with their own calibration. extraction_known: whether the
+    features are those of `settings.radiomics`; a table need not say how they came about. identity: of
+    the bundle.
     """
 
     settings: TrainingSettings
@@ -85,7 +89,7 @@ class ResponseModel:
     training_range: Mapping[str, tuple[float, float]] = field(repr=False)
     background: PatientTable = field(repr=False)
     spread: TrainingSpread = field(repr=False)
-    fold_models: tuple[FoldModels, ...] = field(default=(), repr=False)
+    fold_fits: tuple[CalibratedFit, ...] = field(default=(), repr=False)
     engine: str = "fast"
     extraction_known: bool = True
     demonstration: bool = False
@@ -94,7 +98,7 @@ class ResponseModel:
     @property
     def needed(self) -> tuple[str, ...]:
         """Features that some model looks at, each once: those of the final fit first."""
-        everyone = (self.models, *self.fold_models)
+        everyone = (self.models, *(fit.models for fit in self.fold_fits))
         return tuple(dict.fromkeys(name for fitted in everyone for name in fitted.features))
 
     @property
@@ -106,12 +110,17 @@ class ResponseModel:
         """Name -> (n,) probability of response, for every combination whose models can answer."""
         return combine(self.combinations, self.models.scores(table))
 
+    def ranking(self, table: PatientTable) -> dict[str, np.ndarray]:
+        """Name -> (n,) what an AUC is computed from: a model's own scores, a fusion's probability."""
+        scores = self.models.scores(table)
+        return {name: scores.get(name, values) for name, values in combine(self.combinations, scores).items()}
+
     def of_folds(self, table: PatientTable, combination: str) -> np.ndarray:
-        """(folds, n) probabilities by a combination of the folds' models; () where they cannot answer."""
-        combined = self.combinations[combination]
-        scores = [fitted.scores(table) for fitted in self.fold_models]
-        able = [of_one for of_one in scores if set(combined.models) <= set(of_one)]
-        return np.array([combined.probability(of_one) for of_one in able])
+        """(folds, n) probabilities by a combination of each fold's own; none where one cannot answer."""
+        answers = [fit.probabilities(table) for fit in self.fold_fits]
+        if not all(combination in of_fold for of_fold in answers):
+            return np.empty((0, len(table)))
+        return np.array([of_fold[combination] for of_fold in answers]).reshape(-1, len(table))
 
     def measure(
         self, case: Case, *, engine: str | None = None, threads: int = 2, progress: Progress = silent
@@ -196,14 +205,15 @@ class ResponseModel:
     def _certainty(
         self, table: PatientTable, probabilities: Mapping[str, float], headline: str, responder: bool
     ) -> Certainty:
-        of_folds = self.of_folds(table, headline)
-        fused = probabilities[headline]
-        low, high = jackknife_interval(fused, of_folds[:, 0]) if len(of_folds) > 1 else (None, None)
+        of_folds, known = self.of_folds(table, headline)[:, 0], self.training
+        conformal = None
+        if known.folds is not None and len(of_folds):
+            out, labels = known.out_of_fold[headline], known.outcome.labels
+            conformal = conformal_set(of_folds, out, labels, known.folds)
         single = {n: p for n, p in probabilities.items() if not self.combinations[n].is_fusion}
         return Certainty(
-            low=low,
-            high=high,
-            conformal=conformal_set(fused, self.training.out_of_fold[headline], self.training.outcome.labels),
+            of_folds=tuple(map(float, of_folds)),
+            conformal=conformal,
             agreement=agreement(single, self.thresholds, responder),
         )
 

@@ -15,19 +15,21 @@ from TACEResponseLib import __version__
 from TACEResponseLib.answer.response_model import ResponseModel, TrainingPatients
 from TACEResponseLib.answer.similarity import TrainingSpread
 from TACEResponseLib.measuring.patient_table import PatientTable
+from TACEResponseLib.models.calibrated import CalibratedFit
 from TACEResponseLib.models.combination import Combination
-from TACEResponseLib.models.fold_models import FoldModels
 from TACEResponseLib.selection.reliability import ReliabilityTable
 from TACEResponseLib.settings import TrainingSettings
 from TACEResponseLib.statistics.outcome import Outcome
 
 from . import MANIFEST, BundleManifest, version2
-from .fits import read_fit, write_fit
+from .fits import read_calibrated, read_fit, write_calibrated, write_fit
 from .reading import read_arrays, read_json, reading, write_json
 from .selftest import replay_selftest, write_selftest
 
 #: Folders of the final fit and of the fits of the folds.
 FINAL, FOLDS = "final", "folds"
+#: Columns of `scores.csv` beside the models.
+KNOWN = ("patient_id", "label", "fold")
 
 
 def software_versions() -> dict[str, str]:
@@ -63,22 +65,22 @@ def write_model(folder: Path, model: ResponseModel, reliability: ReliabilityTabl
     )
     write_json(folder / "similarity.json", model.spread.to_json())
     write_fit(folder / FINAL, model.models)
-    for number, fitted in enumerate(model.fold_models):
-        write_fit(folder / FOLDS / str(number), fitted)
+    for number, fit in enumerate(model.fold_fits):
+        write_calibrated(folder / FOLDS / str(number), fit)
     _write_scores(folder / "scores.csv", model.training)
     np.savez_compressed(folder / "background.npz", features=model.background.features)
     write_selftest(folder, model)
 
 
 def _write_scores(path: Path, training: TrainingPatients) -> None:
-    """Out-of-fold probabilities, one row a training patient."""
+    """Out-of-fold probabilities and the fold they come from, one row a training patient."""
     with path.open("w", encoding="utf-8", newline="") as stream:
         table = csv.writer(stream, lineterminator="\n")
-        table.writerow(["patient_id", "label", *training.out_of_fold])
+        table.writerow([*KNOWN, *training.out_of_fold])
         columns = zip(*training.out_of_fold.values(), strict=True)
-        labels = training.outcome.labels
-        for patient_id, label, row in zip(training.patient_ids, labels, columns, strict=True):
-            table.writerow([patient_id, int(label), *(f"{value:.6f}" for value in row)])
+        patients = zip(training.patient_ids, training.outcome.labels, training.folds, columns, strict=True)
+        for patient_id, label, fold, row in patients:
+            table.writerow([patient_id, int(label), int(fold), *(f"{value:.6f}" for value in row)])
 
 
 def read_model(folder: Path, manifest: BundleManifest) -> ResponseModel:
@@ -96,7 +98,7 @@ def read_model(folder: Path, manifest: BundleManifest) -> ResponseModel:
             training_range={name: tuple(limits) for name, limits in features["training_range"].items()},
             background=(version2.read_background if old else _read_background)(folder, features),
             spread=TrainingSpread.from_json(read_json(folder / "similarity.json")),
-            fold_models=version2.read_folds(folder, features, fusion) if old else _read_folds(folder),
+            fold_fits=version2.read_folds(folder, features, fusion) if old else _read_folds(folder),
             extraction_known=bool(features.get("extraction_known", True)),
             engine=features["engine"],
             demonstration=manifest.demonstration,
@@ -107,9 +109,9 @@ def read_model(folder: Path, manifest: BundleManifest) -> ResponseModel:
     return model
 
 
-def _read_folds(folder: Path) -> tuple[FoldModels, ...]:
+def _read_folds(folder: Path) -> tuple[CalibratedFit, ...]:
     places = sorted((folder / FOLDS).iterdir(), key=lambda place: int(place.name))
-    return tuple(read_fit(place) for place in places)
+    return tuple(read_calibrated(place) for place in places)
 
 
 def _read_background(folder: Path, features: dict) -> PatientTable:
@@ -121,10 +123,12 @@ def _read_scores(path: Path, features: dict) -> TrainingPatients:
     """What `_write_scores` wrote, with the hashes of the CTs in `features.json` where they are known."""
     with reading(path), path.open(encoding="utf-8", newline="") as stream:
         rows = list(csv.DictReader(stream))
-        names = [name for name in rows[0] if name not in ("patient_id", "label")] if rows else []
+        names = [name for name in rows[0] if name not in KNOWN] if rows else []
+        folds = np.array([int(row["fold"]) for row in rows]) if rows and "fold" in rows[0] else None
         return TrainingPatients(
             patient_ids=tuple(row["patient_id"] for row in rows),
             outcome=Outcome(np.array([int(row["label"]) for row in rows])),
             out_of_fold={name: np.array([float(row[name]) for row in rows]) for name in names},
+            folds=folds,
             image_hashes=tuple(map(str, features.get("training_images", ()))),
         )

@@ -2,13 +2,15 @@
 
 from pathlib import Path
 
+from TACEResponseLib.models.calibrated import CalibratedFit
+from TACEResponseLib.models.combination import Combination
 from TACEResponseLib.models.fold_models import FoldModels
 from TACEResponseLib.models.learners import LEARNERS
 from TACEResponseLib.selection.steps import STEPS
 
 from .reading import damaged, read_json, write_json
 
-FIT = "fit.json"
+FIT, FUSION = "fit.json", "fusion.json"
 
 
 def write_fit(folder: Path, fitted: FoldModels) -> None:
@@ -19,6 +21,18 @@ def write_fit(folder: Path, fitted: FoldModels) -> None:
     write_json(folder / FIT, {"steps": steps, "features": features})
     for model in fitted.models.values():
         model.save(folder)
+
+
+def write_calibrated(folder: Path, fit: CalibratedFit) -> None:
+    """Write a fit with its own combinations."""
+    write_fit(folder, fit.models)
+    write_json(folder / FUSION, {name: c.to_json() for name, c in fit.combinations.items()})
+
+
+def read_calibrated(folder: Path) -> CalibratedFit:
+    """What `write_calibrated` wrote."""
+    content = read_json(folder / FUSION)
+    return CalibratedFit(read_fit(folder), {name: Combination.from_json(c) for name, c in content.items()})
 
 
 def read_fit(folder: Path) -> FoldModels:

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from TACEResponseLib.measuring.patient_table import PatientTable
+from TACEResponseLib.models.calibrated import CalibratedFit
+from TACEResponseLib.models.combination import Combination
 from TACEResponseLib.models.fold_models import FoldModels
 from TACEResponseLib.models.fusion import Fusion
 from TACEResponseLib.models.learners import LEARNERS
@@ -22,12 +24,17 @@ def read_final(folder: Path, features: Mapping, fusion: Mapping) -> FoldModels:
     return _fit(folder, tuple(features["selected"]), fusion["size"])
 
 
-def read_folds(folder: Path, features: Mapping, fusion: Mapping) -> tuple[FoldModels, ...]:
-    """The fits of the folds."""
+def read_folds(folder: Path, features: Mapping, fusion: Mapping) -> tuple[CalibratedFit, ...]:
+    """The fits of the folds, which had the shipped calibration."""
     of_folds = zip(features["fold_selected"], fusion["fold_sizes"], strict=True)
-    return tuple(
+    combinations = {name: Combination.from_json(of) for name, of in fusion["combinations"].items()}
+    fits = [
         _fit(folder / "folds" / str(number), tuple(selected), size)
         for number, (selected, size) in enumerate(of_folds)
+    ]
+    return tuple(
+        CalibratedFit(fit, {n: c for n, c in combinations.items() if set(c.models) <= set(fit.models)})
+        for fit in fits
     )
 
 

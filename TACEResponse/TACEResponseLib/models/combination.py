@@ -1,6 +1,6 @@
 """One model calibrated, or several fused: from the scores of models to a probability of response."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +9,7 @@ from TACEResponseLib.settings import FusionSettings
 from TACEResponseLib.statistics.outcome import Outcome
 
 from .fusion import Fusion, fit_fusion
-from .isotonic import Isotonic, better_isotonic
+from .isotonic import Isotonic
 from .learners import LEARNERS, in_order
 
 #: The model that the paper fuses with each of the others, and the fusion of every model there is.
@@ -36,7 +36,7 @@ def title(name: str) -> str:
 class Combination:
     """One model calibrated, or several fused: which models, and the fitted fusion of their scores.
 
-    isotonic: bends the fusion's probability, where the data preferred that to the logistic curve.
+    isotonic: bends the probability further; only bundles of format 2 hold such a curve.
     """
 
     models: tuple[str, ...]
@@ -53,11 +53,6 @@ class Combination:
         fused = self.fusion.probability(np.column_stack([scores[model] for model in self.models]))
         return fused if self.isotonic is None else self.isotonic(fused)
 
-    @property
-    def calibration(self) -> str:
-        """Which of the two calibrations the data preferred."""
-        return "Platt (logistic)" if self.isotonic is None else "isotonic"
-
     def to_json(self) -> dict:
         """A dictionary of JSON types."""
         curve = {} if self.isotonic is None else {"isotonic": self.isotonic.to_json()}
@@ -71,32 +66,26 @@ class Combination:
 
 
 def fit_combinations(
-    scores: Mapping[str, np.ndarray], outcome: Outcome, settings: FusionSettings, seed: int
+    scores: Mapping[str, np.ndarray],
+    outcome: Outcome,
+    settings: FusionSettings,
+    groups: np.ndarray | None = None,
+    only: Collection[str] | None = None,
 ) -> dict[str, Combination]:
     """Calibrate each model, and fit each fusion whose models are all there, on scores (n,) each.
 
-    The scores are of patients whom the models had not seen.
+    The scores are of patients whom the models had not seen. groups: (n,) which fit scored a patient,
+    its fold. only: names of combinations, all of them when None.
     """
     models_of = {name: (name,) for name in scores} | fusions_of(scores)
     return {
-        name: _fit_combination(models, np.column_stack([scores[m] for m in models]), outcome, settings, seed)
+        name: Combination(
+            models,
+            fit_fusion(np.column_stack([scores[m] for m in models]), outcome.labels, settings.method, groups),
+        )
         for name, models in models_of.items()
+        if only is None or name in only
     }
-
-
-def _fit_combination(
-    models: tuple[str, ...], scores: np.ndarray, outcome: Outcome, settings: FusionSettings, seed: int
-) -> Combination:
-    """The fusion of (n, m) scores, bent by an isotonic curve where that is better out of sample."""
-    method = settings.method if len(models) > 1 else "stacking"
-    labels = outcome.labels
-
-    def fit_logistic(patients: np.ndarray):
-        fusion = fit_fusion(scores[patients], labels[patients], method)
-        return lambda others: fusion.probability(scores[others])
-
-    curve = better_isotonic(fit_logistic, labels, seed)
-    return Combination(models, fit_fusion(scores, labels, method), curve)
 
 
 def combine(

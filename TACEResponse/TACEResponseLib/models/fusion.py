@@ -1,9 +1,17 @@
 """Late fusion: several models' scores into one probability, and one score into a probability.
 
-The paper adds up a CNN and a radiomics model and does not say how. Here it is logistic stacking
-(Wolpert, Neural Networks 1992;5:241) on out-of-fold scores, with the mean of calibrated
-probabilities as the second choice. Scores must come from patients that the model had not seen:
-on its own training patients a forest is right every time, and the fusion would believe it.
+The paper adds up a CNN and a radiomics model and does not say how. Here every model is calibrated by
+itself, the log-odds are averaged, and one slope is fitted for the average; `stacking` fits a slope a
+model instead (Wolpert, Neural Networks 1992;5:241), `mean` averages the probabilities. Scores must
+come from patients that the model had not seen: on its own training patients a forest is right every
+time, and the fusion would believe it.
+
+The models of two folds give scores of another level. Pooled, that difference counts as noise and
+flattens the slope, so that the model that is shipped comes out too timid. So each group of scores that
+one model gave has an intercept of its own while slopes are fitted (the conditional slope of a
+stratified logistic model: Breslow & Day, Statistical Methods in Cancer Research, 1980, chapter 6); one
+intercept for everybody is fitted afterwards, with which the mean probability is the share of
+responders.
 """
 
 from dataclasses import asdict, dataclass
@@ -15,9 +23,11 @@ from scipy.special import expit
 from TACEResponseLib.errors import BundleError, SettingsError, TrainingError
 from TACEResponseLib.statistics.logistic import fit_logistic
 
-#: Penalty lambda / 2 * slope**2 on standardised scores: as much evidence as a few patients, enough
-#: for finite slopes when the scores separate the classes, and for shared slopes when they agree.
-RIDGE = 1.0
+#: Penalty lambda / 2 * slope**2 on a standardised score: for one model as little as makes the slope
+#: finite where its scores separate the classes; for a fusion more, since its models were fitted, too.
+RIDGE_OF_ONE, RIDGE_OF_FUSED = 0.25, 1.0
+#: Penalty on the intercept of a group: enough for a finite one where its patients are of one class.
+RIDGE_OF_INTERCEPTS = 0.05
 #: Least slope on a standardised score. A higher score means response, whatever a sample says: where
 #: scores are noise a free slope may turn them around, and with them the model that is shipped.
 LEAST_SLOPE = 1e-3
@@ -28,7 +38,8 @@ class Fusion:
     """A fitted fusion of m scores, in numbers that fit into JSON.
 
     means, scales: (m,) that standardise the scores. slopes: (m,) on standardised scores.
-    intercepts: one for `stacking`; m for `mean`, one for each member's own calibration.
+    intercepts: one for `stacking` (and for an average of log-odds, which is a stacking with other slopes);
+    m for `mean`, one for each member's own calibration.
     """
 
     method: Literal["stacking", "mean"]
@@ -74,60 +85,123 @@ class Fusion:
         return fusion
 
 
+def fit_calibration(scores: np.ndarray, labels: np.ndarray, groups: np.ndarray | None = None) -> Fusion:
+    """Calibrate one model on scores (n,) of patients that it had not seen (Platt 1999); labels (n,) 0/1.
+
+    groups: (n,) which model scored a patient, such as its fold; one group when None. The slope is
+    never below LEAST_SLOPE: a calibration keeps the order of patients. Raises as `fit_fusion`.
+    """
+    return _stacked(*_standardised(_matrix(scores), labels, groups), ridge=RIDGE_OF_ONE)
+
+
+def fit_curve(values: np.ndarray, labels: np.ndarray) -> Fusion:
+    """A logistic model of one measured number (n,), such as a diameter; its slope may have either sign."""
+    standard, labels, _, means, scales = _standardised(_matrix(values), labels, None)
+    design = np.column_stack([np.ones(len(standard)), standard])
+    fit = fit_logistic(design, labels, ridge=np.array([0.0, RIDGE_OF_FUSED]))
+    intercept, slope = map(float, fit.coefficients)
+    return Fusion("stacking", (float(means[0]),), (float(scales[0]),), (slope,), (intercept,))
+
+
 def fit_fusion(
-    scores: np.ndarray, labels: np.ndarray, method: str = "stacking", *, any_direction: bool = False
+    scores: np.ndarray, labels: np.ndarray, method: str = "average", groups: np.ndarray | None = None
 ) -> Fusion:
-    """Fit a fusion on out-of-fold scores (n, m) of m models and labels (n,), 1 for a responder.
+    """Fit a fusion on scores (n, m) of m models by patients they had not seen, and labels (n,) 0/1.
 
-    stacking: one logistic model of all standardised scores, slopes shrunk by RIDGE, so that a
-    perfect separation gives large and finite slopes, and none below LEAST_SLOPE (non-negative
-    stacking: Breiman, Machine Learning 1996;24:49) unless `any_direction`. mean: each score is
-    calibrated by `platt`, the probabilities are averaged; this also serves scores that are no
-    probabilities.
+    average: each model calibrated alone, log-odds averaged, one slope for the average. stacking: a slope
+    a model at once. mean: each model calibrated alone, probabilities averaged. groups: as in
+    `fit_calibration`. No slope is below LEAST_SLOPE (non-negative stacking: Breiman, Machine Learning
+    1996;24:49).
 
-    Raises TrainingError for one class, a score that is not a finite number or does not vary.
+    Raises TrainingError for one class, a score that is not a finite number or does not vary,
+    SettingsError for another method.
     """
     scores = _matrix(scores)
-    means, scales = scores.mean(axis=0), scores.std(axis=0)
-    _check(scores, labels, scales)
-    standard = (scores - means) / scales
+    standard, labels, groups, means, scales = _standardised(scores, labels, groups)
+    if scores.shape[1] == 1:
+        return fit_calibration(scores, labels, groups)
     if method == "stacking":
-        intercepts, slopes = _ridge(standard, labels, any_direction)
-    elif method == "mean":
-        single = [_ridge(column[:, None], labels, any_direction) for column in standard.T]
-        intercepts = [value for first, _ in single for value in first]
-        slopes = [value for _, rest in single for value in rest]
-    else:
+        return _stacked(standard, labels, groups, means, scales, ridge=RIDGE_OF_FUSED)
+    if method == "mean":
+        alone = [fit_calibration(column, labels, groups) for column in scores.T]
+        parts = zip(*((f.means[0], f.scales[0], f.slopes[0], f.intercepts[0]) for f in alone), strict=True)
+        return Fusion("mean", *(tuple(part) for part in parts))
+    if method != "average":
         raise SettingsError(
-            "no fusion method has this name", field="method", expected="stacking, mean", received=str(method)
+            "no fusion method has this name",
+            field="method",
+            expected="average, stacking, mean",
+            received=str(method),
         )
-    numbers = (means, scales, slopes, intercepts)
-    return Fusion(method, *(tuple(float(v) for v in values) for values in numbers))
+    alone = np.array([_slopes(column[:, None], labels, groups, RIDGE_OF_FUSED)[0] for column in standard.T])
+    averaged = standard @ alone
+    common = _stacked(*_standardised(averaged[:, None], labels, groups), ridge=RIDGE_OF_FUSED)
+    slopes = alone * common.slopes[0] / common.scales[0]
+    return _with_intercept(standard, labels, means, scales, slopes)
 
 
-def platt(scores: np.ndarray, labels: np.ndarray) -> Fusion:
-    """The calibration (Platt 1999) that turns one model's out-of-fold scores (n,) into probabilities."""
-    return fit_fusion(scores, labels, "stacking")
+def _stacked(
+    standard: np.ndarray,
+    labels: np.ndarray,
+    groups: np.ndarray,
+    means: np.ndarray,
+    scales: np.ndarray,
+    *,
+    ridge: float,
+) -> Fusion:
+    slopes = _slopes(standard, labels, groups, ridge)
+    return _with_intercept(standard, labels, means, scales, slopes)
 
 
-def _ridge(standard: np.ndarray, labels: np.ndarray, any_direction: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Intercept (1,) and slopes (m,) of the penalised logistic model; the intercept is free.
+def _with_intercept(
+    standard: np.ndarray, labels: np.ndarray, means: np.ndarray, scales: np.ndarray, slopes: np.ndarray
+) -> Fusion:
+    """The fusion with these slopes and the intercept that makes the mean probability right."""
+    ones = np.ones((len(standard), 1))
+    intercept = fit_logistic(ones, labels, offset=standard @ slopes).coefficients[0]
+    numbers = (means, scales, slopes)
+    return Fusion("stacking", *(tuple(map(float, values)) for values in numbers), (float(intercept),))
 
-    Slopes that come out below the least one are set to it, the lowest first, and the rest is fitted
-    again beside them.
+
+def _slopes(standard: np.ndarray, labels: np.ndarray, groups: np.ndarray, ridge: float) -> np.ndarray:
+    """(m,) slopes beside an intercept a group; none below LEAST_SLOPE.
+
+    Slopes that come out below it are set to it, the lowest first, and the rest is fitted again.
     """
+    levels = (groups[:, None] == np.unique(groups)).astype(float)
     slopes = np.full(standard.shape[1], LEAST_SLOPE)
     free = np.ones(standard.shape[1], dtype=bool)
-    while True:
-        design = np.column_stack([np.ones(len(standard)), standard[:, free]])
-        held = standard[:, ~free] @ slopes[~free]
-        ridge = np.r_[0.0, np.full(free.sum(), RIDGE)]
-        fit = fit_logistic(design, labels, offset=held, ridge=ridge)
-        slopes[free] = fit.coefficients[1:]
+    while free.any():
+        design = np.column_stack([standard[:, free], levels])
+        penalty = np.r_[np.full(free.sum(), ridge), np.full(levels.shape[1], RIDGE_OF_INTERCEPTS)]
+        fit = fit_logistic(design, labels, offset=standard[:, ~free] @ slopes[~free], ridge=penalty)
+        slopes[free] = fit.coefficients[: free.sum()]
         lowest = int(np.argmin(np.where(free, slopes, np.inf)))
-        if any_direction or not free.any() or slopes[lowest] >= LEAST_SLOPE:
-            return fit.coefficients[:1], slopes
+        if slopes[lowest] >= LEAST_SLOPE:
+            break
         free[lowest], slopes[lowest] = False, LEAST_SLOPE
+    return slopes
+
+
+def _standardised(
+    scores: np.ndarray, labels: np.ndarray, groups: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Standard scores (n, m), labels, groups, and the means (m,) and scales (m,) within groups."""
+    labels, means = np.asarray(labels), scores.mean(axis=0)
+    groups = np.zeros(len(scores), dtype=int) if groups is None else np.asarray(groups)
+    _check(scores, labels)
+    deviations = np.concatenate(
+        [scores[groups == g] - scores[groups == g].mean(axis=0) for g in np.unique(groups)]
+    )
+    scales = np.sqrt((deviations**2).mean(axis=0))
+    if (scales <= 1e-12 * np.abs(scores).max(axis=0)).any():
+        raise TrainingError(
+            "a model gives every patient the same score, which cannot be fused",
+            field="scores",
+            received=f"member {int(np.argmin(scales)) + 1} of {len(scales)}",
+            remedy="leave this model out",
+        )
+    return (scores - means) / scales, labels, groups, means, scales
 
 
 def _matrix(scores: np.ndarray) -> np.ndarray:
@@ -135,7 +209,7 @@ def _matrix(scores: np.ndarray) -> np.ndarray:
     return scores[:, None] if scores.ndim == 1 else scores
 
 
-def _check(scores: np.ndarray, labels: np.ndarray, scales: np.ndarray) -> None:
+def _check(scores: np.ndarray, labels: np.ndarray) -> None:
     if len(scores) != len(labels):
         raise TrainingError(
             "scores and labels do not belong together",
@@ -144,10 +218,3 @@ def _check(scores: np.ndarray, labels: np.ndarray, scales: np.ndarray) -> None:
         )
     if not np.isfinite(scores).all():
         raise TrainingError("a score is not a finite number", field="scores")
-    if (scales <= 1e-12 * np.abs(scores).max(axis=0)).any():
-        raise TrainingError(
-            "a model gives every patient the same score, which cannot be fused",
-            field="scores",
-            received=f"member {int(np.argmin(scales)) + 1} of {len(scales)}",
-            remedy="leave this model out",
-        )

@@ -11,7 +11,7 @@ from TACEResponseLib.progress import Progress, silent
 from TACEResponseLib.statistics.outcome import Outcome
 
 from .contract import FittedModel, Learner, Need
-from .fusion import Fusion, fit_fusion
+from .fusion import Fusion, fit_curve
 
 FILE = "size.json"
 
@@ -48,7 +48,7 @@ class Size(Learner):
         self, table: PatientTable, outcome: Outcome, seed: int, progress: Progress = silent
     ) -> FittedSize:
         """Nothing is drawn, so the seed has no effect."""
-        return FittedSize(fit_fusion(table.diameters_mm[:, None], outcome.labels, any_direction=True))
+        return FittedSize(fit_curve(table.diameters_mm, outcome.labels))
 
     def load(self, folder: Path, features: tuple[str, ...]) -> FittedSize | None:
         """From `size.json`."""

@@ -146,7 +146,7 @@ def fold_table(study: Study) -> Table:
                     "n": int(held_out.sum()),
                     "responders": int(study.training.outcome.labels[held_out].sum()),
                     "seed_of_the_split": seed + repeat,
-                    "seed_of_the_models": fold_seed(study.model.settings, repeat, fold),
+                    "seed_of_the_models": fold_seed(study.model.settings, repeat, (fold,)),
                     "selected": " ".join(next(selected, ())),
                 }
             )

@@ -16,6 +16,8 @@ from .discrimination import auc_delong, youden_threshold
 
 #: With fewer patients of a class than this no figure of a fold means anything.
 FEWEST_PER_CLASS = 10
+#: Fewest of a class that a fit without two of the folds must have.
+FEWEST_IN_A_FIT = 5
 RESPONDER, NON_RESPONDER = "responder", "non-responder"
 
 
@@ -72,9 +74,12 @@ class Outcome:
         return Outcome(self.labels[index], None if self.readers is None else self.readers[index])
 
     def check(self, folds: int) -> None:
-        """Raise TrainingError when a class has too few patients for so many folds."""
+        """Raise TrainingError when a class has too few patients for so many folds, 3 or more.
+
+        The nested fits leave two folds out.
+        """
         counts = np.bincount(self.labels, minlength=2)
-        fewest = max(FEWEST_PER_CLASS, folds)
+        fewest = max(FEWEST_PER_CLASS, folds, int(np.ceil(FEWEST_IN_A_FIT * folds / (folds - 2))))
         if counts.min() < fewest:
             raise TrainingError(
                 "too few patients of one class",
@@ -100,6 +105,14 @@ class Outcome:
         parts = splitter.split(self.labels, self.labels, groups if parted else None)
         for fold, (_, held_out) in enumerate(parts):
             fold_of[held_out] = fold
+        if any(len(np.unique(self.labels[fold_of == fold])) < 2 for fold in range(folds)):
+            raise TrainingError(
+                "a fold holds patients of one class only",
+                field="group",
+                expected="responders and non-responders in each fold",
+                received=f"{len(set(groups))} groups in {folds} folds",
+                remedy="take fewer folds, or more patients",
+            )
         return fold_of
 
     def threshold(self, probabilities: np.ndarray) -> float:

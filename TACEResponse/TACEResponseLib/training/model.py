@@ -14,6 +14,7 @@ from TACEResponseLib.answer.comparing import background, spread, training_range
 from TACEResponseLib.answer.response_model import ResponseModel, TrainingPatients
 from TACEResponseLib.errors import Problem, SettingsError
 from TACEResponseLib.measuring.patient_table import PatientTable
+from TACEResponseLib.models.calibrated import CalibratedFit
 from TACEResponseLib.models.combination import ALL, fit_combinations, fusions_of
 from TACEResponseLib.models.fold_models import FoldModels
 from TACEResponseLib.models.learners import LEARNERS, configured
@@ -64,10 +65,13 @@ def fit_response_model(
     final = fit_models(table, outcome, settings, settings.seed, jobs, within("final fit", progress))
     models = final.without(out_of_fold.uninformative)
     scores = {name: values[0] for name, values in out_of_fold.scores.items()}
-    combinations = fit_combinations(scores, outcome, settings.fusion, settings.seed)
+    combinations = fit_combinations(scores, outcome, settings.fusion, out_of_fold.folds[0])
     headline = next(n for n in (settings.fusion.headline, ALL, *combinations) if n in combinations)
     beside = {*combinations[headline].models, "size"}
-    fold_models = tuple(fitted.only(beside) for fitted in fits[: settings.folds])
+    fold_fits = tuple(
+        CalibratedFit(*of_fold).only(beside)
+        for of_fold in zip(fits[: settings.folds], out_of_fold.fold_combinations, strict=True)
+    )
     images = tuple(sorted({sha1 for sha1 in table.image_hashes if sha1}))
     model = ResponseModel(
         settings=settings,
@@ -75,11 +79,13 @@ def fit_response_model(
         combinations=combinations,
         thresholds={n: outcome.threshold(p) for n, p in out_of_fold.probabilities.items()},
         headline=headline,
-        training=TrainingPatients(table.patient_ids, outcome, out_of_fold.probabilities, images),
-        training_range=training_range(table, (models, *fold_models)),
+        training=TrainingPatients(
+            table.patient_ids, outcome, out_of_fold.probabilities, out_of_fold.folds[0], images
+        ),
+        training_range=training_range(table, (models, *(fit.models for fit in fold_fits))),
         background=background(table, models, settings.seed),
         spread=spread(table, models, settings.seed),
-        fold_models=fold_models,
+        fold_fits=fold_fits,
         engine=engine,
         extraction_known=extraction_known,
         demonstration=demonstration,
