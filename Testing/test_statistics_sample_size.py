@@ -122,6 +122,12 @@ def test_a_model_of_few_patients_is_overfitted_as_the_expected_shrinkage_says():
     assert np.mean(slopes) == pytest.approx(expected_shrinkage(parameters, r2, patients), abs=0.06)
 
 
+def test_one_parameter_is_a_model_and_few_patients_have_hardly_any_shrinkage_left():
+    assert development_size(1, 0.65, c_statistic=0.75).for_shrinkage == 48
+    # Riley's equation has no solution below R2 itself.
+    assert expected_shrinkage(1000, 0.2, 1) == pytest.approx(0.2, abs=1e-6)
+
+
 def test_every_candidate_counts_and_a_category_by_its_levels():
     assert candidate_parameters(10, (2, 4)) == 10 + 1 + 3
     assert candidate_parameters(0) == 0

@@ -105,6 +105,17 @@ def test_a_curve_never_promises_more_than_the_highest_and_never_falls():
     assert falling.factor == 0 and falling.at(20) == falling.at(2000)
 
 
+def test_a_curve_that_is_held_at_the_highest_is_the_best_of_those_that_end_there():
+    sizes, mean = np.array([20, 40, 80, 160]), np.array([0.5, 0.7, 0.88, 0.97])
+    curve = learning_curve(sizes, np.add.outer(mean, [-0.01, 0.01]), highest=0.98)
+    assert curve.limit == 0.98
+    squares = lambda v: sizes @ (mean - 0.98 + v[0] * sizes ** -v[1]) ** 2
+    best = minimize(squares, [curve.factor, curve.exponent], method="Nelder-Mead")
+    assert squares([curve.factor, curve.exponent]) < 1.02 * best.fun
+    only_factor = minimize(lambda v: squares([v[0], curve.exponent]), [1.0], tol=1e-12)
+    assert curve.factor == pytest.approx(only_factor.x[0], rel=1e-5)
+
+
 def test_three_sizes_give_means_and_no_curve():
     curve = learning_curve([30, 60, 90], [[0.6, 0.62], [0.65, 0.67], [0.7, 0.7]])
     assert curve.mean.tolist() == pytest.approx([0.61, 0.66, 0.70])

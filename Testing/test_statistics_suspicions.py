@@ -206,6 +206,14 @@ def test_several_rows_of_a_patient_are_near_copies_unless_they_are_a_group(rando
     assert problem.received == "3 rows: P3 = P4 = P5"
 
 
+def test_copies_are_found_whatever_the_unit_and_the_zero_of_a_column(random):
+    values = random.normal(size=(60, 12)) * np.logspace(-3, 8, 12) + np.logspace(2, 12, 12)
+    values[30] = values[20]
+    values[41] = values[50] + 0.005 * np.logspace(-3, 8, 12)
+    answers = {p.severity: p.received for p in copied_rows(ids_of(60), values)}
+    assert answers == {"error": "2 rows: P20 = P30", "warning": "2 rows: P41 = P50"}
+
+
 def test_missing_values_outliers_and_empty_rows_make_no_copies(random):
     values = random.normal(size=(60, 30))
     values[random.random(values.shape) < 0.1] = np.nan

@@ -136,9 +136,13 @@ def test_a_forced_update_without_evidence_changes_nothing():
 
 
 def test_too_few_of_a_class_leave_the_model_as_it_is():
-    update = update_model(np.linspace(0.1, 0.9, 34), np.repeat([0, 1], [30, 4]), "slope")
-    assert (update.method, update.intercept, update.slope, update.tests) == ("none", 0, 1, ())
-    assert update.reason == "fewer than 5 patients of a class"
+    for others, responders in ((30, 4), (4, 30), (34, 0), (0, 34)):
+        labels = np.repeat([0, 1], [others, responders])
+        update = update_model(np.linspace(0.1, 0.9, 34), labels, "slope")
+        assert (update.method, update.intercept, update.slope, update.tests) == ("none", 0, 1, ())
+        assert (update.estimated_intercept, update.estimated_slope, update.shrinkage) == (0, 1, 1)
+        assert update.reason == "fewer than 5 patients of a class"
+        assert (update.patients, update.responders) == (34, responders)
     np.testing.assert_allclose(update(np.array([0.2, 0.7])), [0.2, 0.7], atol=1e-12)
 
 
