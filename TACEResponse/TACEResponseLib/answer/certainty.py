@@ -1,12 +1,13 @@
 """How sure is the answer? The answers of the folds' models, a conformal set, and who agrees, in words.
 
 The models of the folds, each trained without one part of the patients, answer too. How far they are
-apart is the instability of the answer (Riley & Collins, Biom J 2023;65:2200302): what another sample
-of patients would have done to it. It is no interval that holds the truth with a stated probability.
+apart is the instability of the answer (Riley & Collins, Biom J 2023;65:2200302): what other patients
+would have done to it. It is no interval that holds the truth with a stated probability.
 
-The conformal set does cover: it holds every answer that cannot be excluded at the stated coverage,
-class by class. It is cross-conformal (Vovk, Ann Math Artif Intell 2015;74:9): the new patient is scored by
-each fold's models and compared, fold by fold, with the training patients whom those had not seen either.
+The conformal set holds every answer that cannot be excluded at the stated coverage, class by class
+(Vovk et al., Algorithmic Learning in a Random World, 2005, section 4.5), by the probabilities of the
+training patients by models that had not seen them. Those are the models of the folds and not the one
+that answers, so no theorem holds; `Docs/statistics.md` says how often the sets held the truth.
 """
 
 from collections.abc import Mapping
@@ -28,12 +29,11 @@ class Certainty:
     """How sure one answer is.
 
     of_folds: (K,) probabilities by the models of the folds; () where they are not known. conformal: the
-    answers that cannot be excluded at `coverage`, None where that is not known. agreement: of the
-    single models, in words.
+    answers that cannot be excluded at `coverage`. agreement: of the single models, in words.
     """
 
     of_folds: tuple[float, ...]
-    conformal: tuple[str, ...] | None
+    conformal: tuple[str, ...]
     agreement: str
     coverage: float = COVERAGE
 
@@ -43,9 +43,7 @@ class Certainty:
         return (min(self.of_folds), max(self.of_folds)) if self.of_folds else None
 
     def sentence(self) -> str:
-        """What the conformal set means, in words; empty where there is none."""
-        if self.conformal is None:
-            return ""
+        """What the conformal set means, in words."""
         sure = f"({100 * self.coverage:.0f} % conformal)"
         if len(self.conformal) == 2:
             return f"Undecided: both outcomes are plausible {sure}"
@@ -59,31 +57,27 @@ class Certainty:
         return {
             "instability": None if self.instability is None else list(self.instability),
             "fold_answers": list(self.of_folds),
-            "conformal_set": None if self.conformal is None else list(self.conformal),
+            "conformal_set": list(self.conformal),
             "coverage": self.coverage,
             "agreement": self.agreement,
         }
 
 
 def conformal_set(
-    of_folds: np.ndarray,
-    out_of_fold: np.ndarray,
-    labels: np.ndarray,
-    folds: np.ndarray,
-    coverage: float = COVERAGE,
+    probability: float, out_of_fold: np.ndarray, labels: np.ndarray, coverage: float = COVERAGE
 ) -> tuple[str, ...]:
-    """The answers whose p-value among the n training patients of that answer exceeds 1 - coverage.
+    """The answers whose p-value among the (n,) training patients of that answer exceeds 1 - coverage.
 
-    of_folds: (K,) scores of the new patient by the fits of the folds, higher meaning response.
-    out_of_fold: (n,) scores of the training patients, each by the fit that had not seen them. labels,
-    folds: (n,). A tie counts in full: the set may be too large, never too small.
+    probability: of the new patient, by the shipped model. out_of_fold: (n,) of the training patients by
+    models that had not seen them, calibrated as the shipped one. labels: (n,).
     """
-    beside, answers = of_folds[folds], []
+    answers = []
     for answer, label, stranger in (
-        (RESPONSE, 1, out_of_fold <= beside + ROUNDING),
-        (NO_RESPONSE, 0, out_of_fold >= beside - ROUNDING),
+        (RESPONSE, 1, out_of_fold <= probability + ROUNDING),
+        (NO_RESPONSE, 0, out_of_fold >= probability - ROUNDING),
     ):
         of_class = labels == label
+        # A tie counts in full: the set may be too large, never too small.
         p_value = (np.sum(stranger[of_class]) + 1) / (of_class.sum() + 1)
         if p_value > 1 - coverage + 1e-12:  # 1 - 0.9 is below 0.1
             answers.append(answer)

@@ -47,15 +47,16 @@ CHECKED_BUNDLE = "bundle whole, self-test reproduced"
 class TrainingPatients:
     """What a model keeps of the n patients that it was trained on.
 
-    out_of_fold: model or fusion -> (n,) probabilities by models that had not seen the patient. folds:
-    (n,) the fold, 0 to K - 1, in which they had not; None for a bundle of format 2. image_hashes: SHA-1
-    of the CTs, in no order of patients.
+    out_of_fold: model or fusion -> (n,) probabilities by models, fusion and calibration that had not seen
+    the patient. conformal: the same models with the shipped calibration, what a new patient's
+    probability is compared with; it says nothing about calibration. image_hashes: SHA-1 of the CTs, in
+    no order of patients.
     """
 
     patient_ids: tuple[str, ...]
     outcome: Outcome
     out_of_fold: Mapping[str, np.ndarray] = field(repr=False)
-    folds: np.ndarray | None = field(default=None, repr=False)
+    conformal: Mapping[str, np.ndarray] = field(repr=False)
     image_hashes: tuple[str, ...] = field(default=(), repr=False)
 
     def among(self, patient_ids: Sequence[str], image_hashes: Sequence[str] = ()) -> tuple[str, ...]:
@@ -206,14 +207,10 @@ class ResponseModel:
         self, table: PatientTable, probabilities: Mapping[str, float], headline: str, responder: bool
     ) -> Certainty:
         of_folds, known = self.of_folds(table, headline)[:, 0], self.training
-        conformal = None
-        if known.folds is not None and len(of_folds):
-            out, labels = known.out_of_fold[headline], known.outcome.labels
-            conformal = conformal_set(of_folds, out, labels, known.folds)
         single = {n: p for n, p in probabilities.items() if not self.combinations[n].is_fusion}
         return Certainty(
             of_folds=tuple(map(float, of_folds)),
-            conformal=conformal,
+            conformal=conformal_set(probabilities[headline], known.conformal[headline], known.outcome.labels),
             agreement=agreement(single, self.thresholds, responder),
         )
 

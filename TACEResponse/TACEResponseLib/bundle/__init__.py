@@ -3,10 +3,10 @@
 A bundle is a folder (zipped to share it): `manifest.json` with the sha256 of every other file,
 written last; `settings.json`, `features.json`, `fusion.json`, `similarity.json`, `final/` and
 `folds/*` with what was fitted on all patients and on those of each fold, `background.npz`,
-`scores.csv`, `selftest.npz`, `model_card.md`. Loading runs no code from the files: no pickle, skops
-with a fixed list of types, the network as plain arrays. Sizes are bounded and checksums compared
-before anything is parsed, and the self-test is replayed before the model is handed out. Manifest
-and card can be read before any package is installed.
+`scores.csv`, `conformal.npz`, `selftest.npz`, `model_card.md`. Loading runs no code from the files:
+no pickle, skops with a fixed list of types, the network as plain arrays. Sizes are bounded and
+checksums compared before anything is parsed, and the self-test is replayed before the model is handed
+out. Manifest and card can be read before any package is installed.
 """
 
 import contextlib

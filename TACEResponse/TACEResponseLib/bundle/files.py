@@ -28,8 +28,9 @@ from .selftest import replay_selftest, write_selftest
 
 #: Folders of the final fit and of the fits of the folds.
 FINAL, FOLDS = "final", "folds"
+CONFORMAL = "conformal.npz"
 #: Columns of `scores.csv` beside the models.
-KNOWN = ("patient_id", "label", "fold")
+KNOWN = ("patient_id", "label")
 
 
 def software_versions() -> dict[str, str]:
@@ -68,19 +69,20 @@ def write_model(folder: Path, model: ResponseModel, reliability: ReliabilityTabl
     for number, fit in enumerate(model.fold_fits):
         write_calibrated(folder / FOLDS / str(number), fit)
     _write_scores(folder / "scores.csv", model.training)
+    np.savez_compressed(folder / CONFORMAL, **model.training.conformal)
     np.savez_compressed(folder / "background.npz", features=model.background.features)
     write_selftest(folder, model)
 
 
 def _write_scores(path: Path, training: TrainingPatients) -> None:
-    """Out-of-fold probabilities and the fold they come from, one row a training patient."""
+    """Out-of-fold probabilities, one row a training patient."""
     with path.open("w", encoding="utf-8", newline="") as stream:
         table = csv.writer(stream, lineterminator="\n")
         table.writerow([*KNOWN, *training.out_of_fold])
         columns = zip(*training.out_of_fold.values(), strict=True)
-        patients = zip(training.patient_ids, training.outcome.labels, training.folds, columns, strict=True)
-        for patient_id, label, fold, row in patients:
-            table.writerow([patient_id, int(label), int(fold), *(f"{value:.6f}" for value in row)])
+        labels = training.outcome.labels
+        for patient_id, label, row in zip(training.patient_ids, labels, columns, strict=True):
+            table.writerow([patient_id, int(label), *(f"{value:.6f}" for value in row)])
 
 
 def read_model(folder: Path, manifest: BundleManifest) -> ResponseModel:
@@ -121,14 +123,15 @@ def _read_background(folder: Path, features: dict) -> PatientTable:
 
 def _read_scores(path: Path, features: dict) -> TrainingPatients:
     """What `_write_scores` wrote, with the hashes of the CTs in `features.json` where they are known."""
+    conformal = path.with_name(CONFORMAL)  # bundles of format 2 compare with the scores themselves
     with reading(path), path.open(encoding="utf-8", newline="") as stream:
         rows = list(csv.DictReader(stream))
         names = [name for name in rows[0] if name not in KNOWN] if rows else []
-        folds = np.array([int(row["fold"]) for row in rows]) if rows and "fold" in rows[0] else None
+        out_of_fold = {name: np.array([float(row[name]) for row in rows]) for name in names}
         return TrainingPatients(
             patient_ids=tuple(row["patient_id"] for row in rows),
             outcome=Outcome(np.array([int(row["label"]) for row in rows])),
-            out_of_fold={name: np.array([float(row[name]) for row in rows]) for name in names},
-            folds=folds,
+            out_of_fold=out_of_fold,
+            conformal=read_arrays(conformal) if conformal.exists() else out_of_fold,
             image_hashes=tuple(map(str, features.get("training_images", ()))),
         )

@@ -141,13 +141,34 @@ def _is_synthetic(cohort: Path) -> bool:
 
 
 def _performance_text(rows: list[dict]) -> str:
+    """One row a model: out of fold, external, and by how much its own training patients flatter it."""
     from TACEResponseLib.models.combination import title
 
-    lines = [f"{'model':<36}{'estimate':<16}{'patients':>8}  AUC (95 % CI)"]
-    for row in rows:
-        place = f"{row['estimate'].replace('_', ' ')} {row['center']}".strip()
-        lines.append(
-            f"{title(row['model']):<36}{place:<16}{row['n']:>8}  "
-            f"{row['auc']:.3f} ({row['ci_low']:.3f} to {row['ci_high']:.3f})"
+    whole = {(row["model"], row["estimate"]): row for row in rows if not row["center"]}
+    models = list(dict.fromkeys(row["model"] for row in rows))
+    if not models:
+        return "No AUC can be given: it needs five responders and five non-responders."
+    lines = [f"{'model':<36}{'AUC out of fold (95 % CI)':<28}{'external (95 % CI)':<28}optimism"]
+    for model in models:
+        held_out, external, own = (
+            whole.get((model, estimate)) for estimate in ("out_of_fold", "external", "resubstitution")
         )
+        flattered = "" if held_out is None or own is None else f"{own['auc'] - held_out['auc']:+.3f}"
+        lines.append(
+            f"{title(model):<36}{_auc_text(held_out):<28}{_auc_text(external):<28}{flattered}".rstrip()
+        )
+    marked = [
+        row for row in whole.values() if row["cohort"] == "validation" and row["estimate"] != "external"
+    ]
+    lines += [
+        f"Fitted on some of these patients, optimistic: {title(r['model'])} {_auc_text(r)}" for r in marked
+    ]
     return "\n".join(lines)
+
+
+def _auc_text(row: dict | None) -> str:
+    if row is None:
+        return "-"
+    if row["ci_low"] is None:
+        return f"{row['auc']:.3f}"
+    return f"{row['auc']:.3f} ({row['ci_low']:.3f} to {row['ci_high']:.3f})"

@@ -41,7 +41,7 @@ def own(value: str, meaning: str) -> CodedConcept:
 
 
 PROBABILITY = own("probability", "Probability of objective response (mRECIST CR or PR)")
-LOWER, UPPER = (
+LOWEST, HIGHEST = (
     own("lower-bound", "Lower bound of probability"),
     own("upper-bound", "Upper bound of probability"),
 )
@@ -123,7 +123,7 @@ def _tumour_group(
 
 
 def _answer(prediction: "Prediction") -> list[sr.Measurement]:
-    """The headline with its interval and threshold, each saying which model gave it."""
+    """The headline with its instability and threshold, each saying which model gave it."""
     from TACEResponseLib.models.combination import title
 
     model = sr.AlgorithmIdentification(
@@ -134,8 +134,8 @@ def _answer(prediction: "Prediction") -> list[sr.Measurement]:
     )
     certainty = prediction.certainty
     numbers = [(PROBABILITY, prediction.fused), (codes.DCM.ThresholdValue, prediction.threshold)]
-    if certainty.low is not None:
-        numbers[1:1] = [(LOWER, certainty.low), (UPPER, certainty.high)]
+    if certainty.instability is not None:
+        numbers[1:1] = zip((LOWEST, HIGHEST), certainty.instability, strict=True)
     return [sr.Measurement(name, round(100 * v, 2), PERCENT, algorithm_id=model) for name, v in numbers]
 
 

@@ -15,9 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from TACEResponseLib.statistics.discrimination import at_threshold, auc_delong
-
-from .study import Study, has_auc
+from .study import Scored, Study, has_auc
 
 if TYPE_CHECKING:
     from TACEResponseLib.answer.response_model import ResponseModel
@@ -84,65 +82,48 @@ def table_hashes(sources: Iterable[Path | None]) -> dict[str, str]:
 
 
 def evaluation_rows(trained: "Trained") -> list[dict]:
-    """The content of `evaluation.json`: one row a model, estimate and centre.
+    """The content of `evaluation.json`: one row a model, estimate and centre, honest estimates first.
 
     Keys: model, estimate, cohort, center (empty for all), n, responders, auc, ci_low, ci_high,
-    threshold (Youden, from out-of-fold scores), sensitivity, specificity, brier.
+    threshold (that is shipped), sensitivity, specificity (out of fold by thresholds of the folds), brier.
     """
-    thresholds, record = trained.model.thresholds, trained.record
-    rows = []
-    for name, threshold in thresholds.items():
-        fitted, held_out = record.resubstitution[name], record.out_of_fold
-        for estimate, values, ranking in (
-            ("resubstitution", fitted, fitted),
-            ("out_of_fold", held_out.probabilities[name], held_out.ranking[name]),
-        ):
-            rows.append(
-                {
-                    "model": name,
-                    "estimate": estimate,
-                    "cohort": "training",
-                    "center": "",
-                    **performance_of(trained.training.outcome.labels, values, threshold, ranking),
-                }
-            )
-    if trained.external is not None:
-        rows += external_rows(trained.model, trained.external)
-    return rows
+    study, record = Study.of_training(trained), trained.record
+    fitted = Scored(
+        "resubstitution", "training", trained.training, record.resubstitution, record.resubstitution
+    )
+    return [*_rows_of(study.scored, trained.model), *_rows_of((fitted,), trained.model, centers=False)]
 
 
-def external_rows(model, external: "Labelled") -> list[dict]:
+def external_rows(model: "ResponseModel", external: "Labelled") -> list[dict]:
     """Rows of an external cohort, together and, where there are several, centre by centre.
 
     With patients among them that the model was fitted on, the estimate is `resubstitution`.
     """
-    rows = []
-    fitted = model.training.among(external.table.patient_ids, external.table.image_hashes)
-    centers = sorted({c for c in external.table.centers if c})
-    for name, values in model.probabilities(external.table).items():
-        for center in ["", *(centers if len(centers) > 1 else [])]:
-            chosen = np.array([center in ("", c) for c in external.table.centers])
-            if not has_auc(external.outcome.labels[chosen]):
-                continue
-            rows.append(
-                {
-                    "model": name,
-                    "estimate": "resubstitution" if fitted else "external",
-                    "cohort": "validation",
-                    "center": center,
-                    **performance_of(external.outcome.labels[chosen], values[chosen], model.thresholds[name]),
-                }
-            )
-    return rows
+    return _rows_of(Study(model, external, {}).scored, model)
 
 
-def performance_of(
-    labels: np.ndarray, probabilities: np.ndarray, threshold: float, ranking: np.ndarray | None = None
-) -> dict:
-    """AUC with DeLong's interval, the threshold's sensitivity and specificity, and the Brier score."""
-    auc = auc_delong(labels, probabilities if ranking is None else ranking)
-    operating = at_threshold(labels, probabilities, threshold)
+def _rows_of(groups: Iterable[Scored], model: "ResponseModel", centers: bool = True) -> list[dict]:
+    return [
+        _performance(group, name, center, chosen, model.thresholds[name])
+        for group in groups
+        for name in group.probabilities
+        for center, chosen in group.by_center().items()
+        if has_auc(group.labels[chosen]) and (centers or not center)
+        # Patients of one centre by models that saw the others of it: not another hospital's figure.
+        if not (center and group.estimate == "out_of_fold")
+    ]
+
+
+def _performance(group: Scored, name: str, center: str, chosen: np.ndarray, threshold: float) -> dict:
+    """One row of `evaluation.json`."""
+    auc = group.auc(name, chosen if center else None)
+    operating = group.operating(name, threshold, chosen)
+    labels, probabilities = group.labels[chosen], group.probabilities[name][chosen]
     return {
+        "model": name,
+        "estimate": group.estimate,
+        "cohort": group.cohort,
+        "center": center,
         "n": len(labels),
         "responders": int(labels.sum()),
         "auc": auc.auc,

@@ -12,7 +12,9 @@ import numpy as np
 
 from TACEResponseLib.clinical.items import read_values
 from TACEResponseLib.clinical.scores import DEFINITIONS, ClinicalScore, Definition, clinical_scores
-from TACEResponseLib.statistics.discrimination import auc_delong, paired_delong
+from TACEResponseLib.statistics.crossvalidation import comparable_scores
+from TACEResponseLib.statistics.intervals import auc_newcombe
+from TACEResponseLib.statistics.small_classes import paired_comparison
 
 from .study import Scored, Study, has_auc
 from .table import Table
@@ -24,7 +26,7 @@ NOTE = (
     "Published scores, grouped as published, a worse group counted as less response. Nothing is fitted, so "
     "no fold is needed. Most were built for survival, not for response. Patients: those with every item; "
     "a missing item makes a score NA and never counts as zero points. Model beside: AUC of the headline "
-    "model on the same patients; p by DeLong's paired test, not adjusted for the number of scores. No AUC "
+    "model on the same patients; p by a paired test, not adjusted for the number of scores. No AUC "
     "where all patients are in one group. Sources: "
     + "; ".join(f"{d.title}: {d.source}" for d in DEFINITIONS)
     + "."
@@ -91,11 +93,14 @@ def _row(study: Study, group: Scored, definition: Definition, scores: Sequence[C
     if not has_auc(group.labels[known]):
         return row
     labels, model = group.labels[known], group.ranking[name][known]
-    auc = auc_delong(labels, ranking[known])
-    row |= _interval("model_beside", auc_delong(labels, model))
-    if auc.constant:
+    if group.out_of_fold is not None:
+        model = comparable_scores(group.ranking[name], group.out_of_fold.folds[0])[known]
+    auc = auc_newcombe(labels, ranking[known])
+    row |= _interval("model_beside", auc_newcombe(labels, model))
+    if auc.ci_low is None:
         return row  # everybody in one group: an area of one half by definition, no finding
-    return row | _interval("auc", auc) | {"p": paired_delong(labels, model, ranking[known]).p}
+    pair = paired_comparison(labels, model, ranking[known], (name, definition.title))
+    return row | _interval("auc", auc) | {"p": None if pair is None else pair.p}
 
 
 def _interval(name: str, auc) -> dict:

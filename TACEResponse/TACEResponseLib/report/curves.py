@@ -10,7 +10,7 @@ import numpy as np
 from TACEResponseLib.models.combination import title
 from TACEResponseLib.statistics.associations import correlations
 from TACEResponseLib.statistics.calibration import calibration, decision_curve
-from TACEResponseLib.statistics.discrimination import auc_delong, proportion, roc_curve
+from TACEResponseLib.statistics.discrimination import proportion, roc_curve
 
 from .drawing import COLOURS, GREY, MARKERS, STYLES, WIDTH_IN, Drawing, canvas
 from .performance import ONE_CLASS, bins
@@ -46,8 +46,9 @@ def _roc_panels(name: str, caption: str, study: Study, models: Sequence[str]) ->
         panel.plot((0, 1), (0, 1), color=GREY, lw=0.8, ls=":")
         for k, model in enumerate(models):
             curve = roc_curve(group.labels, group.ranking[model])
-            auc = auc_delong(group.labels, group.ranking[model])
-            label = f"{title(model)}: {auc.auc:.3f} ({auc.ci_low:.3f} to {auc.ci_high:.3f})"
+            auc = group.auc(model)
+            bounds = "no interval" if auc.ci_low is None else f"{auc.ci_low:.3f} to {auc.ci_high:.3f}"
+            label = f"{title(model)}: {auc.auc:.3f} ({bounds})"
             style = {"color": COLOURS[k % 7], "ls": STYLES[(k + k // 7) % 7], "lw": 1.6}
             panel.plot(1 - curve.specificity, curve.sensitivity, label=label, **style)
         panel.set_aspect("equal")
@@ -94,9 +95,11 @@ def draw_comparison(study: Study) -> Drawing:
     figure, (axes,) = canvas(1.1 + 0.36 * len(study.models), width_in=7.4)
     rows = np.arange(len(study.models))[::-1]
     for k, group in enumerate(study.with_auc):
-        aucs = [auc_delong(group.labels, group.ranking[model]) for model in study.models]
+        aucs = [group.auc(model) for model in study.models]
         auc = np.array([a.auc for a in aucs])
-        margins = np.array([[a.auc - a.ci_low, a.ci_high - a.auc] for a in aucs]).T
+        margins = np.array(
+            [[0, 0] if a.ci_low is None else [a.auc - a.ci_low, a.ci_high - a.auc] for a in aucs]
+        ).T
         axes.errorbar(
             auc,
             rows + 0.12 - 0.24 * k if len(study.with_auc) > 1 else rows,

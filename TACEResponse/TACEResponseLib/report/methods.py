@@ -175,7 +175,6 @@ def parameter_table(study: Study) -> Table:
     model = study.model
     found = {"bundle": study.manifest.id if study.manifest else model.identity, "engine": _engine(study)}
     found |= {f"setting {name}": value for name, value in flattened(_settings_used(study))}
-    found |= {f"calibration of {name}": c.calibration for name, c in model.combinations.items()}
     found |= {f"version {name}": value for name, value in versions(study).items()}
     found |= {f"extraction {name}": value for name, value in constant_diagnostics(study).items()}
     found |= {f"sha256 of {name}": value for name, value in study.sources.items()}

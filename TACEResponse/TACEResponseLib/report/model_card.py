@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from TACEResponseLib.answer.certainty import COVERAGE, LEVEL
+from TACEResponseLib.answer.certainty import COVERAGE
 from TACEResponseLib.answer.prediction import DEMONSTRATION
 from TACEResponseLib.models.combination import title
 
@@ -54,11 +54,11 @@ def model_card(trained: "Trained") -> str:
         f"seed {settings.seed}, {_about_features(model)}.",
         f"Reliability: {agreed}.",
         f"Headline: {title(model.headline)}, threshold {model.thresholds[model.headline]:.3f} "
-        "(Youden, out of fold); "
-        f"calibration {model.combinations[model.headline].calibration}, chosen out of sample.",
-        f"Beside an answer stand the interval of {len(model.fold_models)} fold models (delete-a-group "
-        f"jackknife, {100 * LEVEL:.0f} %), the conformal set at {100 * COVERAGE:.0f} % coverage and a "
-        "verdict on whether the case is like the training cases.",
+        "(median of the folds' Youden thresholds); "
+        "calibration logistic, one slope with an intercept a fold.",
+        f"Beside an answer stand those of the {len(model.fold_fits)} models of the folds (instability), the "
+        f"conformal set at {100 * COVERAGE:.0f} % coverage and a verdict on whether the case is like the "
+        "training cases.",
         "",
         *_about_uninformative(trained.record.out_of_fold.uninformative),
         "Selected features:",

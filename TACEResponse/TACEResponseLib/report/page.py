@@ -9,11 +9,10 @@ from collections.abc import Mapping, Sequence
 
 from TACEResponseLib import __version__
 from TACEResponseLib.models.combination import title
-from TACEResponseLib.statistics.discrimination import at_threshold, auc_delong
 
 from .drawing import Drawing
 from .pages import render_page
-from .performance import against_size, headline
+from .performance import against_size, headline, interval_text
 from .study import Study
 from .table import Table, number_text, p_text
 
@@ -78,7 +77,7 @@ def _rows_shown(table: Table, study: Study) -> Sequence[dict]:
     """The rows that are printed on the page; the CSV holds them all."""
     if table.name in FILES_ONLY:
         return ()
-    if table.name == "paired_delong":
+    if table.name == "paired_differences":
         return [row for row in table.rows if study.model.headline in (row["first"], row["second"])]
     if table.name == "table_s4_correlations":
         return [row for row in table.rows if {row["first"], row["second"]} <= set(study.singles)]
@@ -91,15 +90,15 @@ def _tiles(study: Study) -> list[dict]:
     """The headline figures, one tile an estimate."""
     tiles = []
     for group in study.with_auc:
-        auc = auc_delong(group.labels, group.ranking[study.model.headline])
+        auc = group.auc(study.model.headline)
         pair = against_size(study, group)
-        beside = "" if pair is None else f"against tumour size {pair.difference:+.3f}, p {p_text(pair.p)}"
+        beside = "" if pair is None else f"against {study.rival} {pair.difference:+.3f}, p {p_text(pair.p)}"
         tiles.append(
             {
                 "title": f"{group.title}, {group.cohort}",
-                "auc": f"{auc.auc:.2f}",
-                "ci": f"95 % CI {auc.ci_low:.2f} to {auc.ci_high:.2f}",
-                "patients": f"{auc.n} patients, {auc.responders} responders",
+                "auc": f"{auc.auc:.3f}",
+                "ci": interval_text(auc),
+                "patients": f"{len(group.labels)} patients, {auc.responders} responders",
                 "beside": beside.replace("-", "\N{MINUS SIGN}"),
             }
         )
@@ -113,7 +112,7 @@ def _matrices(study: Study) -> list[dict]:
     for group in study.scored:
         for name in names:
             threshold = study.model.thresholds[name]
-            point = at_threshold(group.labels, group.probabilities[name], threshold)
+            point = group.operating(name, threshold)
             matrices.append(
                 {
                     "title": f"{title(name)}, {group.title}",

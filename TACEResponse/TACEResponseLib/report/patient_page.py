@@ -19,6 +19,7 @@ import SimpleITK as sitk
 from TACEResponseLib.answer.prediction import Prediction
 from TACEResponseLib.cases import Case, bounding_box
 from TACEResponseLib.models.combination import title
+from TACEResponseLib.models.learners import LEARNERS
 from TACEResponseLib.storage import whole_file
 
 from .pages import render_page
@@ -94,8 +95,8 @@ def summary(prediction: Prediction, *, show_identifier: bool = False) -> str:
         f"Response (CR + PR) {'likely' if prediction.responder else 'unlikely'}: "
         f"{percent(prediction.fused)} by {title(prediction.headline)} "
         f"(threshold {percent(prediction.threshold)})",
-        *filter(None, (interval_in_words(prediction),)),
-        f"{certainty.sentence()}. {certainty.agreement}.",
+        *filter(None, (instability_in_words(prediction),)),
+        " ".join(f"{part}." for part in (certainty.sentence(), certainty.agreement) if part),
         f"{prediction.similarity.sentence()}.",
         f"Tumour: {lesions_in_words(prediction)}",
         "",
@@ -117,13 +118,14 @@ def percent(share: float) -> str:
     return "> 99 %" if share > 0.99 else "< 1 %" if share < 0.01 else f"{100 * share:.0f} %"
 
 
-def interval_in_words(prediction: Prediction) -> str:
-    """The interval of the probability; empty for a bundle without the models of the folds."""
+def instability_in_words(prediction: Prediction) -> str:
+    """How far the models of the folds are apart; empty for a bundle that does not hold them."""
     certainty = prediction.certainty
-    if certainty.low is None:
+    if certainty.instability is None:
         return ""
-    bounds = f"{percent(certainty.low)} to {percent(certainty.high)}"
-    return f"{100 * certainty.level:.0f} % interval of the model: {bounds}"
+    low, high = map(percent, certainty.instability)
+    models = f"{len(certainty.of_folds)} models, each trained without a part of the patients,"
+    return f"Instability: {models} say {low} to {high}"
 
 
 def lesions_in_words(prediction: Prediction) -> str:
@@ -156,7 +158,7 @@ def _page(
 ) -> str:
     picture = _draw_slice(case)
     below_mm = CAPTION_MM + (0 if prediction.patch is None else PATCH_MM)
-    singles = [name for name in prediction.probabilities if "+" not in name and name != "all"]
+    singles = [name for name in prediction.probabilities if name in LEARNERS]
     rows = [(title(n), p, percent(p), n in singles) for n, p in prediction.probabilities.items()]
     return render_page(
         "patient.html",
@@ -164,7 +166,7 @@ def _page(
         name=name,
         headline=title(prediction.headline),
         percent=percent,
-        interval=interval_in_words(prediction),
+        instability=instability_in_words(prediction),
         print_pt=_print_pt(prediction, card),
         rows=rows,
         sensitivity=sensitivity,

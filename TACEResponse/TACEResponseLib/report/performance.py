@@ -3,19 +3,16 @@
 Every row names its estimate; out-of-fold, external and resubstitution figures never share one.
 """
 
+from itertools import combinations
+
 import numpy as np
 
-from TACEResponseLib.models.combination import title
+from TACEResponseLib.models.combination import ALL, title
 from TACEResponseLib.statistics.associations import correlations
 from TACEResponseLib.statistics.calibration import calibration
-from TACEResponseLib.statistics.discrimination import (
-    AucDifference,
-    Proportion,
-    at_threshold,
-    auc_delong,
-    compare_all,
-    paired_delong,
-)
+from TACEResponseLib.statistics.crossvalidation import auc_interval
+from TACEResponseLib.statistics.discrimination import AucDifference, Proportion, holm
+from TACEResponseLib.statistics.intervals import AucInterval, auc_newcombe
 
 from .study import Scored, Study, has_auc
 from .table import Table, p_text
@@ -23,9 +20,7 @@ from .table import Table, p_text
 #: Patients that a bin of the calibration needs, and the most bins.
 PATIENTS_PER_BIN, MOST_BINS = 15, 10
 SIGNIFICANT = 0.05
-#: What the diameter itself is called beside the models; `size` is the model fitted to it.
-SIZE = "tumour size as measured"
-ONE_CLASS = "no group of patients holds responders and non-responders, at least two of each"
+ONE_CLASS = "no group of patients holds responders and non-responders, at least five of each"
 
 
 def performance_tables(study: Study) -> tuple[Table, ...]:
@@ -43,19 +38,58 @@ def performance_tables(study: Study) -> tuple[Table, ...]:
 
 
 def auc_table(study: Study) -> Table:
-    """AUC with DeLong's interval of every model and estimate."""
-    rows = [row for row in _auc_rows(study) if row["center"] == "all"]
+    """One row a model or measure of size: out of fold, external, and how much resubstitution flatters."""
+    rows = [
+        {"model": name, **_by_estimate(study, name)}
+        for name in (*study.models, *(study.scored[0].rivals if study.scored else ()))
+        if study.with_auc
+    ]
     note = (
-        f"Intervals after DeLong. {SIZE.capitalize()}: the largest diameter itself, without a fit; a larger "
-        "tumour counts as less response."
+        "Out of fold: of models trained without one fold of the patients; patients are compared within a "
+        "fold, mean over the repeats, and the interval counts the variance of training. External: interval "
+        "after Newcombe. Optimism: by how much the AUC of the shipped model on its own training patients "
+        "lies above the out-of-fold one. Measures of size are not fitted; a larger tumour counts as less "
+        "response."
     )
     return Table("table_2_auc", "Table 2. Area under the ROC curve", rows, note, "" if rows else ONE_CLASS)
 
 
+def _by_estimate(study: Study, name: str) -> dict:
+    groups = {"out_of_fold" if g.estimate == "out_of_fold" else "external": g for g in study.with_auc}
+    cells = {}
+    for estimate in ("out_of_fold", "external"):
+        group = groups.get(estimate)
+        cells |= _auc_cells(f"auc_{estimate}", None if group is None else group.auc(name))
+    own = study.record.resubstitution.get(name) if study.record is not None else None
+    cells["optimism"] = None
+    if own is not None and cells["auc_out_of_fold"] is not None:
+        flattered = auc_newcombe(study.training.outcome.labels, own).auc
+        cells["optimism"] = flattered - cells["auc_out_of_fold"]
+    return cells
+
+
+def _auc_cells(column: str, auc: AucInterval | None) -> dict:
+    values = (None, None, None) if auc is None else (auc.auc, auc.ci_low, auc.ci_high)
+    return dict(zip((column, f"{column}_ci_low", f"{column}_ci_high"), values, strict=True))
+
+
 def center_table(study: Study) -> Table:
-    """The same, centre by centre."""
-    rows = [row for row in _auc_rows(study) if row["center"] != "all"]
-    note = "A centre with fewer than two patients of a class is left out."
+    """AUC centre by centre."""
+    rows = [
+        {
+            "model": name,
+            "estimate": group.estimate,
+            "center": center,
+            "n": int(chosen.sum()),
+            "responders": int(group.labels[chosen].sum()),
+            **_auc_cells("auc", group.auc(name, chosen)),
+        }
+        for group in study.with_auc
+        for center, chosen in group.by_center().items()
+        if center and has_auc(group.labels[chosen])
+        for name in (*study.models, *group.rivals)
+    ]
+    note = "A centre with fewer than five patients of a class has no AUC."
     absent = "" if rows else "one centre, or no column center"
     return Table("auc_by_center", "Area under the ROC curve, centre by centre", rows, note, absent)
 
@@ -65,78 +99,46 @@ def repeat_table(study: Study) -> Table:
     caption = "Area under the ROC curve, out of fold, over the repeats"
     if study.record is None:
         return Table("auc_by_repeat", caption, [], absent="the training is not part of a validation")
-    held_out, labels = study.record.out_of_fold, study.training.outcome.labels
-    rankings = [held_out.ranking_of(repeat) for repeat in range(len(held_out.folds))]
-    if len(rankings) == 1:
+    parts = study.record.out_of_fold.aucs
+    rows = [_repeats_row(name, parts[name].aucs.mean(axis=1)) for name in study.models]
+    if rows and rows[0]["repeats"] == 1:
         return Table("auc_by_repeat", caption, [], absent="the folds were drawn once")
-    rows = []
-    for name in study.models:
-        aucs = np.array([auc_delong(labels, ranking[name]).auc for ranking in rankings])
-        rows.append(
-            {
-                "model": name,
-                "repeats": len(aucs),
-                "first": aucs[0],
-                "mean": aucs.mean(),
-                "sd": aucs.std(ddof=1),
-                "lowest": aucs.min(),
-                "highest": aucs.max(),
-            }
-        )
-    note = "Every other figure, calibration and threshold is of the first repeat."
+    note = "AUC and its interval are means over the repeats; probabilities and thresholds are of the first."
     return Table("auc_by_repeat", caption, rows, note)
 
 
-def _auc_rows(study: Study) -> list[dict]:
-    return [
-        _auc_row(name, scores, group, center, chosen)
-        for group in study.with_auc
-        for center, chosen in group.by_center().items()
-        if has_auc(group.labels[chosen])
-        for name, scores in _with_measured_size(study, group).items()
-    ]
-
-
-def _with_measured_size(study: Study, group: Scored) -> dict[str, np.ndarray]:
-    size = measured_size(study, group)
-    return ({} if size is None else {SIZE: size}) | {name: group.ranking[name] for name in study.models}
-
-
-def _auc_row(name: str, scores: np.ndarray, group: Scored, center: str, chosen: np.ndarray) -> dict:
-    auc = auc_delong(group.labels[chosen], scores[chosen])
+def _repeats_row(name: str, aucs: np.ndarray) -> dict:
     return {
         "model": name,
-        "estimate": group.estimate,
-        "center": center or "all",
-        "n": auc.n,
-        "responders": auc.responders,
-        "auc": auc.auc,
-        "auc_ci_low": auc.ci_low,
-        "auc_ci_high": auc.ci_high,
-        "mann_whitney_p": auc.mann_whitney_p,
+        "repeats": len(aucs),
+        "mean": aucs.mean(),
+        "sd": aucs.std(ddof=1) if len(aucs) > 1 else None,
+        "lowest": aucs.min(),
+        "highest": aucs.max(),
     }
 
 
 def optimism_table(study: Study) -> Table:
     """Resubstitution, the only time that it is shown, beside the out-of-fold figure."""
     rows = []
-    if study.record is not None:
-        labels, held_out = study.training.outcome.labels, study.record.out_of_fold.ranking
-        for name, fitted in study.record.resubstitution.items():
-            aucs = {
-                "resubstitution": auc_delong(labels, fitted),
-                "out_of_fold": auc_delong(labels, held_out[name]),
+    for name, fitted in (study.record.resubstitution if study.record else {}).items():
+        own = auc_newcombe(study.training.outcome.labels, fitted)
+        held_out = auc_interval(study.record.out_of_fold.aucs[name])
+        rows.append(
+            {
+                "model": name,
+                "auc_out_of_fold": held_out.auc,
+                "auc_out_of_fold_ci_low": held_out.ci_low,
+                "auc_out_of_fold_ci_high": held_out.ci_high,
+                "auc_resubstitution": own.auc,
+                "optimism": own.auc - held_out.auc,
             }
-            row = {"model": name}
-            for estimate, auc in aucs.items():
-                row |= {f"auc_{estimate}": auc.auc}
-                row |= {f"auc_{estimate}_ci_low": auc.ci_low, f"auc_{estimate}_ci_high": auc.ci_high}
-            rows.append({**row, "optimism": aucs["resubstitution"].auc - aucs["out_of_fold"].auc})
+        )
     return Table(
         "optimism",
         "Optimism: the model on its own training patients, beside what it says of patients it has not seen",
         rows,
-        "The left figure is what a model scores on the patients it was fitted to. It is not an estimate "
+        "Resubstitution is what a model scores on the patients it was fitted to. It is not an estimate "
         "of how it will do; the difference is the optimism.",
         "" if rows else "the training patients are not part of a validation",
     )
@@ -147,7 +149,7 @@ def operating_table(study: Study) -> Table:
     rows = []
     for group in study.scored:
         for name in study.models:
-            point = at_threshold(group.labels, group.probabilities[name], study.model.thresholds[name])
+            point = group.operating(name, study.model.thresholds[name])
             row = {"model": name, "estimate": group.estimate, "threshold": point.threshold}
             for measure in ("sensitivity", "specificity", "ppv", "npv", "accuracy"):
                 row |= _proportion(measure, getattr(point, measure))
@@ -158,8 +160,9 @@ def operating_table(study: Study) -> Table:
         "table_s3_operating_points",
         "Table S3. Operating points at the training threshold",
         rows,
-        "Threshold: the largest Youden index of the out-of-fold probabilities, carried over unchanged. The "
-        "out-of-fold rows therefore flatter it slightly. Intervals after Wilson.",
+        "Threshold: the largest Youden index of the out-of-fold probabilities, carried over unchanged to "
+        "external patients. Out of fold every fold has its own, chosen on the other folds: the shipped one "
+        "is the best on these very patients. Intervals after Wilson.",
     )
 
 
@@ -168,19 +171,22 @@ def _proportion(name: str, share: Proportion) -> dict:
 
 
 def comparison_table(study: Study) -> Table:
-    """Every pair of models by DeLong's paired test, p-values adjusted within an estimate."""
+    """Every pair of models, p-values adjusted within an estimate; the planned comparison first."""
     rows = []
     for group in study.with_auc:
         planned = against_size(study, group)
         rows += [] if planned is None else [_pair_row(group, planned, None)]
-        scores = {name: group.ranking[name] for name in study.models}
-        rows += [_pair_row(group, pair, pair.p_adjusted) for pair in compare_all(group.labels, scores)]
+        pairs = [pair for names in combinations(study.models, 2) if (pair := group.difference(*names))]
+        adjusted = holm(np.array([pair.p for pair in pairs])) if pairs else []
+        rows += [_pair_row(group, pair, float(p)) for pair, p in zip(pairs, adjusted, strict=True)]
     return Table(
-        "paired_delong",
-        "Differences in AUC between models on the same patients, DeLong's paired test",
+        "paired_differences",
+        "Differences in AUC between models on the same patients",
         rows,
-        "The first row of an estimate is the one comparison planned beforehand. p (Holm): adjusted for all "
-        "pairs of models of the same estimate. z is empty where a difference has no scatter to judge it by.",
+        "Out of fold the test counts the variance of training (the covariance of folds); elsewhere it is "
+        "DeLong's, with fewer than 20 of a class an exchange of ranks, below 10 none. The first row of an "
+        "estimate is the one comparison planned beforehand. p (Holm): adjusted for all pairs of models of "
+        "the same estimate. z is empty where a difference has no scatter.",
         "" if rows else "fewer than two models, or " + ONE_CLASS,
     )
 
@@ -257,22 +263,11 @@ def correlation_table(study: Study) -> Table:
     )
 
 
-def measured_size(study: Study, group: Scored) -> np.ndarray | None:
-    """The largest diameter itself as a score (n,), the larger the less response; None without.
-
-    The fair rival: it needs no fit, its direction neither. The size model's out-of-fold scores come from
-    as many fits as there are folds and rank patients of different folds less well than the diameter does.
-    """
-    diameters_mm = group.patients.table.diameters_mm
-    return None if diameters_mm is None else -diameters_mm
-
-
 def against_size(study: Study, group: Scored) -> AucDifference | None:
     """The headline model against tumour size as measured, the one comparison planned beforehand."""
-    size, name = measured_size(study, group), study.model.headline
-    if size is None or name == "size":
+    if study.rival not in group.rivals or study.model.headline == "size":
         return None
-    return paired_delong(group.labels, group.ranking[name], size, (name, SIZE))
+    return group.difference(study.model.headline, study.rival)
 
 
 def headline(study: Study) -> str:
@@ -280,7 +275,7 @@ def headline(study: Study) -> str:
     if not study.with_auc:
         return f"No AUC can be given: {ONE_CLASS}."
     parts = [f"{_figure(study, group)}{_verdict(study, group)}" for group in study.with_auc]
-    name = "all models together" if study.model.headline == "all" else title(study.model.headline)
+    name = "all models together" if study.model.headline == ALL else title(study.model.headline)
     sentence = f"{name[0].upper()}{name[1:]}: {'; '.join(parts)}"
     if study.record is not None and study.no_external:
         sentence += f"; external: none, {study.no_external}"
@@ -288,24 +283,29 @@ def headline(study: Study) -> str:
 
 
 def _figure(study: Study, group: Scored) -> str:
-    auc = auc_delong(group.labels, group.ranking[study.model.headline])
+    auc, n = group.auc(study.model.headline), len(group.labels)
     return (
-        f"{group.title} AUC {auc.auc:.2f} (95 % CI {auc.ci_low:.2f} to {auc.ci_high:.2f}, "
-        f"{auc.n} patients, {auc.responders} responders)"
+        f"{group.title} AUC {auc.auc:.3f} ({interval_text(auc)}, {n} patients, {auc.responders} responders)"
     )
+
+
+def interval_text(auc: AucInterval) -> str:
+    """ "95 % CI 0.612 to 0.783", or why there is none."""
+    if auc.ci_low is None:
+        return f"no interval, {auc.reason}"
+    return f"95 % CI {auc.ci_low:.3f} to {auc.ci_high:.3f}"
 
 
 def _verdict(study: Study, group: Scored) -> str:
     pair = against_size(study, group)
     if pair is None:
         return "" if study.model.headline == "size" else ", with no tumour size to compare with"
-    size = auc_delong(group.labels, measured_size(study, group)).auc
     if pair.p >= SIGNIFICANT:
         words = "not shown to beat"
     else:
         words = "better than" if pair.difference > 0 else "worse than"
-    p, difference = p_text(pair.p), f"{pair.difference:+.2f}".replace("-", "\N{MINUS SIGN}")
+    p, difference = p_text(pair.p), f"{pair.difference:+.3f}".replace("-", "\N{MINUS SIGN}")
     return (
-        f", {words} tumour size alone (AUC {size:.2f}, difference {difference}, "
-        f"paired DeLong p {p if p.startswith('<') else '= ' + p})"
+        f", {words} {study.rival} alone (AUC {group.auc(study.rival).auc:.3f}, difference {difference}, "
+        f"paired test p {p if p.startswith('<') else '= ' + p})"
     )

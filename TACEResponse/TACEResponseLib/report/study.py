@@ -5,7 +5,7 @@ say of an absent part why it is absent.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
@@ -14,16 +14,36 @@ import numpy as np
 from TACEResponseLib.answer.prediction import DEMONSTRATION
 from TACEResponseLib.answer.response_model import ResponseModel
 from TACEResponseLib.errors import Problem
+from TACEResponseLib.statistics.crossvalidation import (
+    WithinFolds,
+    auc_difference,
+    auc_interval,
+    comparable_scores,
+    fixed_score,
+    subgroup_bounds,
+    within_folds,
+)
+from TACEResponseLib.statistics.discrimination import (
+    AucDifference,
+    Operating,
+    at_threshold,
+    when_called,
+)
+from TACEResponseLib.statistics.intervals import FEWEST_FOR_AUC, AucInterval, auc_newcombe
+from TACEResponseLib.statistics.small_classes import paired_comparison
+
+from .rivals import rivals
 
 if TYPE_CHECKING:
     from TACEResponseLib.bundle import BundleManifest
     from TACEResponseLib.selection.reliability import ReliabilityTable
     from TACEResponseLib.training.inputs import Labelled
     from TACEResponseLib.training.model import TrainingRecord
+    from TACEResponseLib.training.out_of_fold import OutOfFold
     from TACEResponseLib.training.run import Trained
 
-#: An AUC and its variance need this many patients of each class.
-FEWEST_FOR_AUC = 2
+#: Of every interval that is stated.
+LEVEL = 0.95
 ESTIMATES = {
     "out_of_fold": "out of fold",
     "external": "external",
@@ -36,7 +56,8 @@ class Scored:
     """Patients with what every model said of them; one estimate, never mixed with another.
 
     cohort: the part of the study they belong to. probabilities: model or fusion -> (n,). ranking:
-    the same, what AUCs are computed from (see `OutOfFold.ranking`).
+    the same, what curves are drawn from. out_of_fold: where the estimate comes from folds, whose
+    scores are compared within a fold and whose intervals count the variance of training.
     """
 
     estimate: Literal["out_of_fold", "external", "resubstitution"]
@@ -44,6 +65,7 @@ class Scored:
     patients: "Labelled"
     probabilities: Mapping[str, np.ndarray]
     ranking: Mapping[str, np.ndarray]
+    out_of_fold: "OutOfFold | None" = None
 
     @property
     def labels(self) -> np.ndarray:
@@ -59,6 +81,64 @@ class Scored:
     def has_auc(self) -> bool:
         """Whether both classes are there."""
         return has_auc(self.labels)
+
+    @cached_property
+    def rivals(self) -> dict[str, np.ndarray]:
+        """Tumour size as measured: name -> (n,) score, see `rivals`."""
+        return rivals(self.patients.table)
+
+    def auc(self, name: str, chosen: np.ndarray | None = None) -> AucInterval:
+        """AUC of a model, a fusion or a rival with its interval; chosen: (n,) bool, a part of the patients.
+
+        Out of fold after `crossvalidation`, the mean over repeats; elsewhere, and for a rival that nobody
+        trained, after Newcombe.
+        """
+        everybody = np.ones(len(self.labels), dtype=bool) if chosen is None else chosen
+        if name in self.rivals or self.out_of_fold is None:
+            scores = self.rivals.get(name, self.ranking.get(name))
+            return auc_newcombe(self.labels[everybody], scores[everybody])
+        trained = auc_interval(self.out_of_fold.aucs[name])
+        responders, others = (int((self.labels[everybody] == label).sum()) for label in (1, 0))
+        if chosen is None:
+            bounds = trained.auc, trained.ci_low, trained.ci_high
+            return AucInterval(*bounds, responders, others, LEVEL)
+        comparable = comparable_scores(self.ranking[name], self.out_of_fold.folds[0])
+        part = auc_newcombe(self.labels[everybody], comparable[everybody])
+        if part.ci_low is None:
+            return part
+        share = everybody.mean()
+        low, high = subgroup_bounds(part.auc, responders, others, share, trained.design_effect)
+        return replace(part, ci_low=low, ci_high=high)
+
+    def difference(self, first: str, second: str) -> AucDifference | None:
+        """AUC of the first minus that of the second, models, fusions or rivals, on the same patients.
+
+        None where a class is too small for any test.
+        """
+        if self.out_of_fold is None:
+            scores = {**self.ranking, **self.rivals}
+            return paired_comparison(self.labels, scores[first], scores[second], (first, second))
+        found = auc_difference(self._within(first), self._within(second))
+        bounds = (found.difference, found.ci_low, found.ci_high, found.z, found.p, found.p)
+        return AucDifference(first, second, *bounds)
+
+    def operating(self, name: str, threshold: float, chosen: np.ndarray | None = None) -> Operating:
+        """Sensitivity and the like of a model at the threshold that training fixed; chosen: as for `auc`.
+
+        Out of fold each fold has a threshold that was chosen without it: the shipped one, which is the
+        best on these very patients, would flatter them.
+        """
+        part = slice(None) if chosen is None else chosen
+        if self.out_of_fold is not None:
+            called = self.out_of_fold.thresholds[name].called
+            return when_called(self.labels[part], called[part], threshold)
+        return at_threshold(self.labels[part], self.probabilities[name][part], threshold)
+
+    def _within(self, name: str) -> WithinFolds:
+        if name not in self.rivals:
+            return self.out_of_fold.aucs[name]
+        folds = self.out_of_fold.folds
+        return within_folds(self.labels, folds, *fixed_score(self.rivals[name], folds))
 
     def by_center(self) -> dict[str, np.ndarray]:
         """Centre -> (n,) bool; everybody under "" first, centres only where there are several."""
@@ -128,12 +208,14 @@ class Study:
         groups = []
         if self.record is not None:
             held_out = self.record.out_of_fold
-            answers = (held_out.probabilities, held_out.ranking)
+            ranking = {n: held_out.scores.get(n, v)[0] for n, v in held_out.calibrated.items()}
+            answers = (held_out.probabilities, ranking, held_out)
             groups.append(Scored("out_of_fold", "training", self.training, *answers))
         if self.external is not None:
             estimate = "resubstitution" if self.fitted else "external"
-            answers = self.model.probabilities(self.external.table)
-            groups.append(Scored(estimate, "validation", self.external, answers, answers))
+            table = self.external.table
+            answers = (self.model.probabilities(table), self.model.ranking(table))
+            groups.append(Scored(estimate, "validation", self.external, *answers))
         return tuple(groups)
 
     @cached_property
@@ -150,6 +232,11 @@ class Study:
     def singles(self) -> tuple[str, ...]:
         """The models that are no fusion."""
         return tuple(name for name in self.models if not self.model.combinations[name].is_fusion)
+
+    @property
+    def rival(self) -> str | None:
+        """The measure of tumour size that the headline is compared with; None where none is known."""
+        return next((name for group in self.scored for name in group.rivals), None)
 
     @property
     def marks(self) -> tuple[str, ...]:

@@ -47,6 +47,11 @@ class WithinFolds:
         """Mean over folds and repeats."""
         return float(self.aucs.mean())
 
+    @property
+    def trained(self) -> bool:
+        """Whether any fold changed the AUC of another: not so for a score without training."""
+        return bool(np.nanmax(np.abs(self.aucs[:, :, None] - self.without)) > 0)
+
 
 @dataclass(frozen=True)
 class CrossValidatedAuc:
@@ -108,13 +113,12 @@ def auc_interval(within: WithinFolds, level: float = 0.95) -> CrossValidatedAuc:
     The effective number is the number of each class over the design effect, as in surveys: the
     variance found here over DeLong's for one split.
     """
-    folds = within.aucs.shape[1]
-    direct = _scatter(within.labels, within.placements)
-    # The variance of one fold is `folds` times that of their mean.
-    covariance = max(fold_covariance(within.aucs, within.without), LEAST_COVARIANCE * folds * direct)
-    variance = direct + (folds - 1) / folds * covariance
-    least = 1 + (folds - 1) * LEAST_COVARIANCE
-    effect = variance / within.single_variance if within.single_variance > 0 else least
+    folds, single = within.aucs.shape[1], within.single_variance
+    share = LEAST_COVARIANCE if within.trained else 0.0
+    # The variance of one fold is `folds` times that of their mean in one repeat.
+    covariance = max(fold_covariance(within.aucs, within.without), share * folds * single)
+    variance = _scatter(within.labels, within.placements) + (folds - 1) / folds * covariance
+    effect = variance / single if single > 0 else 1 + (folds - 1) * share
     responders = within.labels.sum()
     others = len(within.labels) - responders
     low, high = newcombe_bounds(within.auc, responders / effect, others / effect, level)
@@ -183,3 +187,16 @@ def _scatter(labels: np.ndarray, placements: np.ndarray) -> float:
     """DeLong's variance of a mean of placements (n,)."""
     of_class = [placements[labels == label] for label in (0, 1)]
     return float(sum(values.var(ddof=1) / len(values) for values in of_class))
+
+
+def comparable_scores(out: np.ndarray, folds: np.ndarray) -> np.ndarray:
+    """(n,) out-of-fold scores less their fold's mean, over its standard deviation; no label is used.
+
+    For the AUC of a part of the cohort, where too few pairs of patients share a fold.
+    """
+    comparable = np.empty(len(out))
+    for fold in np.unique(folds):
+        of_fold = out[folds == fold]
+        spread = of_fold.std()
+        comparable[folds == fold] = (of_fold - of_fold.mean()) / (spread if spread > 0 else 1.0)
+    return comparable

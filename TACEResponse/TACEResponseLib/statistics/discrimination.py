@@ -233,7 +233,15 @@ def at_threshold(labels: np.ndarray, scores: np.ndarray, threshold: float, level
     A cohort of one class is allowed here: what cannot be counted is a Proportion of 0 patients.
     """
     labels, scores = checked(labels, scores, each_class=0)
-    called, responder = scores > threshold, labels == 1
+    return when_called(labels, scores > threshold, threshold, level)
+
+
+def when_called(labels: np.ndarray, called: np.ndarray, threshold: float, level: float = 0.95) -> Operating:
+    """The same for patients (n,) who are called responders where `called` (n,) is True.
+
+    threshold: what is said of it; where each fold had its own, that of the whole cohort.
+    """
+    responder = labels == 1
     tp, fp = int((called & responder).sum()), int((called & ~responder).sum())
     tn, fn = int((~called & ~responder).sum()), int((~called & responder).sum())
     return Operating(

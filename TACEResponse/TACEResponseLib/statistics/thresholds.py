@@ -24,6 +24,11 @@ class NestedThresholds:
     false_positive: int
 
     @property
+    def shipped(self) -> float:
+        """The median of the folds' thresholds: steadier than one search on all patients."""
+        return float(np.median(self.thresholds))
+
+    @property
     def sensitivity(self) -> float:
         """Share of responders that are called responders."""
         return self.true_positive / (self.true_positive + self.false_negative)

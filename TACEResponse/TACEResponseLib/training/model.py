@@ -15,7 +15,7 @@ from TACEResponseLib.answer.response_model import ResponseModel, TrainingPatient
 from TACEResponseLib.errors import Problem, SettingsError
 from TACEResponseLib.measuring.patient_table import PatientTable
 from TACEResponseLib.models.calibrated import CalibratedFit
-from TACEResponseLib.models.combination import ALL, fit_combinations, fusions_of
+from TACEResponseLib.models.combination import ALL, combine, fit_combinations, fusions_of
 from TACEResponseLib.models.fold_models import FoldModels
 from TACEResponseLib.models.learners import LEARNERS, configured
 from TACEResponseLib.progress import Progress, silent, within
@@ -77,10 +77,10 @@ def fit_response_model(
         settings=settings,
         models=models,
         combinations=combinations,
-        thresholds={n: outcome.threshold(p) for n, p in out_of_fold.probabilities.items()},
+        thresholds={name: of.shipped for name, of in out_of_fold.thresholds.items()},
         headline=headline,
         training=TrainingPatients(
-            table.patient_ids, outcome, out_of_fold.probabilities, out_of_fold.folds[0], images
+            table.patient_ids, outcome, out_of_fold.probabilities, combine(combinations, scores), images
         ),
         training_range=training_range(table, (models, *(fit.models for fit in fold_fits))),
         background=background(table, models, settings.seed),

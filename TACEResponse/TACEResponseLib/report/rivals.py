@@ -1,0 +1,25 @@
+"""Tumour size as it is measured: the rivals that a model has to beat, fixed beforehand and never fitted."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from TACEResponseLib.measuring.patient_table import PatientTable
+
+#: Rival -> how it is read from a table, (n,) in mm or mL, None where it is not there. The strongest one on
+#: the public cohort comes first: the headline is compared with the first one that is there.
+RIVALS: dict[str, Callable[[PatientTable], np.ndarray | None]] = {
+    "tumour volume": lambda table: _column(table, "original_shape_VoxelVolume"),
+    "largest 3D diameter": lambda table: _column(table, "original_shape_Maximum3DDiameter"),
+    "largest axial diameter": lambda table: table.diameters_mm,
+}
+
+
+def rivals(table: PatientTable) -> dict[str, np.ndarray]:
+    """Rival -> (n,) score, the larger the tumour the less response; those that the table holds."""
+    found = {name: read(table) for name, read in RIVALS.items()}
+    return {name: -values for name, values in found.items() if values is not None and np.ptp(values) > 0}
+
+
+def _column(table: PatientTable, name: str) -> np.ndarray | None:
+    return table.columns([name]).features[:, 0] if name in table.feature_names else None
