@@ -10,10 +10,11 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 from . import __version__
-from .errors import Cancelled, TACEResponseError
+from .errors import Cancelled, TableError, TACEResponseError
 from .progress import JsonProgress, TerminalProgress
 
 #: Adds a command by name and one line of help.
@@ -41,6 +42,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (KeyboardInterrupt, Cancelled):
         _fail(progress, "cancelled", _CANCELLED.get(options.command, "Cancelled."))
         return CANCELLED
+    except TableError as error:
+        several = [asdict(problem) for problem in error.problems] if len(error.problems) > 1 else None
+        _fail(progress, error.kind, str(error), **({"problems": several} if several else {}))
+        return BAD_INPUT
     except TACEResponseError as error:
         _fail(progress, error.problem.kind, str(error))
         return BAD_INPUT
@@ -58,9 +63,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             progress.close()
 
 
-def _fail(progress: JsonProgress | TerminalProgress, kind: str, message: str) -> None:
+def _fail(progress: JsonProgress | TerminalProgress, kind: str, message: str, **content) -> None:
     if isinstance(progress, JsonProgress):
-        progress.event("error", kind=kind, message=message)
+        progress.event("error", kind=kind, message=message, **content)
     else:
         progress.close()
         print(message, file=sys.stderr)
@@ -112,6 +117,7 @@ def _add_prediction(command: Command) -> None:
     predict.add_argument("--lesions", type=int, help="number of lesions for the scores, if not the mask's")
     predict.add_argument("--diameter-mm", type=float, help="largest axial diameter, if not the mask's")
     predict.add_argument("--cohort", type=Path, help="instead of image and mask: many patients")
+    _add_encoding(predict)
     _add_register(predict, "file that keeps the prediction, to be compared with the response later")
     predict.add_argument("--date", help="day of the scan for the register, if not today: 2025-03-31")
     predict.add_argument("--out", type=Path, required=True, help="folder for the answer")
@@ -123,6 +129,7 @@ def _add_prediction(command: Command) -> None:
 def _add_cohort_work(command: Command) -> None:
     check = command("check", "find every problem of a cohort before anything is computed")
     check.add_argument("--cohort", type=Path, required=True, help="folder, cohort.csv or .xlsx")
+    _add_encoding(check)
     check.add_argument("--out", type=Path, help="folder for the list (JSON, CSV) and a contact sheet (PNG)")
     check.add_argument("--folds", type=int, default=5, help="folds of the training that is planned")
     check.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="patients at a time")
@@ -130,6 +137,7 @@ def _add_cohort_work(command: Command) -> None:
 
     extract = command("extract", "write the radiomics features of a cohort as CSV")
     extract.add_argument("--cohort", type=Path, required=True)
+    _add_encoding(extract)
     extract.add_argument("--out", type=Path, required=True, help="CSV file to write")
     extract.add_argument("--reader", type=int, choices=(1, 2), default=1, help="whose masks")
     extract.add_argument("--parameters", type=Path, help="pyradiomics parameter file (YAML)")
@@ -143,6 +151,7 @@ def _add_training(command: Command) -> None:
     train.add_argument("--cohort", type=Path, help="folder, cohort.csv or .xlsx with images")
     train.add_argument("--features", type=Path, help="CSV with patient_id and a column a feature")
     train.add_argument("--labels", type=Path, help="CSV with patient_id and label, for --features")
+    _add_encoding(train)
     train.add_argument("--out", type=Path, required=True, help="folder of the bundle")
     train.add_argument("--preset", default="peng2021", help="recipe: peng2021 or recommended")
     train.add_argument("--folds", type=int, help="folds of the honest evaluation")
@@ -156,6 +165,7 @@ def _add_training(command: Command) -> None:
     evaluate = command("evaluate", "evaluate a bundle on a cohort that it was not trained on")
     evaluate.add_argument("--bundle", type=Path, required=True)
     evaluate.add_argument("--cohort", type=Path, required=True)
+    _add_encoding(evaluate)
     evaluate.add_argument("--out", type=Path, required=True)
     evaluate.add_argument(
         "--allow-training-patients", action="store_true", help="evaluate on fitted patients and mark it"
@@ -215,6 +225,11 @@ def _add_register(parser: argparse.ArgumentParser, text: str, required: bool = F
 def _add_engine(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--engine", choices=("fast", "pyradiomics"), help="radiomics engine")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="patients at a time")
+
+
+def _add_encoding(parser: argparse.ArgumentParser) -> None:
+    text = "text encoding of the CSV where it is not certain: gb18030, big5, shift_jis, cp949, cp1251, cp1252"
+    parser.add_argument("--encoding", metavar="NAME", help=text)
 
 
 def _add_repair(parser: argparse.ArgumentParser) -> None:

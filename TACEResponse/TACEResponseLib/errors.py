@@ -143,6 +143,11 @@ class TableError(InputError):
         Exception.__init__(error, "\n".join([str(error.problem), *lines, *more]))
         return error
 
+    def about(self, **parts: str) -> "TableError":
+        """The same error, every fault of it with parts filled in that were empty."""
+        filled = [InputError.from_problem(p).about(**parts).problem for p in self.problems]
+        return type(self).listing(filled, self.problem.file)
+
     def __reduce__(self):
         return (type(self).listing, (self.problems, self.problem.file))
 

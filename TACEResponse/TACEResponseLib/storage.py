@@ -24,7 +24,7 @@ LONGEST_NAME_BYTES = 230
 #: Names that Windows keeps for devices, alone or before a dot.
 RESERVED = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³])(\..*)?", re.IGNORECASE)
 #: How a text begins that a spreadsheet would run; apostrophes before it are part of our own quoting.
-FORMULA = re.compile(r"'*[=+@]|'*-(?![\d.,]+$)")
+FORMULA = re.compile(r"'*[=+@]|'*-(?![\d.,]+(e[-+]?\d+)?$)", re.IGNORECASE)
 #: A file that is being written carries this prefix; one that is left over can be deleted.
 WRITING = ".writing-"
 
@@ -93,8 +93,8 @@ def require_space(folder: Path, needed_mb: float) -> None:
         )
 
 
-def folder_names(patient_ids: Iterable[str]) -> dict[str, str]:
-    """ID -> name of its folder, no two alike even where capitals do not count.
+def folder_names(patient_ids: Iterable[str], taken: Iterable[str] = ()) -> dict[str, str]:
+    """ID -> name of its folder, no two alike even where capitals do not count, and none of those taken.
 
     Characters that a file system does not hold become underscores. IDs that would meet, or whose name
     Windows keeps for itself, get a suffix of the ID's hash. Raises nothing; see `require_short`.
@@ -103,7 +103,7 @@ def folder_names(patient_ids: Iterable[str]) -> dict[str, str]:
     plain = {patient_id: _plain_name(patient_id) for patient_id in patient_ids}
     names = dict(plain)
     for digits in (8, 16, 64):
-        count = Counter(map(_compared, names.values()))
+        count = Counter(map(_compared, [*names.values(), *taken]))
         for patient_id, name in names.items():
             if count[_compared(name)] > 1 or RESERVED.fullmatch(name):
                 digest = hashlib.sha256(patient_id.encode("utf-8", "surrogatepass")).hexdigest()
@@ -128,9 +128,10 @@ def require_short(name: str, patient_id: str) -> None:
 
 
 def _plain_name(patient_id: str) -> str:
-    """The ID with underscores for what no file system holds, composed letters, no dot or space at the end."""
+    """The ID with composed letters, underscores for what no file system holds, no dot or space at the end."""
     name = unicodedata.normalize("NFC", patient_id)
-    return re.sub(r'[<>:"/\\|?*\x00-\x1f\x7f\ud800-\udfff]', "_", name).strip(" .") or "_"
+    name = re.sub(r'[<>:"/\\|?*\x00-\x1f\x7f\ud800-\udfff]', "_", name).strip(" .")
+    return f"_{name}" if not name or FORMULA.match(name) else name  # the name stands in a table too
 
 
 def _compared(name: str) -> str:

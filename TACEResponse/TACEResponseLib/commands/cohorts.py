@@ -1,11 +1,12 @@
 """The commands that make a cohort, look at it, or measure it."""
 
 from argparse import Namespace
+from dataclasses import replace
 
 from TACEResponseLib.errors import InputError
 from TACEResponseLib.progress import JsonProgress
 
-from .output import DONE, SOME_FAILED, Reporting, say_done, with_repairs
+from .output import DONE, SOME_FAILED, Reporting, formula_warnings, say_done, with_repairs
 
 
 def check(options: Namespace, progress: Reporting) -> int:
@@ -15,10 +16,12 @@ def check(options: Namespace, progress: Reporting) -> int:
     from TACEResponseLib.preflight.table import PROBLEM_KEYS, as_text, verdict_json, write_preflight
     from TACEResponseLib.storage import make_folder
 
-    cohort = with_repairs(read_cohort(options.cohort), options.repair)
+    cohort = with_repairs(read_cohort(options.cohort, encoding=options.encoding), options.repair)
     if options.out is not None:
         make_folder(options.out)  # said before the work, not after it
     found = check_cohort(cohort, folds=options.folds, jobs=options.jobs, progress=progress)
+    like_formulas = formula_warnings(patient.patient_id for patient in cohort.patients)
+    found = replace(found, problems=(*found.problems, *like_formulas))
     if isinstance(progress, JsonProgress):
         for patient in found.patients:
             progress.line(verdict_json(patient))

@@ -17,6 +17,7 @@ def train(options: Namespace, progress: Reporting) -> int:
     from TACEResponseLib.bundle import read_manifest, require_free_folder
     from TACEResponseLib.cohort import read_cohort
     from TACEResponseLib.extraction import forget
+    from TACEResponseLib.readers.encodings import as_utf8
     from TACEResponseLib.report import evaluation_rows, write_training_report
     from TACEResponseLib.training import save_trained, train_on_cohort, train_on_features
 
@@ -26,7 +27,7 @@ def train(options: Namespace, progress: Reporting) -> int:
     store = options.out.with_name(f"{options.out.name}-work")
     if options.cohort is not None:
         trained = train_on_cohort(
-            read_cohort(options.cohort),
+            read_cohort(options.cohort, encoding=options.encoding),
             settings,
             engine=options.engine or "fast",
             jobs=options.jobs,
@@ -35,9 +36,9 @@ def train(options: Namespace, progress: Reporting) -> int:
             progress=progress,
         )
     elif options.features is not None and options.labels is not None:
-        trained = train_on_features(
-            options.features, options.labels, settings, jobs=options.jobs, progress=progress
-        )
+        tables = (as_utf8(path, options.encoding) for path in (options.features, options.labels))
+        with next(tables) as features, next(tables) as labels:
+            trained = train_on_features(features, labels, settings, jobs=options.jobs, progress=progress)
     else:
         raise InputError("nothing to train on", expected="--cohort, or --features and --labels")
     bundle = save_trained(trained, options.out)
@@ -72,7 +73,7 @@ def evaluate(options: Namespace, progress: Reporting) -> int:
     model = load_bundle(options.bundle)
     external, left_out = external_inputs(
         model,
-        read_cohort(options.cohort),
+        read_cohort(options.cohort, encoding=options.encoding),
         allow_training_patients=options.allow_training_patients,
         engine=options.engine,
         jobs=options.jobs,
