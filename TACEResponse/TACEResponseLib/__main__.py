@@ -5,16 +5,18 @@ standard output is one JSON event, the last one `done` or `error`.
 """
 
 import argparse
+import contextlib
 import os
+import signal
 import sys
-import tempfile
-import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 from . import __version__
 from .errors import Cancelled, TableError, TACEResponseError
+from .fault_report import write_fault
+from .interruption import interruptible, was_interrupted
 from .progress import JsonProgress, TerminalProgress
 
 #: Adds a command by name and one line of help.
@@ -31,44 +33,86 @@ _CANCELLED = {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; errors become one sentence and an exit code, never a traceback."""
-    options = _parser().parse_args(arguments)
-    if hasattr(sys.stdout, "reconfigure"):  # a terminal without umlauts shows an escape, not a crash
-        sys.stdout.reconfigure(errors="backslashreplace")
-    progress = JsonProgress() if options.json else TerminalProgress()
+    with interruptible():
+        options = _parser().parse_args(arguments)
+        if hasattr(sys.stdout, "reconfigure"):  # a terminal without umlauts shows an escape, not a crash
+            sys.stdout.reconfigure(errors="backslashreplace")
+        progress = JsonProgress() if options.json else TerminalProgress()
+        try:
+            return _run(options, progress)
+        finally:
+            if isinstance(progress, TerminalProgress):
+                progress.close()
+
+
+def program() -> None:
+    """The program `tace-response`: `main` in a process of its own, which it ends."""
+    try:
+        code = main()
+    except KeyboardInterrupt:  # before the command began
+        code = CANCELLED
+    # What is asked of a program that is done has no answer any more, and a traceback is none.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    sys.exit(code)
+
+
+def _run(options: argparse.Namespace, progress: JsonProgress | TerminalProgress) -> int:
+    """The exit code of one command, after its last word."""
     try:
         from . import commands
 
-        return getattr(commands, options.command.replace("-", "_"))(options, progress)
+        code = getattr(commands, options.command.replace("-", "_"))(options, progress)
+        if sys.stdout is not None:
+            sys.stdout.flush()  # a full disk is met here, and not when nobody can say so any more
+        return code
     except (KeyboardInterrupt, Cancelled):
-        _fail(progress, "cancelled", _CANCELLED.get(options.command, "Cancelled."))
-        return CANCELLED
+        return _cancelled(options, progress)
     except TableError as error:
-        several = [asdict(problem) for problem in error.problems] if len(error.problems) > 1 else None
-        _fail(progress, error.kind, str(error), **({"problems": several} if several else {}))
-        return BAD_INPUT
+        several = {"problems": [asdict(problem) for problem in error.problems]}
+        _fail(progress, error.kind, str(error), **(several if len(error.problems) > 1 else {}))
     except TACEResponseError as error:
         _fail(progress, error.problem.kind, str(error))
-        return BAD_INPUT
     except (MemoryError, OSError) as error:
         reason = str(error) or "the memory of this computer is used up"
         _fail(progress, "system", f"The computer refused: {reason}.")
-        return BAD_INPUT
     except Exception as error:  # a fault of ours: a sentence for the user, the traceback for us
-        log = Path(tempfile.gettempdir()) / "tace-response-fault.txt"
-        log.write_text(traceback.format_exc(), encoding="utf-8")
-        _fail(progress, "fault", f"A fault of TACEResponse ({type(error).__name__}). Please report {log}.")
-        return BAD_INPUT
-    finally:
-        if isinstance(progress, TerminalProgress):
-            progress.close()
+        if was_interrupted():  # and a library that was just being loaded made another error of it
+            return _cancelled(options, progress)
+        report = write_fault(error, options.command)
+        where = f"Please report {report}." if report else "There is no room for a report of it."
+        _fail(progress, "fault", f"A fault of TACEResponse ({type(error).__name__}). {where}")
+    return BAD_INPUT
+
+
+def _cancelled(options: argparse.Namespace, progress: JsonProgress | TerminalProgress) -> int:
+    _fail(progress, "cancelled", _CANCELLED.get(options.command, "Cancelled."))
+    return CANCELLED
 
 
 def _fail(progress: JsonProgress | TerminalProgress, kind: str, message: str, **content) -> None:
-    if isinstance(progress, JsonProgress):
-        progress.event("error", kind=kind, message=message, **content)
-    else:
-        progress.close()
+    """Say what stopped the command; on the error stream where the output takes nothing."""
+    try:
+        if isinstance(progress, JsonProgress):
+            progress.event("error", kind=kind, message=message, **content)
+            return
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except (OSError, ValueError) as error:
+        message += f"\nThe output cannot be written: {getattr(error, 'strerror', None) or error}."
+        _abandon_output()
+    with contextlib.suppress(OSError, ValueError):
+        if isinstance(progress, TerminalProgress):
+            progress.close()
         print(message, file=sys.stderr)
+
+
+def _abandon_output() -> None:
+    """Let what is still to be written go nowhere, or Python would fail over it at its end."""
+    with contextlib.suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -140,6 +184,7 @@ def _add_cohort_work(command: Command) -> None:
     _add_encoding(extract)
     extract.add_argument("--out", type=Path, required=True, help="CSV file to write")
     extract.add_argument("--reader", type=int, choices=(1, 2), default=1, help="whose masks")
+    extract.add_argument("--part", metavar="N/M", help="a share of the patients, for array jobs: 3/40")
     extract.add_argument("--parameters", type=Path, help="pyradiomics parameter file (YAML)")
     extract.add_argument("--backend", choices=("loky", "dask"), default="loky", help="where the work runs")
     extract.add_argument("--scheduler", help="address of the dask scheduler, for --backend dask")
@@ -238,4 +283,4 @@ def _add_repair(parser: argparse.ArgumentParser) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    program()
