@@ -276,3 +276,26 @@ def test_no_object_that_acts_is_built_before_its_type_is_checked(copy, acting, m
     rehash(copy, name)
     with pytest.raises(BundleError):
         load_bundle(copy)
+
+
+def test_values_that_a_network_file_only_claims_are_never_made_up():
+    """HDF5 gives any number of values of an array that was never written, all the same."""
+    import h5py
+    from TACEResponseLib.network.keras_file import read_keras_file
+
+    content = (demonstration_bundle() / "network.keras").read_bytes()
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    weights = io.BytesIO(parts["model.weights.h5"])
+    with h5py.File(weights, "r+") as file:
+        kernel = file["layers/dense/vars/0"]
+        shape = kernel.shape
+        del file["layers/dense/vars/0"]
+        file["layers/dense/vars"].create_dataset("0", shape, np.float32, fillvalue=1.0)
+    damaged = io.BytesIO()
+    with zipfile.ZipFile(damaged, "w") as archive:
+        for name, part in {**parts, "model.weights.h5": weights.getvalue()}.items():
+            archive.writestr(name, part)
+    read_keras_file(content)
+    with pytest.raises(BundleError, match="array 0 of dense is not plain float32"):
+        read_keras_file(damaged.getvalue())
