@@ -1,6 +1,7 @@
 """A bundle is whole or refused: checksums, a fixed list of types, and a self-test that is replayed."""
 
 import hashlib
+import io
 import json
 import pickle
 import shutil
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 from TACEResponseLib import bundle as bundles
 from TACEResponseLib.bundle import demonstration_bundle, load_bundle, read_card, read_manifest, zip_bundle
-from TACEResponseLib.errors import BundleError, InputError
+from TACEResponseLib.errors import BundleError, DependencyError, InputError
 
 STATEMENT = "This model was trained on synthetic images and is not for patients."
 
@@ -164,3 +165,137 @@ def test_a_bundle_never_overwrites_a_folder_of_something_else(tmp_path):
 def test_litter_of_the_operating_system_is_no_fault(copy):
     (copy / ".DS_Store").write_bytes(b"x")
     load_bundle(copy)
+
+
+@pytest.mark.parametrize("version", ["0.11.0", "0.13", "0.9.1", None])
+def test_a_skops_that_would_run_code_is_refused_before_a_model_is_opened(copy, monkeypatch, version):
+    from importlib import metadata
+
+    def installed(name):
+        if version is None:
+            raise metadata.PackageNotFoundError(name)
+        return version
+
+    monkeypatch.setattr("TACEResponseLib.bundle.safety.metadata.version", installed)
+    monkeypatch.setattr("skops.io.get_untrusted_types", None)  # whoever opens one fails
+    monkeypatch.setattr("skops.io.load", None)
+    with pytest.raises(DependencyError, match=r'(?i)skops is.*pip install "skops>=0.14"') as caught:
+        load_bundle(copy)
+    assert caught.value.problem.received == (f"version {version}" if version else "")
+
+
+@pytest.mark.parametrize("version", ["0.14", "0.14.dev0", "0.16.0", "1.0"])
+def test_a_skops_that_is_safe_is_taken(monkeypatch, version):
+    from TACEResponseLib.bundle import safety
+
+    monkeypatch.setattr(safety.metadata, "version", lambda name: version)
+    safety.require_safe_skops()
+
+
+def npy(shape, content: bytes, descr: str = "<f8") -> bytes:
+    """An array whose header says `shape`, whatever follows."""
+    stream = io.BytesIO()
+    np.lib.format.write_array_header_1_0(stream, {"descr": descr, "fortran_order": False, "shape": shape})
+    return stream.getvalue() + content
+
+
+@pytest.mark.parametrize(
+    ("entries", "received"),
+    [
+        ({"features.npy": npy((10**6, 10**6), b"")}, "an array of 8000000000000 bytes in 0 bytes"),
+        ({"features.npy": npy((10**18, 10**18), bytes(8))}, "bytes in 8 bytes"),
+        ({"features.npy": npy((3,), bytes(16))}, "an array of 24 bytes in 16 bytes"),
+        ({"features.npy": npy((-1,), bytes(8))}, "bytes in 8 bytes"),
+        ({"features.npy": npy((1,), bytes(8), "|O")}, "an array of Python objects"),
+        ({"features.npy": b"no array"}, "ValueError in its sizes"),
+        ({"features.npy": bytes(17 * 2**20)}, "17825792 bytes unpacked"),
+        ({"inner.npz": "nested"}, "an array of 24 bytes in 16 bytes"),
+        ({"schema.json": b"[" * 5000 + b"]" * 5000}, "more than 100 objects within each other"),
+    ],
+)
+@pytest.mark.parametrize("name", ["background.npz", "classifiers/svm.skops"])
+def test_an_array_that_is_not_what_it_says_is_refused_before_it_is_allocated(
+    copy, monkeypatch, name, entries, received
+):
+    monkeypatch.setattr("TACEResponseLib.bundle.safety.LARGEST_ARCHIVE_BYTES", 16 * 2**20)
+    for loader in ("skops.io.get_untrusted_types", "skops.io.load", "numpy.load"):
+        monkeypatch.setattr(loader, None)  # whoever opens the file fails
+    with zipfile.ZipFile(copy / name, "w", zipfile.ZIP_DEFLATED) as archive:
+        for entry, content in entries.items():
+            if content == "nested":
+                inner = io.BytesIO()
+                with zipfile.ZipFile(inner, "w") as nested:
+                    nested.writestr("x.npy", npy((3,), bytes(16)))
+                content = inner.getvalue()
+            archive.writestr(entry, content)
+    rehash(copy, name)
+    with pytest.raises(BundleError, match="the bundle is damaged") as caught:
+        load_bundle(copy)
+    assert received in caught.value.problem.received
+    assert caught.value.problem.file == name.rpartition("/")[2]
+
+
+def test_json_of_endless_depth_is_a_damaged_bundle(copy):
+    (copy / "settings.json").write_text("[" * 200_000)
+    rehash(copy, "settings.json")
+    with pytest.raises(BundleError, match="the bundle is damaged"):
+        load_bundle(copy)
+
+
+#: Objects that a `.skops` can name and that would do something when they are built.
+ACTING = [
+    {"__class__": "system", "__module__": "os", "__loader__": "FunctionNode", "content": "os.system"},
+    {"__class__": "eval", "__module__": "builtins", "__loader__": "TypeNode"},
+    {
+        "__class__": "methodcaller",
+        "__module__": "operator",
+        "__loader__": "OperatorFuncNode",
+        "attrs": {"__class__": "tuple", "__module__": "builtins", "__loader__": "TupleNode", "content": []},
+    },
+    {"__class__": "Popen", "__module__": "subprocess", "__loader__": "ObjectNode", "content": None},
+    {"__class__": "x", "__module__": "numpy.random", "__loader__": "RandomGeneratorNode", "content": {
+        "bit_generator": {"bit_generator": "system"}}},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("acting", ACTING, ids=lambda a: a["__loader__"])
+def test_no_object_that_acts_is_built_before_its_type_is_checked(copy, acting, monkeypatch):
+    import os
+
+    monkeypatch.setattr(os, "system", lambda *_: pytest.fail("a file of a bundle ran a command"))
+    name = "classifiers/svm.skops"
+    with zipfile.ZipFile(copy / name) as archive:
+        schema = json.loads(archive.read("schema.json"))
+        arrays = {n: archive.read(n) for n in archive.namelist() if n != "schema.json"}
+    a_list = {"__class__": "list", "__module__": "builtins", "__loader__": "ListNode", "__id__": 2}
+    a_list["content"] = [{"__id__": 1, **acting}]
+    with zipfile.ZipFile(copy / name, "w") as archive:
+        archive.writestr("schema.json", json.dumps({**schema, **a_list}))
+        for entry, content in arrays.items():
+            archive.writestr(entry, content)
+    rehash(copy, name)
+    with pytest.raises(BundleError):
+        load_bundle(copy)
+
+
+def test_values_that_a_network_file_only_claims_are_never_made_up():
+    """HDF5 gives any number of values of an array that was never written, all the same."""
+    import h5py
+    from TACEResponseLib.models.network.keras_file import read_keras_file
+
+    content = (demonstration_bundle() / "network.keras").read_bytes()
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    weights = io.BytesIO(parts["model.weights.h5"])
+    with h5py.File(weights, "r+") as file:
+        kernel = file["layers/dense/vars/0"]
+        shape = kernel.shape
+        del file["layers/dense/vars/0"]
+        file["layers/dense/vars"].create_dataset("0", shape, np.float32, fillvalue=1.0)
+    damaged = io.BytesIO()
+    with zipfile.ZipFile(damaged, "w") as archive:
+        for name, part in {**parts, "model.weights.h5": weights.getvalue()}.items():
+            archive.writestr(name, part)
+    read_keras_file(content)
+    with pytest.raises(BundleError, match="array 0 of dense is not plain float32"):
+        read_keras_file(damaged.getvalue())

@@ -1,11 +1,13 @@
 """Work over a cohort: resumable, one bad case never costs the others, and the tables it writes."""
 
+import errno
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +26,7 @@ from TACEResponseLib.errors import (
 )
 from TACEResponseLib.measuring.feature_table import extract_features, write_feature_csv, write_problem_csv
 from TACEResponseLib.radiomics import column_names, extract_row
-from TACEResponseLib.resumable import CaseJob, CaseResult, StoredResult, affordable_jobs, run_cases
+from TACEResponseLib.resumable import CaseJob, CaseResult, StoredResult, affordable_jobs, forget, run_cases
 from TACEResponseLib.settings import RadiomicsSettings
 
 HERE = Path(__file__).resolve().parent
@@ -43,6 +45,28 @@ def count_and_measure(job: CaseJob) -> CaseResult:
     if "fault" in text:
         raise ZeroDivisionError("division by zero")
     return CaseResult({"length": len(text), "share": 0.1}, {"text": np.frombuffer(text.encode(), np.uint8)})
+
+
+HOLD_A_CASE = """
+import sys, time
+sys.path[:0] = {path!r}
+from pathlib import Path
+from test_extraction import slow_job
+from TACEResponseLib.resumable import _key
+from TACEResponseLib.resumable.locks import one_case
+import json
+folder = Path({folder!r})
+recipe = json.dumps(dict(store=1, version=1), sort_keys=True)
+with one_case(folder / "store" / f"{{_key(slow_job(folder, 3), recipe)}}.lock"):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+def slow_job(folder: Path, number: int) -> CaseJob:
+    path = folder / f"{number}.txt"
+    path.write_text("slow" + "x" * number)
+    return CaseJob(str(number), (path,))
 
 
 def calls(folder: Path) -> list[str]:
@@ -174,14 +198,57 @@ def test_progress_is_told_after_every_case(jobs, tmp_path):
     assert told == [("measuring", done, 5) for done in range(6)]
 
 
-def test_two_runs_in_one_folder_are_refused(jobs, tmp_path):
-    def work(job):
-        with pytest.raises(InputError, match="another run is working in this folder"):
-            run_cases(jobs, count_and_measure, store=tmp_path / "s", recipe={})
-        return CaseResult({"refused": True})
+def test_two_runs_in_one_folder_share_the_work_and_each_has_every_result(tmp_path):
+    jobs = [slow_job(tmp_path, number) for number in range(8)]
+    with ThreadPoolExecutor() as pool:
+        runs = [pool.submit(run, list(order), tmp_path) for order in (jobs, jobs[::-1])]
+        first, second = (each.result() for each in runs)
+    assert sorted(calls(tmp_path)) == sorted(job.patient_id for job in jobs)
+    assert first == second[::-1]
+    assert [result.values["length"] for result in first] == [4 + number for number in range(8)]
 
-    results = run_cases(jobs[:1], work, store=tmp_path / "s", recipe={})
-    assert results[0].values == {"refused": True}
+
+def test_a_run_that_waits_for_a_case_goes_on_when_the_other_run_was_killed(tmp_path):
+    job = slow_job(tmp_path, 3)
+    (tmp_path / "store").mkdir()
+    code = HOLD_A_CASE.format(path=[str(HERE), str(HERE.parent / "TACEResponse")], folder=str(tmp_path))
+    holder = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
+    assert holder.stdout.readline() == b"held\n"
+    with ThreadPoolExecutor() as pool:
+        waiting = pool.submit(run, [job], tmp_path)
+        time.sleep(0.5)
+        assert not waiting.done()
+        holder.kill()
+        holder.communicate()
+        (result,) = waiting.result(timeout=30)
+    assert result.values["length"] == 7
+
+
+def test_a_store_in_use_is_neither_forgotten_nor_swept(jobs, tmp_path):
+    def work(job):
+        (tmp_path / "store" / ".writing-of-another-run").write_text("{")
+        forget(tmp_path / "store")
+        run_cases(jobs[1:2], count_and_measure, store=tmp_path / "store", recipe={})
+        assert (tmp_path / "store" / ".writing-of-another-run").exists()
+        return CaseResult({"kept": True})
+
+    (result,) = run_cases(jobs[:1], work, store=tmp_path / "store", recipe={})
+    assert result.values == {"kept": True}
+    assert len(list((tmp_path / "store").glob("*.json"))) == 2
+    forget(tmp_path / "store")
+    assert not (tmp_path / "store").exists()
+
+
+def test_a_disk_without_locks_still_gives_whole_results(jobs, tmp_path, monkeypatch):
+    fcntl = pytest.importorskip("fcntl", reason="Windows has locks on every disk")
+
+    def refuse(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    assert [result.patient_id for result in run(jobs, tmp_path)] == [job.patient_id for job in jobs]
+    forget(tmp_path / "store")
+    assert not (tmp_path / "store").exists()
 
 
 def test_a_store_that_cannot_be_written_is_an_error_before_the_work(jobs, tmp_path):

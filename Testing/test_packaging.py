@@ -9,6 +9,7 @@ import struct
 import subprocess
 import sys
 import tomllib
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -279,3 +280,40 @@ def test_pip_leaves_what_slicer_bundles_and_brings_no_package_named_slicer(tmp_p
     for name, version in BUNDLED.items():
         assert resolved.get(name, version) == version
     assert {"numba", "scikit-learn", "skops", "tensorflow"} <= set(resolved)
+
+
+def lower_bounds() -> dict[str, set[str]]:
+    """Package -> every lowest version that any list of requirements admits."""
+    from packaging.requirements import Requirement
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    lines = [*project["dependencies"], *chain(*project["optional-dependencies"].values())]
+    lines += chain(*map(requirement_lines, REQUIREMENTS))
+    bounds = {}
+    for requirement in map(Requirement, lines):
+        lowest = {s.version for s in requirement.specifier if s.operator in (">=", "==")}
+        bounds.setdefault(requirement.name.lower().replace("_", "-"), set()).update(lowest)
+    return bounds
+
+
+def test_every_list_admits_the_same_lowest_versions_and_those_were_tried_together():
+    bounds = lower_bounds()
+    assert {name: lowest for name, lowest in bounds.items() if len(lowest) != 1} == {}
+    assert bounds["skops"] == {"0.14"}
+    tried = dict(line.lower().split("==") for line in requirement_lines(ROOT / "Testing/lowest-versions.txt"))
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    needed = {re.match(r"[\w-]+", line)[0].lower() for line in project["dependencies"]}
+    assert set(tried) == needed
+    assert {name: {version} for name, version in tried.items()} == {name: bounds[name] for name in needed}
+
+
+def test_what_is_installed_here_is_admitted():
+    from importlib import metadata
+
+    from packaging.requirements import Requirement
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    for requirement in map(Requirement, project["dependencies"]):
+        assert requirement.specifier.contains(metadata.version(requirement.name), prereleases=True), (
+            requirement
+        )

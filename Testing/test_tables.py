@@ -108,7 +108,7 @@ def test_a_table_that_is_none_is_one_sentence(tmp_path, content, sentence):
 
 
 def test_a_spreadsheet_that_unpacks_without_end_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr("TACEResponseLib.readers.tables.LARGEST_SPREADSHEET_MB", 2)
+    monkeypatch.setattr("TACEResponseLib.readers.spreadsheets.LARGEST_SPREADSHEET_MB", 2)
     path = a_workbook(tmp_path / "t.xlsx", ["patient_id"], ["P1"])
     assert len(read_table(path, ("patient_id",))) == 1
     with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive:

@@ -5,15 +5,19 @@ standard output is one JSON event, the last one `done` or `error`.
 """
 
 import argparse
+import contextlib
 import os
+import signal
 import sys
-import tempfile
-import traceback
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
+from TACEResponseLib.commands.fault_report import write_fault
+from TACEResponseLib.resumable.interruption import interruptible, was_interrupted
+
 from . import __version__
-from .errors import Cancelled, TACEResponseError
+from .errors import Cancelled, TableError, TACEResponseError
 from .progress import JsonProgress, TerminalProgress
 
 #: Adds a command by name and one line of help.
@@ -30,40 +34,86 @@ _CANCELLED = {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; errors become one sentence and an exit code, never a traceback."""
-    options = _parser().parse_args(arguments)
-    if hasattr(sys.stdout, "reconfigure"):  # a terminal without umlauts shows an escape, not a crash
-        sys.stdout.reconfigure(errors="backslashreplace")
-    progress = JsonProgress() if options.json else TerminalProgress()
+    with interruptible():
+        options = _parser().parse_args(arguments)
+        if hasattr(sys.stdout, "reconfigure"):  # a terminal without umlauts shows an escape, not a crash
+            sys.stdout.reconfigure(errors="backslashreplace")
+        progress = JsonProgress() if options.json else TerminalProgress()
+        try:
+            return _run(options, progress)
+        finally:
+            if isinstance(progress, TerminalProgress):
+                progress.close()
+
+
+def program() -> None:
+    """The program `tace-response`: `main` in a process of its own, which it ends."""
+    try:
+        code = main()
+    except KeyboardInterrupt:  # before the command began
+        code = CANCELLED
+    # What is asked of a program that is done has no answer any more, and a traceback is none.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    sys.exit(code)
+
+
+def _run(options: argparse.Namespace, progress: JsonProgress | TerminalProgress) -> int:
+    """The exit code of one command, after its last word."""
     try:
         from . import commands
 
-        return getattr(commands, options.command.replace("-", "_"))(options, progress)
+        code = getattr(commands, options.command.replace("-", "_"))(options, progress)
+        if sys.stdout is not None:
+            sys.stdout.flush()  # a full disk is met here, and not when nobody can say so any more
+        return code
     except (KeyboardInterrupt, Cancelled):
-        _fail(progress, "cancelled", _CANCELLED.get(options.command, "Cancelled."))
-        return CANCELLED
+        return _cancelled(options, progress)
+    except TableError as error:
+        several = {"problems": [asdict(problem) for problem in error.problems]}
+        _fail(progress, error.kind, str(error), **(several if len(error.problems) > 1 else {}))
     except TACEResponseError as error:
         _fail(progress, error.problem.kind, str(error))
-        return BAD_INPUT
     except (MemoryError, OSError) as error:
         reason = str(error) or "the memory of this computer is used up"
         _fail(progress, "system", f"The computer refused: {reason}.")
-        return BAD_INPUT
     except Exception as error:  # a fault of ours: a sentence for the user, the traceback for us
-        log = Path(tempfile.gettempdir()) / "tace-response-fault.txt"
-        log.write_text(traceback.format_exc(), encoding="utf-8")
-        _fail(progress, "fault", f"A fault of TACEResponse ({type(error).__name__}). Please report {log}.")
-        return BAD_INPUT
-    finally:
+        if was_interrupted():  # and a library that was just being loaded made another error of it
+            return _cancelled(options, progress)
+        report = write_fault(error, options.command)
+        where = f"Please report {report}." if report else "There is no room for a report of it."
+        _fail(progress, "fault", f"A fault of TACEResponse ({type(error).__name__}). {where}")
+    return BAD_INPUT
+
+
+def _cancelled(options: argparse.Namespace, progress: JsonProgress | TerminalProgress) -> int:
+    _fail(progress, "cancelled", _CANCELLED.get(options.command, "Cancelled."))
+    return CANCELLED
+
+
+def _fail(progress: JsonProgress | TerminalProgress, kind: str, message: str, **content) -> None:
+    """Say what stopped the command; on the error stream where the output takes nothing."""
+    try:
+        if isinstance(progress, JsonProgress):
+            progress.event("error", kind=kind, message=message, **content)
+            return
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except (OSError, ValueError) as error:
+        message += f"\nThe output cannot be written: {getattr(error, 'strerror', None) or error}."
+        _abandon_output()
+    with contextlib.suppress(OSError, ValueError):
         if isinstance(progress, TerminalProgress):
             progress.close()
-
-
-def _fail(progress: JsonProgress | TerminalProgress, kind: str, message: str) -> None:
-    if isinstance(progress, JsonProgress):
-        progress.event("error", kind=kind, message=message)
-    else:
-        progress.close()
         print(message, file=sys.stderr)
+
+
+def _abandon_output() -> None:
+    """Let what is still to be written go nowhere, or Python would fail over it at its end."""
+    with contextlib.suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -112,6 +162,7 @@ def _add_prediction(command: Command) -> None:
     predict.add_argument("--lesions", type=int, help="number of lesions for the scores, if not the mask's")
     predict.add_argument("--diameter-mm", type=float, help="largest axial diameter, if not the mask's")
     predict.add_argument("--cohort", type=Path, help="instead of image and mask: many patients")
+    _add_encoding(predict)
     _add_register(predict, "file that keeps the prediction, to be compared with the response later")
     predict.add_argument("--date", help="day of the scan for the register, if not today: 2025-03-31")
     predict.add_argument("--out", type=Path, required=True, help="folder for the answer")
@@ -123,6 +174,7 @@ def _add_prediction(command: Command) -> None:
 def _add_cohort_work(command: Command) -> None:
     check = command("check", "find every problem of a cohort before anything is computed")
     check.add_argument("--cohort", type=Path, required=True, help="folder, cohort.csv or .xlsx")
+    _add_encoding(check)
     check.add_argument("--out", type=Path, help="folder for the list (JSON, CSV) and a contact sheet (PNG)")
     check.add_argument("--folds", type=int, default=5, help="folds of the training that is planned")
     check.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="patients at a time")
@@ -130,8 +182,10 @@ def _add_cohort_work(command: Command) -> None:
 
     extract = command("extract", "write the radiomics features of a cohort as CSV")
     extract.add_argument("--cohort", type=Path, required=True)
+    _add_encoding(extract)
     extract.add_argument("--out", type=Path, required=True, help="CSV file to write")
     extract.add_argument("--reader", type=int, choices=(1, 2), default=1, help="whose masks")
+    extract.add_argument("--part", metavar="N/M", help="a share of the patients, for array jobs: 3/40")
     extract.add_argument("--parameters", type=Path, help="pyradiomics parameter file (YAML)")
     extract.add_argument("--backend", choices=("loky", "dask"), default="loky", help="where the work runs")
     extract.add_argument("--scheduler", help="address of the dask scheduler, for --backend dask")
@@ -143,6 +197,7 @@ def _add_training(command: Command) -> None:
     train.add_argument("--cohort", type=Path, help="folder, cohort.csv or .xlsx with images")
     train.add_argument("--features", type=Path, help="CSV with patient_id and a column a feature")
     train.add_argument("--labels", type=Path, help="CSV with patient_id and label, for --features")
+    _add_encoding(train)
     train.add_argument("--out", type=Path, required=True, help="folder of the bundle")
     train.add_argument("--preset", default="peng2021", help="recipe: peng2021 or recommended")
     train.add_argument("--folds", type=int, help="folds of the honest evaluation")
@@ -156,6 +211,7 @@ def _add_training(command: Command) -> None:
     evaluate = command("evaluate", "evaluate a bundle on a cohort that it was not trained on")
     evaluate.add_argument("--bundle", type=Path, required=True)
     evaluate.add_argument("--cohort", type=Path, required=True)
+    _add_encoding(evaluate)
     evaluate.add_argument("--out", type=Path, required=True)
     evaluate.add_argument(
         "--allow-training-patients", action="store_true", help="evaluate on fitted patients and mark it"
@@ -217,10 +273,15 @@ def _add_engine(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="patients at a time")
 
 
+def _add_encoding(parser: argparse.ArgumentParser) -> None:
+    text = "text encoding of the CSV where it is not certain: gb18030, big5, shift_jis, cp949, cp1251, cp1252"
+    parser.add_argument("--encoding", metavar="NAME", help=text)
+
+
 def _add_repair(parser: argparse.ArgumentParser) -> None:
     text = "copy-geometry, resample-mask or union: repair masks that would be refused, and write it down"
     parser.add_argument("--repair", default="", help=text)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    program()

@@ -5,8 +5,12 @@ them. A `Problem` is also what the preflight lists and what a prediction carries
 user reads the same sentence wherever the fault is met.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
+
+#: Faults of one table that its sentence lists.
+MOST_LISTED = 50
 
 
 @dataclass(frozen=True)
@@ -104,9 +108,48 @@ class IntensityError(InputError):
 
 
 class TableError(InputError):
-    """A cohort, label or feature table with a fault in a named row and column."""
+    """A cohort, label or feature table with faults in named rows and columns.
+
+    `problems` holds every fault. With one, `problem` is that fault; with several it says how many,
+    and `str(error)` lists them, a line each.
+    """
 
     kind = "table"
+    problems: tuple[Problem, ...] = ()
+
+    def __init__(self, message: str, **parts: str):
+        super().__init__(message, **parts)
+        self.problems = (self.problem,)
+
+    @classmethod
+    def from_problem(cls, problem: Problem) -> "TableError":
+        """The error that says exactly `problem`."""
+        error = super().from_problem(problem)
+        error.problems = (problem,)
+        return error
+
+    @classmethod
+    def listing(cls, problems: Sequence[Problem], table: str) -> "TableError":
+        """One error for all faults of a table, in the order of its rows."""
+        problems = tuple(problems)
+        if len(problems) == 1:
+            return cls.from_problem(problems[0])
+        lines = [str(problem) for problem in problems[:MOST_LISTED]]
+        rest = len(problems) - len(lines)
+        more = [f"... and {rest} more"] if rest else []
+        count = f"the table has {len(problems)} faults"
+        error = cls.from_problem(Problem(cls.kind, count, file=table, remedy="correct each of them"))
+        error.problems = problems
+        Exception.__init__(error, "\n".join([str(error.problem), *lines, *more]))
+        return error
+
+    def about(self, **parts: str) -> "TableError":
+        """The same error, every fault of it with parts filled in that were empty."""
+        filled = [InputError.from_problem(p).about(**parts).problem for p in self.problems]
+        return type(self).listing(filled, self.problem.file)
+
+    def __reduce__(self):
+        return (type(self).listing, (self.problems, self.problem.file))
 
 
 class SettingsError(TACEResponseError):

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 from TACEResponseLib.errors import BundleError, InputError
 
 from .reading import damaged, write_json
+from .safety import require_bounded, require_safe_skops
 
 if TYPE_CHECKING:
     from TACEResponseLib.answer.response_model import ResponseModel
@@ -111,14 +112,19 @@ def load_bundle(path: Path) -> "ResponseModel":
     """The model of a bundle folder or `.zip`, after checksums and self-test.
 
     Raises BundleError naming the file that is missing, foreign or changed, or both sets of
-    versions when the self-test differs by more than 1e-5.
+    versions when the self-test differs by more than 1e-5; DependencyError when skops is too old.
     """
     with _as_folder(Path(path)) as folder:
         manifest = read_manifest(folder)
         _verify_files(folder, manifest)
+        require_safe_skops()
+        require_bounded(folder, list(manifest.files))
         from .files import read_model  # needs scikit-learn, reading a manifest does not
 
-        return read_model(folder, manifest)
+        try:
+            return read_model(folder, manifest)
+        except RecursionError:  # JSON within JSON, deeper than anything that was written here
+            raise damaged(folder / MANIFEST, "a file of endless depth") from None
 
 
 def save_bundle(

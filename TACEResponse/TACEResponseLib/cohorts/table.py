@@ -10,9 +10,10 @@ from pathlib import Path
 
 from TACEResponseLib.cases import Case
 from TACEResponseLib.cases.repair import parse_repairs
-from TACEResponseLib.errors import InputError, MaskError, TableError
+from TACEResponseLib.errors import InputError, MaskError, Problem, TableError
 from TACEResponseLib.readers import read_case
-from TACEResponseLib.readers.tables import Row, read_table
+from TACEResponseLib.readers.tables import Row, invisible_characters, read_rows, read_table
+from TACEResponseLib.storage import shown_text
 
 __all__ = ["Cohort", "Patient", "read_cohort", "read_table", "responder_label"]
 
@@ -101,10 +102,11 @@ class Cohort:
         return tuple(p for p in self.patients if (p.cohort.casefold() in TRAINING) == training)
 
 
-def read_cohort(path: Path) -> Cohort:
+def read_cohort(path: Path, *, encoding: str | None = None) -> Cohort:
     """The cohort in `path`: a folder (with or without a table), a `.csv` or an `.xlsx`.
 
-    Raises InputError when there is nothing to read, TableError naming row and column otherwise.
+    encoding: of a CSV, where it is not certain. Raises InputError when there is nothing to read, and
+    TableError naming row and column otherwise: one error that lists every fault of the table.
     """
     path = Path(path)
     if not path.exists():
@@ -115,54 +117,85 @@ def read_cohort(path: Path) -> Cohort:
         tables = [path / name for name in ("cohort.csv", "cohort.xlsx") if (path / name).exists()]
         if not tables:
             return _from_folders(path)
+        if len(tables) > 1:
+            raise TableError(
+                "the folder holds two tables of the cohort",
+                file=path.name,
+                expected="cohort.csv or cohort.xlsx",
+                received="both",
+                remedy="name the one that counts, or remove the other",
+            )
         path = tables[0]
-    rows = read_table(path, required=("patient_id", "image", "mask"))
+    rows, faults = read_rows(path, required=("patient_id", "image", "mask"), encoding=encoding)
+    patients = []
+    for row in rows:
+        patient, found = _patient(row, path)
+        faults += found
+        patients.append(patient)
+    if faults:
+        raise TableError.listing(faults, path.name)
     if not rows:
         raise TableError("the table has no patients", file=path.name, expected="a row a patient")
-    return Cohort(path.parent, tuple(_patient(row, path) for row in rows))
+    return Cohort(path.parent, tuple(patients))
 
 
-def _patient(row: Row, table: Path) -> Patient:
-    def located(name: str) -> Path:
-        if not row.get(name):
-            raise TableError(
-                f"row {row.number}, column {name} is empty", file=table.name, field=name, expected="a path"
-            ).about(patient_id=row["patient_id"])
-        path = (table.parent / row[name]).absolute()
-        if os.sep == "/" and "\\" in row[name] and not path.exists():  # written on Windows
-            path = (table.parent / row[name].replace("\\", "/")).absolute()
-        return path
+def _patient(row: Row, table: Path) -> tuple[Patient | None, list[Problem]]:
+    """The patient of a row, or None and everything that is wrong with its cells."""
+    faults, cells = [], {}
+    for name, read in (
+        ("image", lambda: _located(row, table, "image")),
+        ("mask", lambda: _located(row, table, "mask")),
+        ("mask_reader2", lambda: _located(row, table, "mask_reader2") if row.get("mask_reader2") else None),
+        ("repairs", lambda: _repairs(row, table.name)),
+        ("label", lambda: responder_label(row, row.number, table.name)),
+    ):
+        try:
+            cells[name] = read()
+        except TableError as error:
+            faults.append(error.about(patient_id=row["patient_id"]).problem)
+    if faults:
+        return None, faults
+    mask_label = row.get("mask_label") or None
+    patient = Patient(
+        patient_id=row["patient_id"],
+        mask_label=int(mask_label) if mask_label and mask_label.isdecimal() else mask_label,
+        segment=row.get("segment") or None,
+        series=row.get("series") or None,
+        response=row.get("response", "").upper(),
+        cohort=row.get("cohort", ""),
+        center=row.get("center", ""),
+        clinical={name: text for name, text in row.items() if name and name not in COLUMNS},
+        row=row.number,
+        **cells,
+    )
+    return patient, []
 
+
+def _located(row: Row, table: Path, column: str) -> Path:
+    """The path in a cell, from the table's folder; TableError when the cell is empty."""
+    if not row.get(column):
+        raise TableError(
+            f"row {row.number}, column {column} is empty", file=table.name, field=column, expected="a path"
+        )
+    path = (table.parent / row[column]).absolute()
+    if os.sep == "/" and "\\" in row[column] and not os.path.lexists(path):  # written on Windows
+        path = (table.parent / row[column].replace("\\", "/")).absolute()
+    return path
+
+
+def _repairs(row: Row, table: str) -> tuple[str, ...]:
     try:
-        repairs = parse_repairs(row.get("repair", ""))
+        return parse_repairs(row.get("repair", ""))
     except InputError as error:
         problem = error.problem
         raise TableError(
             f"row {row.number}, column repair: {problem.message}",
-            patient_id=row["patient_id"],
-            file=table.name,
+            file=table,
             field="repair",
             expected=problem.expected,
             received=problem.received,
             remedy=problem.remedy,
         ) from None
-    mask_label = row.get("mask_label") or None
-    return Patient(
-        patient_id=row["patient_id"],
-        image=located("image"),
-        mask=located("mask"),
-        mask_reader2=located("mask_reader2") if row.get("mask_reader2") else None,
-        mask_label=int(mask_label) if mask_label and mask_label.isdecimal() else mask_label,
-        segment=row.get("segment") or None,
-        series=row.get("series") or None,
-        label=responder_label(row, row.number, table.name),
-        response=row.get("response", "").upper(),
-        cohort=row.get("cohort", ""),
-        center=row.get("center", ""),
-        clinical={name: text for name, text in row.items() if name and name not in COLUMNS},
-        repairs=repairs,
-        row=row.number,
-    )
 
 
 def responder_label(row: dict[str, str], number: int, table: str) -> int | None:
@@ -207,6 +240,15 @@ def _from_folders(folder: Path) -> Cohort:
         image, mask = named(place, "image"), named(place, "mask")
         if image is None and mask is None:
             continue
+        if invisible_characters(place.name):
+            raise InputError(
+                f"the name of a patient's folder holds {invisible_characters(place.name)}",
+                field="patient_id",
+                file=folder.name,
+                expected="characters that can be seen",
+                received=f'"{shown_text(place.name)}"',
+                remedy="rename the folder",
+            )
         # A missing one is a path that is not there, so that it is said about this patient.
         paths = [(found or place / stem).absolute() for found, stem in ((image, "image"), (mask, "mask"))]
         patients.append(Patient(place.name, *paths, named(place, "mask_reader2")))

@@ -1,11 +1,14 @@
 """The commands that make a cohort, look at it, or measure it."""
 
+import re
 from argparse import Namespace
+from dataclasses import replace
+from pathlib import Path
 
 from TACEResponseLib.errors import InputError
 from TACEResponseLib.progress import JsonProgress
 
-from .output import DONE, SOME_FAILED, Reporting, say_done, with_repairs
+from .output import DONE, SOME_FAILED, Reporting, formula_warnings, say_done, with_repairs
 
 
 def check(options: Namespace, progress: Reporting) -> int:
@@ -15,10 +18,12 @@ def check(options: Namespace, progress: Reporting) -> int:
     from TACEResponseLib.cohorts.table import read_cohort
     from TACEResponseLib.storage import make_folder
 
-    cohort = with_repairs(read_cohort(options.cohort), options.repair)
+    cohort = with_repairs(read_cohort(options.cohort, encoding=options.encoding), options.repair)
     if options.out is not None:
         make_folder(options.out)  # said before the work, not after it
     found = check_cohort(cohort, folds=options.folds, jobs=options.jobs, progress=progress)
+    like_formulas = formula_warnings(patient.patient_id for patient in cohort.patients)
+    found = replace(found, problems=(*found.problems, *like_formulas))
     if isinstance(progress, JsonProgress):
         for patient in found.patients:
             progress.line(verdict_json(patient))
@@ -38,9 +43,13 @@ def extract(options: Namespace, progress: Reporting) -> int:
     """Write the features of a cohort as CSV, a row a patient; the failing ones into a second CSV."""
     from TACEResponseLib.cohorts.table import read_cohort
     from TACEResponseLib.measuring.cohort import extract_patients
-    from TACEResponseLib.measuring.feature_table import write_feature_csv, write_problem_csv
     from TACEResponseLib.radiomics.parameters import settings_from_file
-    from TACEResponseLib.resumable import forget
+
+    """Write the features of a cohort as CSV, a row a patient; the failing ones into a second CSV.
+
+    With `--part` nothing is written but the store beside the table: the same command without it
+    writes the table from what all parts have stored, and measures what is missing.
+    """
     from TACEResponseLib.settings import RadiomicsSettings
     from TACEResponseLib.storage import require_writable
 
@@ -52,13 +61,14 @@ def extract(options: Namespace, progress: Reporting) -> int:
             expected="the name of a file, for example features.csv",
             received="a folder",
         )
+    part = None if options.part is None else parse_part(options.part)
     require_writable(options.out.parent)  # said before the work, not after it
     settings = RadiomicsSettings()
     if options.parameters is not None:
         settings = settings_from_file(options.parameters)
     store = options.out.with_name(f"{options.out.stem}-work")
     rows, failed = extract_patients(
-        read_cohort(options.cohort).patients,
+        read_cohort(options.cohort, encoding=options.encoding).patients,
         settings,
         reader=options.reader,
         engine=options.engine or "fast",
@@ -66,20 +76,50 @@ def extract(options: Namespace, progress: Reporting) -> int:
         backend=options.backend,
         scheduler=options.scheduler,
         store=store,
+        part=part,
         progress=progress,
     )
-    problems = options.out.with_name(f"{options.out.stem}-problems.csv")
-    for stale in (options.out, problems):  # of an earlier run; this one's answer may be that there is none
+    if part is None:
+        return _write_features(options.out, store, rows, failed, progress)
+    text = [*map(str, failed.values())]
+    text.append(f"Part {options.part}: {len(rows)} patients measured, {len(failed)} failed, kept in {store}")
+    text.append("When all parts are done, the same command without --part writes the table.")
+    say_done(progress, "\n".join(text), table="", failed=len(failed), measured=len(rows), store=str(store))
+    return SOME_FAILED if failed else DONE
+
+
+def parse_part(text: str) -> tuple[int, int]:
+    """(number, of how many) of `3/40`; InputError else."""
+    found = re.fullmatch(r"(\d{1,6})/(\d{1,6})", text.strip())
+    number, parts = map(int, found.groups()) if found else (1, 0)
+    if not 0 <= number <= parts or parts == 0:
+        raise InputError(
+            "a part of the cohort is not named",
+            field="part",
+            expected="a number and how many parts there are, for example 3/40, counted from 1 or from 0",
+            received=text,
+            remedy="on SLURM --part $SLURM_ARRAY_TASK_ID/$SLURM_ARRAY_TASK_COUNT with --array=1-40",
+        )
+    return number, parts
+
+
+def _write_features(out: Path, store: Path, rows: dict, failed: dict, progress: Reporting) -> int:
+    """The two tables of `extract`, and the end of its store."""
+    from TACEResponseLib.measuring.feature_table import write_feature_csv, write_problem_csv
+    from TACEResponseLib.resumable import forget
+
+    problems = out.with_name(f"{out.stem}-problems.csv")
+    for stale in (out, problems):  # of an earlier run; this one's answer may be that there is none
         stale.unlink(missing_ok=True)
     if rows:
-        write_feature_csv(options.out, rows)
+        write_feature_csv(out, rows)
     if failed:
         write_problem_csv(problems, list(failed.values()))
     forget(store)
-    written = f"{len(rows)} patients: {options.out}" if rows else "No patient could be measured: no table"
-    text = [*map(str, failed.values()), written]
+    written = f"{len(rows)} patients: {out}" if rows else "No patient could be measured: no table"
+    text = [*map(str, failed.values()), *map(str, formula_warnings([*rows, *failed])), written]
     text += [f"{len(failed)} patients failed: {problems}"] if failed else []
-    say_done(progress, "\n".join(text), table=str(options.out) if rows else "", failed=len(failed))
+    say_done(progress, "\n".join(text), table=str(out) if rows else "", failed=len(failed))
     return SOME_FAILED if failed else DONE
 
 

@@ -1,15 +1,19 @@
 """The commands that answer for patients: one that is made up, one from files, or a cohort."""
 
 import csv
-import re
+import os
 from argparse import Namespace
 from dataclasses import replace
 from pathlib import Path
 
 from TACEResponseLib.errors import InputError, TACEResponseError
+from TACEResponseLib.storage import folder_names, make_folder, quoted, require_short
 
-from .output import DONE, SOME_FAILED, Reporting, say_done, with_repairs
+from .output import DONE, SOME_FAILED, Reporting, formula_warnings, say_done, with_repairs
 from .registering import check_register, days_of, keep
+
+#: The table of a cohort's answers; says whose each folder is.
+PREDICTIONS = "predictions.csv"
 
 
 def demo(options: Namespace, progress: Reporting) -> int:
@@ -55,7 +59,7 @@ def predict(options: Namespace, progress: Reporting) -> int:
     _clear(options.out, options.mask)
     label = options.label
     case = read_case(
-        options.patient or options.image.resolve().name.partition(".")[0],
+        _patient_id(options),
         options.image,
         options.mask,
         label=int(label) if label and label.isdigit() else label,
@@ -75,6 +79,23 @@ def predict(options: Namespace, progress: Reporting) -> int:
     return _answer(prediction, case, options, progress)
 
 
+def _patient_id(options: Namespace) -> str:
+    """The name by `--patient`, or after the image; InputError for characters that nobody sees."""
+    from TACEResponseLib.readers.tables import invisible_characters
+    from TACEResponseLib.storage import shown_text
+
+    patient_id = options.patient or options.image.absolute().name.partition(".")[0]
+    if invisible_characters(patient_id):
+        raise InputError(
+            f"the patient's ID holds {invisible_characters(patient_id)}",
+            field="patient",
+            expected="characters that can be seen",
+            received=f'"{shown_text(patient_id)}"',
+            remedy="name the patient with --patient",
+        )
+    return patient_id
+
+
 def _clear(folder: Path, mask: Path) -> None:
     """Remove an earlier answer: none of it may lie beside this patient's, or stand for one that failed.
 
@@ -84,7 +105,7 @@ def _clear(folder: Path, mask: Path) -> None:
     from TACEResponseLib.report.patient_page import PAGE, PREDICTION
 
     for name in (PAGE, PREDICTION, REPORT, SEGMENTATION):
-        if (folder / name).resolve() != mask.resolve():
+        if os.path.realpath(folder / name) != os.path.realpath(mask):
             (folder / name).unlink(missing_ok=True)
 
 
@@ -141,47 +162,68 @@ def _write_page(prediction, case, options: Namespace, folder: Path) -> Path:
 
 def _predict_cohort(model, options: Namespace, progress: Reporting) -> int:
     """A folder a patient and one table; a bad patient is reported and the rest go on."""
-    from TACEResponseLib.clinical.items import read_values
     from TACEResponseLib.cohorts.table import read_cohort
-    from TACEResponseLib.dicom_export import write_dicom
-    from TACEResponseLib.storage import make_folder
 
-    patients = with_repairs(read_cohort(options.cohort), options.repair).patients
+    cohort = read_cohort(options.cohort, encoding=options.encoding)
+    patients = with_repairs(cohort, options.repair).patients
     rows, problems, days = [], [], days_of(patients, options)
+    folders = folder_names((patient.patient_id for patient in patients), taken=[PREDICTIONS])
     for done, patient in enumerate(patients):
         progress("predicting", done, len(patients))
-        folder = options.out / _folder_name(patient.patient_id)
-        _clear(folder, patient.mask)
+        name = folders[patient.patient_id]
         try:
-            case = patient.read_case()
-            clinical, unread = read_values(patient.clinical, patient.row)
-            prediction = model.predict(case, clinical=clinical, engine=options.engine)
-            prediction = replace(prediction, warnings=(*prediction.warnings, *map(str, unread)))
-            keep(prediction, options, days[done], response_known=patient.label is not None)
-            if options.dicom:
-                write_dicom(prediction, case, patient.image, folder)
-        except TACEResponseError as error:
-            problems.append(error.about(patient_id=patient.patient_id).problem)
-            rows.append({"patient_id": patient.patient_id, "error": str(problems[-1])})
+            require_short(name, patient.patient_id)
+            prediction = _predict_patient(model, patient, days[done], options, options.out / name)
+        except (TACEResponseError, OSError) as error:
+            problems.append(_problem_of(error, patient.patient_id))
+            rows.append({"patient_id": patient.patient_id, "folder": "", "error": str(problems[-1])})
             continue
-        _write_page(prediction, case, options, folder)
-        rows.append(_prediction_row(prediction))
+        rows.append(_prediction_row(prediction, name))
     progress("predicting", len(patients), len(patients))
     make_folder(options.out)
-    table = options.out / "predictions.csv"
+    table = options.out / PREDICTIONS
     _write_rows(table, rows)
     answered = len(patients) - len(problems)
-    text = [*map(str, problems), f"{answered} of {len(patients)} patients predicted: {table}"]
+    text = [*map(str, problems), *map(str, formula_warnings(folders))]
+    text.append(f"{answered} of {len(patients)} patients predicted: {table}")
     statement = next((row["statement"] for row in rows if "statement" in row), "")
     say_done(progress, "\n".join([statement, *text]), table=str(table), failed=len(problems))
     return SOME_FAILED if problems else DONE
 
 
-def _prediction_row(prediction) -> dict:
+def _predict_patient(model, patient, day, options: Namespace, folder: Path):
+    """The prediction of one patient of a cohort, kept and written into its folder."""
+    from TACEResponseLib.clinical.items import read_values
+    from TACEResponseLib.dicom_export import write_dicom
+
+    _clear(folder, patient.mask)
+    case = patient.read_case()
+    clinical, unread = read_values(patient.clinical, patient.row)
+    prediction = model.predict(case, clinical=clinical, engine=options.engine)
+    prediction = replace(prediction, warnings=(*prediction.warnings, *map(str, unread)))
+    keep(prediction, options, day, response_known=patient.label is not None)
+    if options.dicom:
+        write_dicom(prediction, case, patient.image, folder)
+    _write_page(prediction, case, options, folder)
+    return prediction
+
+
+def _problem_of(error: TACEResponseError | OSError, patient_id: str):
+    """What stopped one patient; what the system refuses names the file."""
+    if isinstance(error, OSError):
+        file = Path(os.fsdecode(error.filename)).name[:60] if error.filename else ""
+        error = InputError(
+            "a file cannot be read or written", file=file, received=error.strerror or str(error)
+        )
+    return error.about(patient_id=patient_id).problem
+
+
+def _prediction_row(prediction, folder: str) -> dict:
     """One patient of `predictions.csv`."""
     content = prediction.to_json()
     return {
         "patient_id": prediction.patient_id,
+        "folder": folder,
         "fused": content["fused"],
         "threshold": content["threshold"],
         "responder": int(content["responder"]),
@@ -202,14 +244,11 @@ def _prediction_row(prediction) -> dict:
     }
 
 
-def _folder_name(patient_id: str) -> str:
-    """The ID as a folder name: characters that no file system allows become underscores."""
-    return re.sub(r'[<>:"/\\|?*\x00-\x1f]', "_", patient_id).strip(" .") or "_"
-
-
 def _write_rows(path: Path, rows: list[dict]) -> None:
     columns = list(dict.fromkeys(name for row in rows for name in row))
     with path.open("w", encoding="utf-8", newline="") as stream:
         table = csv.DictWriter(stream, columns, lineterminator="\n")
         table.writeheader()
-        table.writerows(rows)
+        table.writerows(
+            {key: quoted(v) if isinstance(v, str) else v for key, v in row.items()} for row in rows
+        )

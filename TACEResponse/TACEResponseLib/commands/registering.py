@@ -37,15 +37,18 @@ def days_of(patients: "tuple[Patient, ...]", options: Namespace) -> list[str | N
     """The day of each patient of a cohort: its column `date`, or `--date`; TableError names a bad cell."""
     from TACEResponseLib.follow_up.register import checked_day
 
-    days = []
+    days, faults = [], []
     for patient in patients:
         day = patient.clinical.get("date") or options.date
         try:
             days.append(day if options.register is None else checked_day(day))
         except TACEResponseError as error:
             message = f"row {patient.row}, column date: {error.problem.message}"
-            parts = {name: getattr(error.problem, name) for name in ("field", "expected", "received")}
-            raise TableError(message, patient_id=patient.patient_id, **parts) from None
+            faults.append(
+                replace(error.problem, kind="table", message=message, patient_id=patient.patient_id)
+            )
+    if faults:
+        raise TableError.listing(faults, options.cohort.name)
     return days
 
 

@@ -10,12 +10,15 @@ from .output import DONE, SOME_FAILED, Reporting, say_done
 
 #: Patients left out that are named on the terminal.
 MOST_LISTED = 20
+#: What `evaluate` says when it was told to allow training patients: optimistic, never an external figure.
+FITTED = {("validation", "resubstitution")}
 
 
 def train(options: Namespace, progress: Reporting) -> int:
     """Train a bundle and write its report beside the model, in `BUNDLE-report`."""
     from TACEResponseLib.bundle import read_manifest, require_free_folder
     from TACEResponseLib.cohorts.table import read_cohort
+    from TACEResponseLib.readers.encodings import as_utf8
     from TACEResponseLib.report import evaluation_rows, write_training_report
     from TACEResponseLib.report.model_card import save_trained
     from TACEResponseLib.resumable import forget
@@ -27,7 +30,7 @@ def train(options: Namespace, progress: Reporting) -> int:
     store = options.out.with_name(f"{options.out.name}-work")
     if options.cohort is not None:
         trained = train_on_cohort(
-            read_cohort(options.cohort),
+            read_cohort(options.cohort, encoding=options.encoding),
             settings,
             engine=options.engine or "fast",
             jobs=options.jobs,
@@ -36,9 +39,9 @@ def train(options: Namespace, progress: Reporting) -> int:
             progress=progress,
         )
     elif options.features is not None and options.labels is not None:
-        trained = train_on_features(
-            options.features, options.labels, settings, jobs=options.jobs, progress=progress
-        )
+        tables = (as_utf8(path, options.encoding) for path in (options.features, options.labels))
+        with next(tables) as features, next(tables) as labels:
+            trained = train_on_features(features, labels, settings, jobs=options.jobs, progress=progress)
     else:
         raise InputError("nothing to train on", expected="--cohort, or --features and --labels")
     bundle = save_trained(trained, options.out)
@@ -73,7 +76,7 @@ def evaluate(options: Namespace, progress: Reporting) -> int:
     model = load_bundle(options.bundle)
     external, left_out = external_patients(
         model,
-        read_cohort(options.cohort),
+        read_cohort(options.cohort, encoding=options.encoding),
         allow_training_patients=options.allow_training_patients,
         engine=options.engine,
         jobs=options.jobs,
@@ -157,12 +160,8 @@ def _performance_text(rows: list[dict]) -> str:
         lines.append(
             f"{title(model):<36}{_auc_text(held_out):<28}{_auc_text(external):<28}{flattered}".rstrip()
         )
-    marked = [
-        row for row in whole.values() if row["cohort"] == "validation" and row["estimate"] != "external"
-    ]
-    lines += [
-        f"Fitted on some of these patients, optimistic: {title(r['model'])} {_auc_text(r)}" for r in marked
-    ]
+    fitted = [row for row in whole.values() if (row["cohort"], row["estimate"]) in FITTED]
+    lines += [f"{title(row['model'])}, on patients it was fitted on: {_auc_text(row)}" for row in fitted]
     return "\n".join(lines)
 
 

@@ -78,13 +78,17 @@ def extract_patients(
     backend: str = "loky",
     scheduler: str | None = None,
     store: Path,
+    part: tuple[int, int] | None = None,
     progress: Progress = silent,
 ) -> tuple[dict[str, dict], dict[str, Problem]]:
     """Patient -> row of radiomics columns, and patient -> why there is none; see `extract_features`.
 
-    With the second reader only the patients whom that reader outlined.
+    With the second reader only the patients whom that reader outlined. part: (number, of how many)
+    takes a share of them, see `share_of`.
     """
     patients = [p for p in patients if reader == 1 or p.mask_reader2 is not None]
+    if part is not None:
+        patients = share_of(patients, *part)
     outcomes = extract_features(
         [_job(patient, reader, (patient, reader)) for patient in patients],
         _read,
@@ -99,6 +103,15 @@ def extract_patients(
     by_patient = {p.patient_id: outcome for p, outcome in zip(patients, outcomes, strict=True)}
     failed = {name: outcome for name, outcome in by_patient.items() if isinstance(outcome, Problem)}
     return {n: dict(o.values) for n, o in by_patient.items() if n not in failed}, failed
+
+
+def share_of(patients: Sequence[Patient], number: int, parts: int) -> list[Patient]:
+    """Every `parts`-th patient. Numbers from 1 to `parts`, or from 0 to `parts` - 1, take each one once.
+
+    The patient at position n (from 1) belongs to the part that leaves the same remainder by `parts`;
+    so 0 and `parts` are one part, and an array of jobs may count from 0 or from 1.
+    """
+    return [p for position, p in enumerate(patients, start=1) if position % parts == number % parts]
 
 
 def _read(job: CaseJob) -> Case:

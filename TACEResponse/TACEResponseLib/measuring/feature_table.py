@@ -2,7 +2,8 @@
 
 The CSV is UTF-8 with commas: `patient_id`, then the columns of `radiomics.column_names`, numbers
 with every digit that a float has. It holds measured patients only, and never an empty or NaN cell;
-who could not be measured stands with the reason in a CSV of problems.
+who could not be measured stands with the reason in a CSV of problems. An ID that a spreadsheet would
+run as a formula is written with an apostrophe before it, which `read_table` takes away again.
 """
 
 import csv
@@ -19,7 +20,7 @@ from TACEResponseLib.progress import Progress, silent
 from TACEResponseLib.radiomics import engine_version, extract_row
 from TACEResponseLib.resumable import CaseJob, CaseResult, StoredResult, run_cases
 from TACEResponseLib.settings import RadiomicsSettings
-from TACEResponseLib.storage import whole_file
+from TACEResponseLib.storage import quoted, whole_file
 
 ID = "patient_id"
 #: How columns begin that say how features were extracted; they are no features.
@@ -81,7 +82,7 @@ def write_feature_csv(path: Path, rows: Mapping[str, Mapping[str, float | str]])
                 received=f"{len(row)} columns",
                 remedy="extract all patients with the same settings",
             )
-        lines.append([patient_id, *(_cell(row[name], name, patient_id) for name in columns)])
+        lines.append([quoted(patient_id), *(_cell(row[name], name, patient_id) for name in columns)])
     _write_lines(path, lines)
 
 
@@ -100,7 +101,7 @@ def _cell(value: float | str, name: str, patient_id: str) -> str:
 def write_problem_csv(path: Path, problems: Sequence[Problem]) -> None:
     """Write who could not be measured, and why; one row a problem."""
     names = [item.name for item in fields(Problem)]
-    _write_lines(path, [names, *([getattr(problem, name) for name in names] for problem in problems)])
+    _write_lines(path, [names, *([quoted(getattr(problem, name)) for name in names] for problem in problems)])
 
 
 def _write_lines(path: Path, lines: Sequence[Sequence[str]]) -> None:

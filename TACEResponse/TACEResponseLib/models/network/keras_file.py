@@ -8,6 +8,7 @@ Lambda layers and HDF5's links to other files have no way in.
 
 import io
 import json
+import math
 import zipfile
 
 import h5py
@@ -135,6 +136,8 @@ class _Arrays:
             and not where.is_virtual
             and where.external is None
             and where.id.get_create_plist().get_nfilters() == 0
+            # Every value stands in the file: HDF5 would make up any number of those that do not.
+            and where.id.get_storage_size() == math.prod(shape) * 4 <= LARGEST_BYTES
         )
         if not plain:
             raise _damaged(f"array {number} of {layer} is not plain float32 of shape {shape}")

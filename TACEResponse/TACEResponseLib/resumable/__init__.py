@@ -4,33 +4,36 @@ What is done to a case is the caller's: a function from a job to a result, so th
 the files can gather features, patch and lesions together. Each result is a pair of files in the
 `store` folder, named by a hash of everything that decides it (file contents, recipe), written
 whole or not at all. A run that was killed therefore goes on where it stopped and redoes at most the
-cases that were in flight; a changed image, mask or setting is computed again.
+cases that were in flight; a changed image, mask or setting is computed again. Several runs may work in
+one store, also on several computers: each case has a lock, and who waited for it finds the result.
 """
 
 import hashlib
-import importlib.util
 import json
 import os
 import re
 import shutil
-import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
-from .errors import Cancelled, DependencyError, InputError, Problem, TACEResponseError
-from .progress import Progress, silent
-from .storage import WRITING, whole_file
+from TACEResponseLib.errors import Cancelled, DependencyError, InputError, Problem, TACEResponseError
+from TACEResponseLib.progress import Progress, silent
+from TACEResponseLib.storage import WRITING, whole_file
+
+from .interruption import end_with, was_interrupted
+from .locks import LOCK, alone, beside_others, one_case
+from .workers import in_any_order
 
 #: Raised when the files in a store change their meaning; older ones are then computed again.
 STORE_VERSION = 1
-#: Files of a store: its lock, results by the hash of what decides them, one being written.
-LOCK = ".lock"
-OWN_FILE = re.compile(rf"\{LOCK}|[0-9a-f]{{32}}\.(json|npz)|{re.escape(WRITING)}.*")
+#: Files of a store: its lock, results and locks by the hash of what decides them, one being written.
+OWN_FILE = re.compile(rf"\{LOCK}|[0-9a-f]{{32}}\.(json|npz|lock)|{re.escape(WRITING)}.*")
 #: Free space in the store's folder without which no run starts.
 LEAST_FREE_MB = 200
 #: Memory that one full-size case takes while it is worked on, generously.
@@ -80,6 +83,17 @@ class StoredResult:
 Work = Callable[[CaseJob], CaseResult]
 
 
+@dataclass(frozen=True)
+class _Run:
+    """What every case of a run needs. mark: begins its unfinished files. parent: ends its workers."""
+
+    work: Work
+    store: Path
+    recipe: str
+    mark: str
+    parent: int | None
+
+
 def run_cases(
     jobs: Sequence[CaseJob],
     work: Work,
@@ -95,38 +109,64 @@ def run_cases(
 ) -> list[StoredResult | Problem]:
     """Do `work` on every job and return a result or a problem for each, in the jobs' order.
 
-    store: folder for the results, made when absent; one run at a time. recipe: JSON types that
+    store: folder for the results, made when absent; other runs may use it too. recipe: JSON types that
     decide the result together with the files (settings, engine and its version). jobs_in_parallel:
     processes; with 1 everything happens in this one. threads: what numerical libraries may use
     inside a process; the work itself knows its own threads. backend `dask`: the processes are those
     of the cluster at `scheduler`, which must see the same files and store.
 
-    Raises InputError when the store cannot be used or is in use, DependencyError when dask is
+    Raises InputError when the store cannot be used, DependencyError when dask is
     asked for and not installed, and whatever `progress` raises to stop the work (`Cancelled`).
     """
-    store = Path(store)
-    with _locked(store):
-        recipe_text = json.dumps({"store": STORE_VERSION, **recipe}, sort_keys=True)
+    store, mark = Path(store), uuid.uuid4().hex[:12]
+    recipe_text = json.dumps({"store": STORE_VERSION, **recipe}, sort_keys=True)
+    run = _Run(work, store, recipe_text, mark, os.getpid() if backend == "loky" else None)
+    _require_usable(store)
+    with beside_others(store, lambda: _remove(store, f"{WRITING}*")):  # of a run that was killed
         results: list[StoredResult | Problem | None] = [None] * len(jobs)
-        tasks = [(n, job, work, store, recipe_text) for n, job in enumerate(jobs)]
         progress(stage, 0, len(jobs))
-        finished = _outcomes(tasks, jobs_in_parallel, threads, backend, scheduler)
+        finished = in_any_order(
+            _do,
+            [(number, job, run) for number, job in enumerate(jobs)],
+            jobs_in_parallel=jobs_in_parallel,
+            threads=threads,
+            backend=backend,
+            scheduler=scheduler,
+        )
         try:
             for done, (number, outcome) in enumerate(finished, start=1):
+                if was_interrupted():  # and a library made another error of it
+                    raise KeyboardInterrupt
                 results[number] = outcome
                 progress(stage, done, len(jobs))
         finally:
             finished.close()
+            _remove(store, f"{WRITING}{mark}*")  # of workers that were ended while they wrote
     return results
 
 
 def forget(store: Path) -> None:
-    """Delete the results in a store, and its folder unless something else lies in it."""
-    for file in Path(store).glob("*"):
-        if OWN_FILE.fullmatch(file.name):
-            file.unlink(missing_ok=True)
-    with suppress(OSError):  # another's files, or there was no store
-        Path(store).rmdir()
+    """Delete the results in a store, and its folder unless something else lies in it.
+
+    Does nothing while another run works in it.
+    """
+    store = Path(store)
+    with alone(store) as is_alone:
+        for file in store.glob("*") if is_alone else ():
+            if OWN_FILE.fullmatch(file.name):
+                with suppress(PermissionError):  # Windows keeps an open file: the lock, which goes next
+                    file.unlink(missing_ok=True)
+    if is_alone:
+        with suppress(OSError):  # another's files, or a run that has begun meanwhile
+            if os.name == "nt":
+                (store / LOCK).unlink(missing_ok=True)
+            store.rmdir()
+
+
+def _remove(store: Path, pattern: str) -> None:
+    for leftover in store.glob(pattern):
+        with suppress(OSError):
+            leftover.unlink(missing_ok=True)
 
 
 def affordable_jobs(wanted: int, case_memory_mb: float = CASE_MEMORY_MB) -> int:
@@ -139,84 +179,12 @@ def affordable_jobs(wanted: int, case_memory_mb: float = CASE_MEMORY_MB) -> int:
     return max(1, min(wanted, int(free_mb / case_memory_mb)))
 
 
-def _outcomes(tasks, jobs_in_parallel: int, threads: int, backend: str, scheduler: str | None) -> Iterator:
-    """Yield (number, result or problem) as they come."""
-    if backend == "loky" and (jobs_in_parallel <= 1 or importlib.util.find_spec("joblib") is None):
-        yield from (_do(*task) for task in tasks)
-        return
-    from joblib import Parallel, delayed, parallel_config
-    from joblib.externals.loky.process_executor import TerminatedWorkerError
-
-    if backend == "dask":
-        client = _dask_client(scheduler)
-        setting = parallel_config(backend="dask")
-    else:
-        client = None
-        setting = parallel_config(backend="loky", inner_max_num_threads=threads)
-    try:
-        with setting:
-            number = jobs_in_parallel if client is None else -1
-            parallel = Parallel(n_jobs=number, return_as="generator_unordered", batch_size=1)
-            outcomes = parallel(delayed(_do)(*task) for task in tasks)
-            try:
-                for outcome in outcomes:  # noqa: UP028  `yield from` would close them with warnings
-                    yield outcome
-            finally:
-                _close_quietly(outcomes)
-    except TerminatedWorkerError:
-        raise TACEResponseError(
-            "a worker process was ended from outside, most likely because memory ran out",
-            kind="memory",
-            received=f"{jobs_in_parallel} processes",
-            remedy="start again with fewer processes; finished cases are kept",
-        ) from None
-    finally:
-        if client is not None:
-            client.close()
-
-
-def _close_quietly(outcomes) -> None:
-    """End the processes' work; joblib warns that tasks are cancelled, which is what was asked for."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)
-        outcomes.close()
-
-
-def _dask_client(scheduler: str | None):
-    """A client of the dask cluster at an address such as tcp://host:8786."""
-    if not scheduler:
-        raise InputError(
-            "dask needs the address of its scheduler",
-            field="scheduler",
-            expected="an address, for example tcp://host:8786",
-            received="none",
-        )
-    try:
-        from distributed import Client
-    except ImportError:
-        raise DependencyError(
-            "work on a dask cluster needs the package distributed",
-            field="backend",
-            remedy="install it with: pip install distributed",
-        ) from None
-    try:
-        return Client(scheduler, timeout="10s")
-    except OSError as error:
-        raise InputError(
-            "the dask scheduler does not answer",
-            field="scheduler",
-            received=f"{scheduler}: {error}",
-            remedy="check the address, and that the scheduler runs",
-        ) from None
-
-
-def _do(number: int, job: CaseJob, work: Work, store: Path, recipe: str):
+def _do(number: int, job: CaseJob, run: _Run):
     """The outcome of one job: from the store, or computed and stored."""
+    if run.parent is not None:
+        end_with(run.parent)
     try:
-        key = _key(job, recipe)
-        outcome = _load(store, key, job.patient_id)
-        if outcome is None:
-            outcome = _compute(job, work, store, key)
+        outcome = _stored_or_computed(job, run)
     except Cancelled:
         raise
     except TACEResponseError as error:
@@ -242,22 +210,34 @@ def _about(problem: Problem, patient_id: str) -> Problem:
     return TACEResponseError.from_problem(problem).about(patient_id=patient_id).problem
 
 
-def _compute(job: CaseJob, work: Work, store: Path, key: str) -> StoredResult | Problem:
+def _stored_or_computed(job: CaseJob, run: _Run) -> StoredResult | Problem:
+    """From the store; else computed, unless another run has done so while this one waited."""
+    key = _key(job, run.recipe)
+    outcome = _load(run.store, key, job.patient_id)
+    if outcome is not None:
+        return outcome
+    with one_case(run.store / f"{key}.lock"):
+        return _load(run.store, key, job.patient_id) or _compute(job, run, key)
+
+
+def _compute(job: CaseJob, run: _Run, key: str) -> StoredResult | Problem:
     """Do the work and store its result, or the problem that it will meet again."""
     try:
-        result = work(job)
+        result = run.work(job)
     except (Cancelled, DependencyError):
         raise
     except TACEResponseError as error:
+        if was_interrupted():
+            raise KeyboardInterrupt from None
         problem = error.about(patient_id=job.patient_id).problem
-        _write(store / f"{key}.json", {"patient_id": job.patient_id, "problem": asdict(problem)})
+        _write(run, key, {"patient_id": job.patient_id, "problem": asdict(problem)})
         return problem
     if result.arrays:
-        with whole_file(store / f"{key}.npz") as stream:
+        with whole_file(run.store / f"{key}.npz", run.mark) as stream:
             np.savez(stream, **result.arrays)
     content = {"patient_id": job.patient_id, "values": dict(result.values), "arrays": sorted(result.arrays)}
-    _write(store / f"{key}.json", content)
-    return _load(store, key, job.patient_id)
+    _write(run, key, content)
+    return _load(run.store, key, job.patient_id)
 
 
 def _key(job: CaseJob, recipe: str) -> str:
@@ -286,53 +266,27 @@ def _load(store: Path, key: str, patient_id: str) -> StoredResult | Problem | No
     return StoredResult(patient_id, content["values"], arrays)
 
 
-def _write(path: Path, content: dict) -> None:
+def _write(run: _Run, key: str, content: dict) -> None:
     text = json.dumps(content, ensure_ascii=False, allow_nan=False)
-    with whole_file(path) as stream:
+    with whole_file(run.store / f"{key}.json", run.mark) as stream:
         stream.write(text.encode("utf-8"))
 
 
-@contextmanager
-def _locked(store: Path):
-    """Hold the store for this run; the system lets go of it when the process ends, however it ends."""
+def _require_usable(store: Path) -> None:
+    """Raise InputError unless the store can be written and its disk has room."""
     try:
         store.mkdir(parents=True, exist_ok=True)
-        lock = (store / LOCK).open("a")
+        (store / LOCK).touch()
         free_mb = shutil.disk_usage(store).free / 2**20
     except OSError as error:
         raise InputError(
             "the folder for results cannot be written", file=str(store), received=str(error)
         ) from None
-    with lock:
-        if free_mb < LEAST_FREE_MB:
-            raise InputError(
-                "the disk is nearly full",
-                file=str(store),
-                expected=f"{LEAST_FREE_MB} MB free",
-                received=f"{free_mb:.0f} MB",
-                remedy="free some space, or choose another folder",
-            )
-        try:
-            _lock(lock)
-        except OSError:
-            raise InputError(
-                "another run is working in this folder",
-                file=str(store),
-                remedy="wait until it has ended, or choose another folder",
-            ) from None
-        for leftover in store.glob(f"{WRITING}*"):  # of a run that was killed
-            leftover.unlink(missing_ok=True)
-        yield
-
-
-def _lock(stream) -> None:
-    """Lock an open file for this process; OSError when another process has it."""
-    if os.name == "nt":
-        import msvcrt
-
-        stream.seek(0)
-        msvcrt.locking(stream.fileno(), msvcrt.LK_NBLCK, 1)
-    else:
-        import fcntl
-
-        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    if free_mb < LEAST_FREE_MB:
+        raise InputError(
+            "the disk is nearly full",
+            file=str(store),
+            expected=f"{LEAST_FREE_MB} MB free",
+            received=f"{free_mb:.0f} MB",
+            remedy="free some space, or choose another folder",
+        )
