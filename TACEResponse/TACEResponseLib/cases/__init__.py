@@ -115,6 +115,7 @@ def choose_segments(names: list[str], wanted: str | None) -> list[str]:
             received=listed,
             remedy="name the tumour's segment, or all",
         )
+    wanted = wanted.strip()
     exact = [name for name in names if name == wanted]
     chosen = exact or [name for name in names if name.casefold() == wanted.casefold()]
     if len(chosen) != 1:
