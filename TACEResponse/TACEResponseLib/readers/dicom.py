@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
-from scipy.optimize import minimize_scalar
 
 from TACEResponseLib.errors import GeometryError, Problem
 
@@ -146,6 +145,8 @@ def _odd_steps(depth: np.ndarray) -> np.ndarray:
 
 def _off_even_mm(depth: np.ndarray) -> float:
     """How far, at worst, the positions are off the even grid that fits them best."""
+    from scipy.optimize import minimize_scalar
+
     number = np.arange(len(depth))
     step = (depth[-1] - depth[0]) / (len(depth) - 1)
     reach = 0.2 / (len(depth) - 1)  # rounding moves neither end by more than a tenth of a millimetre

@@ -4,15 +4,17 @@ A `Slice` is what decides where one plane of voxels belongs and what its numbers
 has a file of its own or is a frame among others. Nothing is read of the pixels here.
 """
 
+import math
+from collections.abc import MutableSequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-
-import numpy as np
 
 from TACEResponseLib.errors import InputError
 
 from .dicom_open import (
     CT_IMAGE,
+    DAMAGE,
     LABEL_MAP,
     SEGMENTATION,
     reading_dicom,
@@ -31,7 +33,6 @@ HEADER_TAGS = [
     "ImagePositionPatient",
     "ImageType",
     "Modality",
-    "NumberOfFrames",
     "PatientID",
     "PixelRepresentation",
     "PixelSpacing",
@@ -87,11 +88,11 @@ class Slice:
     stack: str = ""
     part: tuple[int, int] | None = None
 
-    @property
+    @cached_property
     def depth_mm(self) -> float:
         """Position along the slice's own normal."""
-        rows, columns = self.orientation[:3], self.orientation[3:]
-        return float(np.dot(self.position, np.cross(rows, columns)))
+        (a, b, c), (d, e, f), (x, y, z) = self.orientation[:3], self.orientation[3:], self.position
+        return x * (b * f - c * e) + y * (c * d - a * f) + z * (a * e - b * d)
 
     @property
     def is_localizer(self) -> bool:
@@ -116,19 +117,26 @@ def read_slice(path: Path) -> Slice | None:
             "ImagePositionPatient" not in header and CT_IMAGE not in kinds
         ):
             return None
-        _require_tags(header, path)
         require_possible_pixels(header, path)
         require_whole_elements(stream, syntax_of(header))
-        return Slice(
-            **about_file(header, path),
-            **placed(header.ImagePositionPatient, header.ImageOrientationPatient, header.get("PixelSpacing")),
-            **scaled(header),
-            acquisition=text_of(header, "AcquisitionNumber"),
-            temporal_position=text_of(header, "TemporalPositionIdentifier"),
-            time=text_of(header, "AcquisitionTime") or text_of(header, "ContentTime"),
-            image_type=words_of(header, "ImageType"),
-            location_mm=number_of(header, "SliceLocation"),
-        )
+        try:
+            return _slice(header, path)
+        except DAMAGE:
+            _require_tags(header, path)
+            raise
+
+
+def _slice(header, path: Path) -> Slice:
+    return Slice(
+        **about_file(header, path),
+        **placed(header.ImagePositionPatient, header.ImageOrientationPatient, header.get("PixelSpacing")),
+        **scaled(header),
+        acquisition=plain_of(header, "AcquisitionNumber"),
+        temporal_position=plain_of(header, "TemporalPositionIdentifier"),
+        time=plain_of(header, "AcquisitionTime") or plain_of(header, "ContentTime"),
+        image_type=words_of(header, "ImageType"),
+        location_mm=number_of(header, "SliceLocation"),
+    )
 
 
 def about_file(header, path: Path) -> dict:
@@ -138,11 +146,11 @@ def about_file(header, path: Path) -> dict:
         "patient_id": text_of(header, "PatientID"),
         "instance_uid": str(header.SOPInstanceUID),
         "series_uid": str(header.SeriesInstanceUID),
-        "study_uid": text_of(header, "StudyInstanceUID"),
-        "series_number": text_of(header, "SeriesNumber"),
+        "study_uid": plain_of(header, "StudyInstanceUID"),
+        "series_number": plain_of(header, "SeriesNumber"),
         "description": text_of(header, "SeriesDescription"),
-        "class_uid": text_of(header, "SOPClassUID"),
-        "modality": text_of(header, "Modality"),
+        "class_uid": plain_of(header, "SOPClassUID"),
+        "modality": plain_of(header, "Modality"),
         "signed": int(header.get("PixelRepresentation") or 0) == 1,
         "rows_columns": (int(header.Rows), int(header.Columns)),
     }
@@ -162,7 +170,7 @@ def scaled(header) -> dict:
     return {
         "slope": number_of(header, "RescaleSlope"),
         "intercept": number_of(header, "RescaleIntercept"),
-        "rescale_type": text_of(header, "RescaleType"),
+        "rescale_type": plain_of(header, "RescaleType"),
     }
 
 
@@ -177,21 +185,31 @@ def text_of(header, name: str) -> str:
     return "" if value is None else str(value)
 
 
+def plain_of(header, name: str) -> str:
+    """As `text_of`, for attributes of ASCII letters: taken as they stand, which is several times faster."""
+    element = header.get_item(name) if header else None
+    value = None if element is None else element.value
+    if isinstance(value, bytes):
+        return value.decode("ascii", errors="replace").strip(" \0")
+    return (
+        "" if value is None else "\\".join(map(str, value if isinstance(value, MutableSequence) else [value]))
+    )
+
+
 def number_of(header, name: str) -> float | None:
     """An attribute as a number, None where it is missing or empty."""
-    value = header.get(name)
-    return None if value is None or value == "" else float(value)
+    return float(text) if (text := plain_of(header, name)) else None
 
 
 def words_of(header, name: str) -> tuple[str, ...]:
     """An attribute of several words in capitals."""
-    value = header.get(name) or ()
-    return tuple(str(word).upper() for word in ([value] if isinstance(value, str) else value))
+    return tuple(word.strip().upper() for word in plain_of(header, name).split("\\") if word.strip())
 
 
 def _require_tags(header, path: Path) -> None:
     """Raise InputError that names the attributes without which the slice has no place."""
-    missing = [name for name in REQUIRED_TAGS if not header.get(name)]
+    # Anonymisers leave UIDs empty, which tells one series as well; a place cannot be empty.
+    missing = [n for n in REQUIRED_TAGS if n not in header or not (header.get(n) or n.endswith("UID"))]
     if missing:
         raise InputError(
             "a slice of the CT does not say where it lies",
@@ -204,9 +222,10 @@ def _require_tags(header, path: Path) -> None:
 
 
 def _is_right_angled(orientation: tuple[float, ...]) -> bool:
-    rows, columns = np.array(orientation[:3]), np.array(orientation[3:])
-    lengths = np.array([np.linalg.norm(rows), np.linalg.norm(columns)])
-    return bool(np.abs(lengths - 1).max() < 1e-2 and abs(rows @ columns) < 1e-2)
+    rows, columns = orientation[:3], orientation[3:]
+    lengths = math.hypot(*rows), math.hypot(*columns)
+    between = sum(a * b for a, b in zip(rows, columns, strict=True))
+    return all(abs(length - 1) < 1e-2 for length in lengths) and abs(between) < 1e-2
 
 
 # --- multi-frame images ---------------------------------------------------------------------------
