@@ -1,4 +1,4 @@
-"""Enhanced (multi-frame) CT: one file with all slices, or several, frames in any order, each with its own scale."""
+"""Enhanced (multi-frame) CT: one file or several, frames in any order, each with its own scale."""
 
 import numpy as np
 import pydicom
@@ -36,7 +36,9 @@ def a_frame(k: int, slope: float = 1.0, intercept: float = -1024.0) -> pydicom.D
     )
 
 
-def an_enhanced_ct(path, order=range(10), scales=None, class_uid=ENHANCED_CT, hu=HU, change=None, **attributes):
+def an_enhanced_ct(
+    path, order=range(10), scales=None, class_uid=ENHANCED_CT, hu=HU, change=None, **attributes
+):
     """One file with the slices of the scene in the given order; scales: (slope, intercept) by slice."""
     scales = scales or {}
     (path.parent / "single").mkdir(exist_ok=True)
@@ -164,13 +166,17 @@ def test_a_concatenation_of_several_files_is_one_volume(folder):
 def test_a_part_of_a_concatenation_that_is_missing_is_named(folder, missing):
     a_concatenation(folder)
     (folder / f"part{missing}.dcm").unlink()
-    with pytest.raises(GeometryError, match=f"lacks files of its concatenation.*part {missing} of 3 is missing"):
+    with pytest.raises(
+        GeometryError, match=f"lacks files of its concatenation.*part {missing} of 3 is missing"
+    ):
         read_image(folder)
 
 
 def test_a_gap_between_frames_is_an_error_with_its_place(folder):
     write(folder, order=[0, 1, 2, 4, 5, 6, 7, 8, 9])
-    with pytest.raises(GeometryError, match=r"slices are missing or unevenly spaced.*5\.00 mm after 415\.00 mm"):
+    with pytest.raises(
+        GeometryError, match=r"slices are missing or unevenly spaced.*5\.00 mm after 415\.00 mm"
+    ):
         read_image(folder)
 
 
@@ -179,7 +185,9 @@ def test_a_frame_without_a_position_is_named(folder):
         del data.PerFrameFunctionalGroupsSequence[3].PlanePositionSequence
 
     write(folder, change=nowhere)
-    with pytest.raises(InputError, match=r"all\.dcm: a frame of the CT does not say where.*frame 4 without a position"):
+    with pytest.raises(
+        InputError, match=r"all\.dcm: a frame of the CT does not say where.*frame 4 without a position"
+    ):
         read_image(folder)
 
 
