@@ -13,6 +13,7 @@ from pydicom.uid import generate_uid
 from scenes import a_scene, as_labelmap, write_dicom_series
 from TACEResponseLib.errors import GeometryError, InputError
 from TACEResponseLib.readers import read_case, read_image
+from TACEResponseLib.readers.volumes import files_of
 
 IMAGE, SEGMENTS = a_scene()
 HU = sitk.GetArrayFromImage(IMAGE)
@@ -443,3 +444,34 @@ def test_slice_locations_that_contradict_the_positions_are_said(tmp_path):
         "2.50 mm apart by their positions and 5.00 mm by their slice locations"
         in noted(tmp_path / "wrong")[1][0]
     )
+
+
+@pytest.mark.parametrize("named", ["ct.hdr", "ct.img"])
+def test_both_files_of_a_pair_belong_to_it_whichever_is_named(tmp_path, named):
+    for name in ("ct.hdr", "ct2.hdr"):
+        written(tmp_path, name)
+    assert {file.name for file in files_of(tmp_path / named)} == {"ct.hdr", "ct.img"}
+
+
+def test_slices_of_eight_bits_among_others_are_not_the_measure_of_all(tmp_path):
+    """GDCM takes the type of the first slice for all: 300 HU became 44."""
+    truth = HU.copy()
+    truth[0] = np.clip(truth[0], 0, 255)
+    truth[1, 5, 5] = 300
+
+    def eight_bits(data, number):
+        data.RescaleIntercept, data.PixelRepresentation = 0, 1
+        data.PixelData = truth[number].tobytes()
+        if number == 0:
+            data.BitsAllocated, data.BitsStored, data.HighBit, data.PixelRepresentation = 8, 8, 7, 0
+            data.PixelData = truth[number].astype(np.uint8).tobytes()
+
+    rewritten(tmp_path, eight_bits)
+    np.testing.assert_array_equal(sitk.GetArrayFromImage(read_image(tmp_path)[0]), truth)
+
+
+@pytest.mark.parametrize("slope", [0, -1])
+def test_a_slope_that_is_none_is_refused(tmp_path, slope):
+    write_dicom_series(tmp_path, IMAGE, RescaleSlope=slope)
+    with pytest.raises(InputError, match=f"a slope of {slope} and an intercept of -1024: 10 slices"):
+        read_image(tmp_path)

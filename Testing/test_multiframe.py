@@ -4,6 +4,7 @@ import numpy as np
 import pydicom
 import pytest
 import SimpleITK as sitk
+from pydicom.pixels import get_decoder
 from pydicom.uid import ImplicitVRLittleEndian, RLELossless, generate_uid
 from scenes import a_scene, as_labelmap, write_dicom_series
 from TACEResponseLib.errors import GeometryError, InputError
@@ -262,3 +263,19 @@ def test_enhanced_files_of_one_frame_each_are_one_series(folder):
     for k in range(10):
         write(folder, f"{k}.dcm", order=[k])
     assert_is_the_scene(read_image(folder)[0])
+
+
+def test_colours_and_pixels_that_nothing_unpacks_are_sentences(folder, monkeypatch):
+    def colours(data):
+        data.SamplesPerPixel, data.PhotometricInterpretation, data.PlanarConfiguration = 3, "RGB", 0
+        data.PixelData = data.PixelData * 3
+
+    write(folder, change=colours)
+    with pytest.raises(InputError, match="received colours"):
+        read_image(folder)
+    data = write(folder)
+    data.compress(RLELossless)
+    data.save_as(folder / "all.dcm", enforce_file_format=True)
+    monkeypatch.setattr(type(get_decoder(RLELossless)), "is_available", False)
+    with pytest.raises(InputError, match="in a way that no package here unpacks.*received RLE Lossless"):
+        read_image(folder)

@@ -6,14 +6,14 @@ type of all voxels by the first slice; where the slices differ they are read one
 
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from TACEResponseLib.errors import InputError, Problem
 
-from .dicom_open import damaged, reading_dicom
+from .dicom_open import damaged, reading_dicom, syntax_of
 from .gate import no_ct, require_ct
 from .slices import Slice
 
@@ -91,8 +91,8 @@ def scale_notes(slices: Sequence[Slice]) -> list[Problem]:
 
 
 def is_uniform(slices: Sequence[Slice]) -> bool:
-    """Whether one slope, intercept and sign hold for all slices, each in a file of its own."""
-    return len({(s.slope, s.intercept, s.signed) for s in slices}) == 1 and slices[0].frame is None
+    """Whether one slope, intercept and kind of number hold for all slices, each in a file of its own."""
+    return len({(s.slope, s.intercept, s.stored_as) for s in slices}) == 1 and slices[0].frame is None
 
 
 def decode_each(slices: Sequence[Slice]) -> np.ndarray:
@@ -119,7 +119,7 @@ def decode_each(slices: Sequence[Slice]) -> np.ndarray:
     return values
 
 
-def _stored(path: Path, frames: Sequence[int | None]):
+def _stored(path: Path, frames: Sequence[int | None]) -> Iterator[np.ndarray]:
     """The stored numbers (j, i) of the frames of one file, in the given order."""
     import pydicom
     from pydicom.pixels import iter_pixels
@@ -127,13 +127,27 @@ def _stored(path: Path, frames: Sequence[int | None]):
     with reading_dicom(path):
         data = pydicom.dcmread(path, force=True)
         if not data.file_meta.get("TransferSyntaxUID"):
-            from .dicom_open import syntax_of
-
             data.file_meta.TransferSyntaxUID = syntax_of(data)
-        indices = None if frames == [None] else [int(f) for f in frames]
-        count = 0
-        for array in iter_pixels(data, raw=True, indices=indices):
-            count += 1
-            yield np.asarray(array)
-        if count != len(frames):
-            raise damaged(path)
+        _require_decoder(syntax_of(data), path)
+        if int(data.get("SamplesPerPixel") or 1) != 1:
+            raise no_ct("colours", path.name)
+        indices = None if list(frames) == [None] else [int(f) for f in frames]
+        arrays = [np.asarray(array) for array in iter_pixels(data, raw=True, indices=indices)]
+    if len(arrays) != len(frames):
+        raise damaged(path)
+    yield from arrays
+
+
+def _require_decoder(syntax, path: Path) -> None:
+    """Raise InputError where no installed package unpacks such pixels. syntax: pydicom's UID."""
+    from pydicom.pixels import get_decoder
+
+    if syntax.is_compressed and not syntax.is_deflated and not get_decoder(syntax).is_available:
+        raise InputError(
+            "the pixels are packed in a way that no package here unpacks",
+            field="image",
+            file=path.name,
+            expected="pixels that are not packed, or packed as RLE or JPEG-LS",
+            received=syntax.name,
+            remedy="export the series without compression, or as single slices",
+        )

@@ -27,6 +27,7 @@ HEADER_TAGS = [
     "AcquisitionNumber",
     "AcquisitionTime",
     "BitsAllocated",
+    "BitsStored",
     "Columns",
     "ContentTime",
     "ImageOrientationPatient",
@@ -49,6 +50,7 @@ HEADER_TAGS = [
     "StudyInstanceUID",
     "TemporalPositionIdentifier",
 ]
+STORED_AS = ("BitsAllocated", "BitsStored", "PixelRepresentation")
 #: Without one of these a slice has no place.
 REQUIRED_TAGS = ("ImagePositionPatient", "ImageOrientationPatient", "SeriesInstanceUID", "SOPInstanceUID")
 
@@ -57,7 +59,8 @@ REQUIRED_TAGS = ("ImagePositionPatient", "ImageOrientationPatient", "SeriesInsta
 class Slice:
     """What decides where one DICOM slice belongs. Position, orientation and pixel spacing are LPS, in mm.
 
-    slope, intercept: stored numbers to HU, None where the header does not say. location_mm: what the
+    slope, intercept: stored numbers to HU, None where the header does not say. stored_as: bits allocated,
+    bits stored, and 1 for signed numbers. location_mm: what the
     scanner calls its place. frame: its number in a file of several, from 0. stack: of an Enhanced file.
     part: (number, of how many) of a file that is one part of a concatenation.
     """
@@ -82,7 +85,7 @@ class Slice:
     slope: float | None = None
     intercept: float | None = None
     rescale_type: str = ""
-    signed: bool = False
+    stored_as: tuple[int, ...] = ()
     location_mm: float | None = None
     frame: int | None = None
     stack: str = ""
@@ -151,7 +154,7 @@ def about_file(header, path: Path) -> dict:
         "description": text_of(header, "SeriesDescription"),
         "class_uid": plain_of(header, "SOPClassUID"),
         "modality": plain_of(header, "Modality"),
-        "signed": int(header.get("PixelRepresentation") or 0) == 1,
+        "stored_as": tuple(int(header.get(name) or 0) for name in STORED_AS),
         "rows_columns": (int(header.Rows), int(header.Columns)),
     }
 

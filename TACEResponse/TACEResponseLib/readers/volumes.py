@@ -1,6 +1,7 @@
 """Volume files through SimpleITK: NIfTI, NRRD, MetaImage; a damaged one is one sentence."""
 
 import contextlib
+import re
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +17,9 @@ from .packed import DAMAGE, read_packed
 #: gzip packs at most this many bytes into one.
 MOST_UNPACKED = 1032
 #: Headers whose voxels lie in another file.
-DETACHED_HEADERS = (".mhd", ".nhdr", ".hdr")
+DETACHED_HEADERS = (".mhd", ".nhdr")
+#: Header and voxels of a NIfTI pair, whichever of both is named.
+PAIR = re.compile(r"(.*)\.(hdr|img)(\.gz)?", re.I)
 
 
 def existing(path: Path, field: str) -> Path:
@@ -52,6 +55,10 @@ def files_of(path: Path) -> tuple[Path, ...]:
 
     Those are the ones that it names, and those that begin as it does.
     """
+    pair = PAIR.fullmatch(path.name)
+    if pair and path.is_file():
+        both = (f for f in sorted(path.parent.iterdir()) if (m := PAIR.fullmatch(f.name)) and m[1] == pair[1])
+        return (path, *(f for f in both if f != path and f.is_file()))
     if path.suffix.lower() not in DETACHED_HEADERS or not path.is_file():
         return (path,)
     with path.open("rb") as stream:
