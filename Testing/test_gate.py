@@ -1,5 +1,6 @@
 """The gate: what a file claims of its voxels against what arrived, format by format."""
 
+import gzip
 import os
 import re
 import struct
@@ -83,6 +84,18 @@ def test_the_bytes_that_lack_are_told(tmp_path, name):
     had, needed = re.fullmatch(r"(\d+) of (\d+) bytes", caught.value.problem.received).groups()
     assert int(needed) - int(had) == 1000
     assert HU.nbytes <= int(needed) <= HU.nbytes + 352
+
+
+@pytest.mark.parametrize("name", ["ct.mhd", "ct.nhdr", "ct.hdr"])
+def test_a_file_with_more_slices_than_its_header_claims_is_said(tmp_path, name):
+    path = written(tmp_path, name)
+    data = tmp_path / PAIRS[name]
+    data.write_bytes(data.read_bytes() + b"litter")
+    assert noted(path)[1] == []
+    data.write_bytes(data.read_bytes() + HU[0].tobytes())
+    values, (said,) = noted(path)
+    np.testing.assert_array_equal(values, HU)
+    assert "the file holds more voxels than its header claims" in said
 
 
 def packed_files(folder) -> dict[str, object]:
@@ -475,3 +488,70 @@ def test_a_slope_that_is_none_is_refused(tmp_path, slope):
     write_dicom_series(tmp_path, IMAGE, RescaleSlope=slope)
     with pytest.raises(InputError, match=f"a slope of {slope} and an intercept of -1024: 10 slices"):
         read_image(tmp_path)
+
+
+META = """ObjectType = Image
+NDims = 3
+BinaryData = True
+BinaryDataByteOrderMSB = False
+CompressedData = False
+TransformMatrix = 1 0 0 0 1 0 0 0 1
+Offset = -120.5 -60.25 410
+ElementSpacing = 0.75 0.75 2.5
+DimSize = 56 48 10
+ElementType = MET_SHORT
+"""
+NEARLY = """NRRD0004
+type: short
+dimension: 3
+space: left-posterior-superior
+sizes: 56 48 10
+space directions: (0.75,0,0) (0,0.75,0) (0,0,2.5)
+kinds: domain domain domain
+endian: little
+space origin: (-120.5,-60.25,410)
+"""
+SLICES = "".join(f"s{k}.raw\n" for k in range(10))
+DETACHED = {
+    "list.mhd": META + "ElementDataFile = LIST\n" + SLICES,
+    "pattern.mhd": META + "ElementDataFile = s%d.raw 0 9 1\n",
+    "skip.mhd": META + "HeaderSize = 7\nElementDataFile = skip.raw\n",
+    "end.mhd": META + "HeaderSize = -1\nElementDataFile = skip.raw\n",
+    "list.nhdr": NEARLY + "encoding: raw\ndata file: LIST\n" + SLICES,
+    "pattern.nhdr": NEARLY + "encoding: raw\ndata file: s%d.raw 0 9 1\n",
+    "skip.nhdr": NEARLY + "encoding: raw\nbyte skip: 7\ndata file: skip.raw\n",
+    "end.nhdr": NEARLY + "encoding: raw\nbyte skip: -1\ndata file: skip.raw\n",
+    "lines.nhdr": NEARLY + "encoding: raw\nline skip: 2\ndata file: lines.raw\n",
+    "packed.nhdr": NEARLY + "encoding: gzip\ndata file: all.gz\n",
+    "packed skip.nhdr": NEARLY + "encoding: gzip\nbyte skip: 7\ndata file: skip.gz\n",
+}
+
+
+@pytest.mark.parametrize("name", DETACHED)
+def test_every_way_to_lay_voxels_beside_a_header_is_right_or_refused_when_they_end_early(tmp_path, name):
+    stored = {f"s{k}.raw": HU[k].tobytes() for k in range(10)}
+    stored |= {"skip.raw": b"1234567" + HU.tobytes(), "lines.raw": b"a\nbc\n" + HU.tobytes()}
+    stored |= {"all.gz": gzip.compress(HU.tobytes()), "skip.gz": gzip.compress(stored["skip.raw"])}
+    for file, content in stored.items():
+        (tmp_path / file).write_bytes(content)
+    (tmp_path / name).write_text(DETACHED[name])
+    image, source = read_image(tmp_path / name)
+    np.testing.assert_array_equal(sitk.GetArrayFromImage(image), HU)
+    assert (image.GetSpacing(), image.GetOrigin()) == (IMAGE.GetSpacing(), IMAGE.GetOrigin())
+    assert source == {"file": name}
+    for file, content in stored.items():
+        (tmp_path / file).write_bytes(content[:-20])
+    with pytest.raises(InputError, match="cannot be read as a volume") as caught:
+        read_image(tmp_path / name)
+    assert "No such file" not in str(caught.value)
+
+
+def test_packed_voxels_in_several_files_are_refused(tmp_path):
+    for k in range(10):
+        (tmp_path / f"s{k}.raw").write_bytes(gzip.compress(HU[k].tobytes()))
+    (tmp_path / "a.nhdr").write_text(DETACHED["list.nhdr"].replace("raw\n", "gzip\n", 1))
+    packed = DETACHED["list.mhd"].replace("CompressedData = False", "CompressedData = True")
+    (tmp_path / "a.mhd").write_text(packed)
+    for name in ("a.nhdr", "a.mhd"):
+        with pytest.raises(InputError, match="packed voxels in several files"):
+            read_image(tmp_path / name)

@@ -72,9 +72,30 @@ def admit(volume: sitk.Image, claims: Claims) -> Admitted:
         raise not_whole(
             claims, f"{_times(volume.GetSize())} voxels of {_times(claims.size)} that its header claims"
         )
+    notes = _surplus(claims)
     if len(claims.placements) < 2 or volume.GetDimension() != 3:
-        return Admitted(volume)
-    return _placed(volume, claims)
+        return Admitted(volume, notes)
+    placed = _placed(volume, claims)
+    return Admitted(placed.volume, (*notes, *placed.notes))
+
+
+def _surplus(claims: Claims) -> tuple[Problem, ...]:
+    """A warning when the file holds a slice or more than its header claims."""
+    surplus = claims.present_bytes - claims.needed_bytes
+    if claims.needed_bytes == 0 or surplus * claims.size[-1] < claims.needed_bytes:
+        return ()
+    return (
+        Problem(
+            "geometry",
+            "the file holds more voxels than its header claims",
+            field=claims.field,
+            file=claims.path.name,
+            expected=f"{claims.needed_bytes} bytes",
+            received=f"{claims.present_bytes} bytes",
+            remedy="check that no slice is missing, or export the volume again",
+            severity="warning",
+        ),
+    )
 
 
 def require_bytes(claims: Claims) -> None:

@@ -17,18 +17,21 @@ from .gate import Placement
 
 LARGEST_HEADER_BYTES = 1 << 20
 GZIP_MAGIC = b"\x1f\x8b"
-LARGEST_NIFTI_HEADER = 540
+#: Bytes of a NIfTI header, which is also its first number.
+NIFTI_HEADER = 348
 NIFTI, NRRD, METAIMAGE = "NIfTI", "NRRD", "MetaImage"
 #: Endings of the second file of a NIfTI pair, in the order in which ITK looks for them.
 PAIR_ENDINGS = (".img", ".IMG", ".img.gz", ".IMG.GZ", ".IMG.gz")
 #: Millimetres of NIfTI's units of length; no unit is millimetres.
 NIFTI_UNITS_MM = {1: 1000.0, 3: 1e-3}
-NIFTI_NAMES = ["pixdim", "xyzt_units", "qform_code", "sform_code", "quatern", "qoffset", "srow"]
-#: Of NIfTI-1 and NIfTI-2: bytes of the header, where its magic stands, types of its numbers and codes,
-#: and where the fields of NIFTI_NAMES begin.
-NIFTI_LAYOUTS = (
-    (348, 344, "f4", "i2", [76, 123, 252, 254, 256, 268, 280]),
-    (540, 4, "f8", "i4", [104, 500, 344, 348, 352, 376, 400]),
+#: The fields of a NIfTI-1 header that place its voxels (ITK reads no NIfTI-2).
+NIFTI_LAYOUT = np.dtype(
+    {
+        "names": ["pixdim", "xyzt_units", "qform_code", "sform_code", "quatern", "qoffset", "srow"],
+        "formats": ["8<f4", "u1", "<i2", "<i2", "3<f4", "3<f4", "12<f4"],
+        "offsets": [76, 123, 252, 254, 256, 268, 280],
+        "itemsize": NIFTI_HEADER,
+    }
 )
 #: From NIfTI's patient axes (right, anterior, superior) to LPS.
 RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0])
@@ -98,20 +101,11 @@ def nifti_placements(header: bytes) -> tuple[Placement, ...]:
 
 
 def _nifti_fields(header: bytes) -> np.void | None:
-    """The geometry's fields of a NIfTI-1 or NIfTI-2 header of either byte order; None of another file."""
-    for order in "<>":
-        for length, magic_at, number, code, places in NIFTI_LAYOUTS:
-            if np.frombuffer(header[:4], f"{order}i4")[0] != length or len(header) < length:
-                continue
-            if header[magic_at : magic_at + 2] not in (b"n+", b"ni"):
-                return None
-            types = [f"8{number}", "u1", code, code, f"3{number}", f"3{number}", f"12{number}"]
-            ordered = [
-                t if t == "u1" else t.translate({ord("f"): f"{order}f", ord("i"): f"{order}i"}) for t in types
-            ]
-            layout = {"names": NIFTI_NAMES, "formats": ordered, "offsets": places, "itemsize": length}
-            return np.frombuffer(header[:length], np.dtype(layout))[0]
-    return None
+    """The geometry's fields of a NIfTI header of either byte order; None of another file."""
+    if len(header) < NIFTI_HEADER or header[344:346] not in (b"n+", b"ni"):
+        return None
+    layout = NIFTI_LAYOUT if header[:4] == NIFTI_HEADER.to_bytes(4, "little") else NIFTI_LAYOUT.newbyteorder()
+    return np.frombuffer(header[:NIFTI_HEADER], layout)[0]
 
 
 def _placement(said_by: str, axes: np.ndarray, origin, unit: float) -> Placement:
@@ -137,7 +131,7 @@ def _nifti(path: Path, head: bytes, voxels: int, reader: sitk.ImageFileReader) -
     needed = before + voxels // reader.GetNumberOfComponents() * _nifti_voxel_bytes(reader)
     packed = head_of(data, 2) == GZIP_MAGIC
     if head.startswith(GZIP_MAGIC):
-        head = zlib.decompressobj(wbits=47).decompress(head, LARGEST_NIFTI_HEADER)
+        head = zlib.decompressobj(wbits=47).decompress(head, NIFTI_HEADER)
     return Stored(NIFTI, data, 0, before, needed, packed, head)
 
 
@@ -166,6 +160,8 @@ def _nrrd(path: Path, head: bytes, voxels_bytes: int) -> Stored:
         raise ValueError("packed voxels in several files")
     if lines and data is not None:
         start = _after_lines(data, start, lines)
+    if skip == -1 and data is not None:
+        start = _at_end(data, voxels_bytes)
     text = not packed and _nrrd_value(header, rb"encoding").lower() != "raw"
     # Text takes more bytes than its voxels, by how many nobody says; ITK counts its numbers itself.
     before = max(skip, 0)
@@ -183,10 +179,12 @@ def _metaimage(path: Path, head: bytes, voxels_bytes: int) -> Stored:
     header = head[: found.end()] if found else head
     packed = re.search(rb"^\s*CompressedData\s*=\s*[Tt1]", header, re.M) is not None
     text = re.search(rb"^\s*BinaryData\s*=\s*[Ff0]", header, re.M) is not None
-    skip = re.search(rb"^\s*HeaderSize\s*=\s*(\d+)", header, re.M)
+    skip = re.search(rb"^\s*HeaderSize\s*=\s*(-?\d+)", header, re.M)
     local = named.upper() == "LOCAL"
     data = path if local else _beside(path, named)
     start = len(header) if local else int(skip[1]) if skip else 0
+    if start == -1 and data is not None:
+        start = _at_end(data, voxels_bytes)
     if data is None and packed:
         raise ValueError("packed voxels in several files")
     return Stored(METAIMAGE, data, start, 0, 0 if text else voxels_bytes, packed, header)
@@ -208,6 +206,11 @@ def _after_lines(data: Path, start: int, lines: int) -> int:
         for _ in range(lines):
             stream.readline(LARGEST_HEADER_BYTES)
         return stream.tell()
+
+
+def _at_end(data: Path, voxels_bytes: int) -> int:
+    """Where voxels begin that end with their file, behind a header of any length."""
+    return max(0, data.stat().st_size - voxels_bytes)
 
 
 def bytes_of(pixel_id: int) -> int:

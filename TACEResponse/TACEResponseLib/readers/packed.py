@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-from .headers import GZIP_MAGIC, NIFTI, NRRD, Stored
+from .headers import GZIP_MAGIC, NIFTI, NIFTI_HEADER, NRRD, Stored
 
 try:
     from isal import isal_zlib as inflate  # the same interface, faster, where it is installed
@@ -24,8 +24,6 @@ except ImportError:
 #: What unpacking can raise: a file that ends early, or bytes that do not fit their checksum.
 DAMAGE = (OSError, EOFError, zlib.error, inflate.error)
 CHUNK_BYTES = 1 << 18
-#: Bytes of a NIfTI-1 header, which is also its first number.
-NIFTI_HEADER = 348
 #: Fields that say how a NIfTI's voxels are stored.
 NIFTI_FIELDS = ("datatype", "scl_slope", "scl_inter", "vox_offset")
 #: NIfTI's codes for the types of voxels that SimpleITK has, too.

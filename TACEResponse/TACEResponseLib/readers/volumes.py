@@ -93,8 +93,7 @@ def open_volume(path: Path, field: str) -> Admitted:
             if volume is None:
                 volume = reader.Execute()
     except RuntimeError as error:
-        reason = str(error).strip().splitlines()[-1].removeprefix("sitk::ERROR: ").strip()
-        raise not_whole(claims, reason[:200]) from None
+        raise not_whole(claims, _reason(error)) from None
     except (ValueError, *DAMAGE) as error:
         raise not_whole(claims, str(error)) from None
     admitted = admit(volume, claims)
@@ -122,6 +121,12 @@ def _claims_before_reading(path: Path, field: str, reader: sitk.ImageFileReader,
         size = " x ".join(map(str, claims.size))
         raise not_whole(claims, f"a header of {size} voxels in a file of {held} bytes")
     return claims
+
+
+def _reason(error: RuntimeError) -> str:
+    """The last line of what ITK says; MetaImage ends with the system's reason, which has none."""
+    last = str(error).strip().splitlines()[-1].removeprefix("sitk::ERROR: ").strip()
+    return "fewer voxels than its header claims" if last.startswith("Reason: ") else last[:200]
 
 
 @contextlib.contextmanager
