@@ -232,10 +232,20 @@ WINDOW_WITH_BONE = np.where(np.arange(24) < 2, 255.0, WINDOW)
         (-scene_of(84, -80, -1000), np.int16, "negated"),
         (WINDOW_WITH_BONE, np.uint8, "windowed to 0 to 255"),
         (WINDOW_WITH_BONE, np.int16, "windowed to 0 to 255"),
+        (WINDOW_WITH_BONE, np.float32, "windowed to 0 to 255"),
         ((scene_of(84, -80, -1000) + 200) / 450, np.float32, "scaled, not in HU"),
         ((scene_of(84, -80, None, noise=40) + 20) / 50, np.float32, "scaled, not in HU"),
     ],
-    ids=["twice", "twice, cropped", "negated", "window", "window as int16", "z-scores", "z-scores, noisy"],
+    ids=[
+        "twice",
+        "twice, cropped",
+        "negated",
+        "window",
+        "window as int16",
+        "window as fractions",
+        "z-scores",
+        "z-scores, noisy",
+    ],
 )
 def test_a_ct_whose_values_are_no_hu_is_refused_by_what_was_done_to_it(values, dtype, sentence):
     with pytest.raises(IntensityError, match=sentence):
@@ -251,6 +261,8 @@ def test_a_ct_whose_values_are_no_hu_is_refused_by_what_was_done_to_it(values, d
         (scene_of(-90, 60, -1000), np.int16, ["what looks like fat (median -90 HU)"]),
         (scene_of(-980, 60, -1000), np.int16, ["what looks like air or lung (median -980 HU)"]),
         (scene_of(-700, 60, -1000), np.int16, ["what looks like air or lung (median -700 HU)"]),
+        (scene_of(-400, 60, -1000), np.int16, ["what looks like air or lung (median -400 HU)"]),
+        (scene_of(-31, -80, -1000), np.int16, []),  # a lung tumour of a public data set measures this
         (scene_of(420, 60, -1000), np.int16, ["what looks like bone, metal or lipiodol (median 420 HU)"]),
         (scene_of(84, 60, -1000), np.int16, []),
         (scene_of(84, 60, None), np.float32, []),

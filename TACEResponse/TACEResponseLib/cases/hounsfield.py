@@ -16,8 +16,10 @@ BELOW_AIR_HU = -1050
 SAMPLED = 40
 #: Any CT spans more than this from its darkest to its brightest voxel, by its noise alone.
 LEAST_RANGE_HU = 30
-#: Liver and what grows in it lies between these; below are fat, lung and air, above bone and metal.
-FAT_HU, AIR_HU, BONE_HU = -30, -500, 300
+#: What grows in a liver has a median between the last two; below are lung and air, then fat, above bone.
+LUNG_HU, FAT_HU, BONE_HU = -200, -50, 300
+#: A volume whose brightest twentieth is darker than this shows no tissue at all.
+NO_TISSUE_HU = -500
 #: Shares of a volume at 0 and at 255 that make a window certain, and one that makes it likely.
 CLIPPED_SURELY, CLIPPED_LIKELY = 0.001, 0.01
 TUMOUR_HU = "HU, for example -50 to 200 in a tumour"
@@ -46,7 +48,7 @@ def check_intensities(image: sitk.Image, mask: sitk.Image) -> list[Problem]:
             received=f"{100 * padding:.0f} % of the tumour below {BELOW_AIR_HU} HU",
             remedy="check that CT and mask belong together",
         )
-    sample = _sample(image)
+    sample = _sample(image, inside)
     _require_hu(inside, sample)
     notes = [*_windowed(sample, image), *_tissue(float(np.median(inside)))]
     if padding > 0:
@@ -55,11 +57,12 @@ def check_intensities(image: sitk.Image, mask: sitk.Image) -> list[Problem]:
     return notes
 
 
-def _sample(image: sitk.Image) -> np.ndarray:
-    """Some of the volume's values, evenly spread, as a row of finite numbers."""
+def _sample(image: sitk.Image, inside: np.ndarray) -> np.ndarray:
+    """Some of the volume's values, evenly spread, and some of the tumour's, as a row of finite numbers."""
     values = sitk.GetArrayViewFromImage(image)
     sparse = values[tuple(slice(None, None, max(1, n // SAMPLED)) for n in values.shape)].ravel()
-    return sparse[np.isfinite(sparse)]
+    some = inside[:: max(1, inside.size // SAMPLED**2)]
+    return np.concatenate([sparse[np.isfinite(sparse)], some])
 
 
 def _require_hu(inside: np.ndarray, sample: np.ndarray) -> None:
@@ -79,11 +82,11 @@ def _require_hu(inside: np.ndarray, sample: np.ndarray) -> None:
         raise _no_hu(
             "the CT looks scaled, not in HU", spread, "export the CT without scaling its intensities"
         )
-    brightest = float(np.percentile(sample, 95)) if sample.size else 0.0
+    brightest = float(np.percentile(sample, 95))
     found, again = f"{spread}, median {median:g}", "export the CT again with the intercept applied once"
     if median > 850 and low > 500:
         raise _no_hu("the CT looks as if its rescale intercept of -1024 was not applied", found, again)
-    if median < AIR_HU and brightest < AIR_HU:
+    if max(median, brightest) < NO_TISSUE_HU:
         raise _no_hu("the CT looks as if its rescale intercept of -1024 was applied twice", found, again)
     if median < 0 and brightest > 700:
         raise _no_hu("the CT looks negated: what is air is bright", found, "export the CT again")
@@ -102,14 +105,13 @@ def _no_hu(message: str, received: str, remedy: str) -> IntensityError:
 
 
 def _is_of_a_byte(sample: np.ndarray) -> bool:
-    """Whether all values are whole numbers from 0 to 255."""
-    inside = sample.size > 0 and sample.min() >= 0 and sample.max() <= 255
-    return bool(inside and np.array_equal(sample, np.round(sample)))
+    """Whether all values are those of a picture, from 0 to 255."""
+    return bool(sample.min() >= 0 and sample.max() <= 255)
 
 
 def _windowed(sample: np.ndarray, image: sitk.Image) -> list[Problem]:
     """A warning when a volume without a value below 0 or above 255 looks like a picture."""
-    clipped = max(float((sample == end).mean()) for end in (0, 255)) if sample.size else 0.0
+    clipped = max(float((sample == end).mean()) for end in (0, 255))
     of_bytes = image.GetPixelID() == sitk.sitkUInt8
     if not _is_of_a_byte(sample) or not (of_bytes or clipped > CLIPPED_LIKELY):
         return []
@@ -120,7 +122,7 @@ def _tissue(median: float) -> list[Problem]:
     """A warning when the tumour's median is not that of an organ."""
     if FAT_HU <= median <= BONE_HU:
         return []
-    where = "air or lung" if median < AIR_HU else "fat" if median < FAT_HU else "bone, metal or lipiodol"
+    where = "air or lung" if median < LUNG_HU else "fat" if median < FAT_HU else "bone, metal or lipiodol"
     return [
         _note(f"the mask lies in what looks like {where} (median {median:.0f} HU)", "look at the outline")
     ]
