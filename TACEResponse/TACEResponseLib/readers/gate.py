@@ -6,6 +6,7 @@ So each reader hands over the decoded volume with its `Claims`, and here they ar
 cannot be right is an InputError, what can be read and should be known is a note beside the volume.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,36 +73,25 @@ def admit(volume: sitk.Image, claims: Claims) -> Admitted:
         raise not_whole(
             claims, f"{_times(volume.GetSize())} voxels of {_times(claims.size)} that its header claims"
         )
-    notes = _surplus(claims)
     if len(claims.placements) < 2 or volume.GetDimension() != 3:
-        return Admitted(volume, notes)
-    placed = _placed(volume, claims)
-    return Admitted(placed.volume, (*notes, *placed.notes))
-
-
-def _surplus(claims: Claims) -> tuple[Problem, ...]:
-    """A warning when the file holds a slice or more than its header claims."""
-    surplus = claims.present_bytes - claims.needed_bytes
-    if claims.needed_bytes == 0 or surplus * claims.size[-1] < claims.needed_bytes:
-        return ()
-    return (
-        Problem(
-            "geometry",
-            "the file holds more voxels than its header claims",
-            field=claims.field,
-            file=claims.path.name,
-            expected=f"{claims.needed_bytes} bytes",
-            received=f"{claims.present_bytes} bytes",
-            remedy="check that no slice is missing, or export the volume again",
-            severity="warning",
-        ),
-    )
+        return Admitted(volume)
+    return _placed(volume, claims)
 
 
 def require_bytes(claims: Claims) -> None:
-    """Raise InputError when fewer bytes are there than the voxels need."""
+    """Raise InputError when fewer bytes are there than the voxels need, or about a row of voxels more.
+
+    Of a header that claims too few columns or slices all voxels behind the first row would be
+    elsewhere. A few bytes of litter at the end do no harm.
+    """
     if claims.present_bytes < claims.needed_bytes:
         raise not_whole(claims, f"{claims.present_bytes} of {claims.needed_bytes} bytes")
+    row_bytes = claims.needed_bytes / max(1, math.prod(claims.size[1:]))
+    if claims.needed_bytes and claims.present_bytes - claims.needed_bytes >= row_bytes:
+        size = _times(claims.size)
+        raise not_whole(
+            claims, f"{claims.present_bytes} bytes for {size} voxels, which need {claims.needed_bytes}"
+        )
 
 
 def require_ct(modality: str, file: str) -> None:
