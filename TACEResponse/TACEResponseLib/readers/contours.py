@@ -18,6 +18,8 @@ import numpy as np
 ON_CENTRE = 0.02
 #: Two coordinates that differ by less are one, in voxels.
 SAME = 1e-6
+#: Rows and columns of a slice.
+Window = tuple[slice, slice]
 
 
 @dataclass(frozen=True)
@@ -57,14 +59,18 @@ def fill_slice(polygons: list[Polygon], shape: tuple[int, int]) -> np.ndarray:
     for number, polygon in enumerate(united):
         if levels[number][0] % 2 == 1:
             continue  # a hole
-        region = _interior(polygon, shape)
-        for other, (level, around) in enumerate(levels):
-            if level == levels[number][0] + 1 and number in around:
-                region &= ~_interior(united[other], shape)
-        inside |= region
+        deeper = levels[number][0] + 1
+        holes = [
+            p for p, place in zip(united, levels, strict=True) if place[0] == deeper and number in place[1]
+        ]
+        window = _window(polygon, shape)
+        region = _interior(polygon, window)
+        for hole in holes:
+            _within(region, window, _window(hole, shape))[...] &= ~_interior(hole, _window(hole, shape))
+        inside[window] |= region
     for polygon in polygons:
         if polygon.xor:
-            inside ^= _interior(polygon, shape)
+            inside[_window(polygon, shape)] ^= _interior(polygon, _window(polygon, shape))
     for polygon in polygons:
         _draw_line(inside, polygon)
     return inside
@@ -136,39 +142,62 @@ def _cross(one: Polygon, other: Polygon) -> bool:
     return bool(((side(a, b, c) * side(a, b, d) < 0) & (side(c, d, a) * side(c, d, b) < 0)).any())
 
 
-def _interior(polygon: Polygon, shape: tuple[int, int]) -> np.ndarray:
-    """Voxels (j, i) from which a line to the left crosses the polygon an odd number of times."""
-    toggles = np.zeros(shape, np.int32)
-    if len(polygon.points) > 2:
-        for start, end in zip(*polygon.edges, strict=True):
-            _toggle_crossings(toggles, start, end)
-    return np.cumsum(toggles, axis=1) % 2 == 1
+def _window(polygon: Polygon, shape: tuple[int, int]) -> Window:
+    """The rows and columns of a slice that the polygon reaches."""
+    low = np.floor(polygon.points.min(axis=0)).astype(int)
+    high = np.ceil(polygon.points.max(axis=0)).astype(int) + 1
+    return tuple(
+        slice(*np.clip((start, stop), 0, n))
+        for start, stop, n in zip(low[::-1], high[::-1], shape, strict=True)
+    )
 
 
-def _toggle_crossings(layer: np.ndarray, start: np.ndarray, end: np.ndarray) -> None:
-    """Add to each row of `layer` (j, i) where the edge crosses it: parity turns there.
+def _within(region: np.ndarray, window: Window, part: Window) -> np.ndarray:
+    """The part of `region`, which lies at `window`, that lies at `part`."""
+    return region[
+        tuple(slice(p.start - w.start, p.stop - w.start) for p, w in zip(part, window, strict=True))
+    ]
+
+
+def _interior(polygon: Polygon, window: Window) -> np.ndarray:
+    """Voxels (j, i) of a window from which a line to the left crosses the polygon an odd number of times.
 
     An edge owns the rows from its lower end up to, not including, its upper end, so that a corner
     on a row counts once.
     """
-    (x0, y0), (x1, y1) = (start, end) if start[1] <= end[1] else (end, start)
-    rows = np.arange(max(int(np.ceil(y0)), 0), min(int(np.ceil(y1)), len(layer)))
-    if rows.size == 0:
-        return
-    crossings = np.ceil(x0 + (rows - y0) * (x1 - x0) / (y1 - y0)).astype(int)
-    seen = crossings < layer.shape[1]
-    np.add.at(layer, (rows[seen], np.maximum(crossings[seen], 0)), 1)
+    rows, columns = window
+    shape = rows.stop - rows.start, columns.stop - columns.start
+    start, end = (ends - (columns.start, rows.start) for ends in polygon.edges)
+    upward = (start[:, 1] <= end[:, 1])[:, None]
+    (x0, y0), (x1, y1) = np.where(upward, start, end).T, np.where(upward, end, start).T
+    first, stop = (np.clip(np.ceil(y), 0, shape[0]).astype(int) for y in (y0, y1))
+    edge, row = _steps(first, stop)
+    crossings = np.ceil(x0[edge] + (row - y0[edge]) * ((x1 - x0)[edge] / (y1 - y0)[edge])).astype(int)
+    toggles = np.zeros((shape[0], shape[1] + 1), np.int32)
+    np.add.at(toggles, (row, np.clip(crossings, 0, shape[1])), 1)
+    return np.cumsum(toggles[:, :-1], axis=1) % 2 == 1
 
 
 def _draw_line(layer: np.ndarray, polygon: Polygon) -> None:
     """Set the voxels of `layer` (j, i) whose centres lie on the polygon's line."""
-    for (x0, y0), (x1, y1) in zip(*polygon.edges, strict=True):
-        flat = abs(y1 - y0) <= abs(x1 - x0)
-        # Along its longer axis an edge meets every centre that it can meet.
-        (u0, v0), (u1, v1) = ((x0, y0), (x1, y1)) if flat else ((y0, x0), (y1, x1))
-        u = np.arange(np.ceil(min(u0, u1) - SAME), np.floor(max(u0, u1) + SAME) + 1)
-        v = v0 + (u - u0) * ((v1 - v0) / (u1 - u0) if u1 != u0 else 0.0)
-        on = np.abs(v - np.round(v)) <= SAME
-        i, j = (np.round(n[on]).astype(int) for n in ((u, v) if flat else (v, u)))
-        there = (i >= 0) & (j >= 0) & (j < layer.shape[0]) & (i < layer.shape[1])
-        layer[j[there], i[there]] = True
+    start, end = polygon.edges
+    # Along its longer axis an edge meets every centre that it can meet.
+    flat = (np.abs(end - start)[:, 1] <= np.abs(end - start)[:, 0])[:, None]
+    (u0, v0), (u1, v1) = np.where(flat, start, start[:, ::-1]).T, np.where(flat, end, end[:, ::-1]).T
+    first = np.ceil(np.minimum(u0, u1) - SAME).astype(int)
+    stop = np.floor(np.maximum(u0, u1) + SAME).astype(int) + 1
+    edge, u = _steps(first, stop)
+    length = np.where(u1 == u0, 1.0, u1 - u0)
+    v = v0[edge] + (u - u0[edge]) * ((v1 - v0) / length)[edge]
+    on = np.abs(v - np.round(v)) <= SAME
+    along, across, flat = u[on], np.round(v[on]).astype(int), flat[edge[on], 0]
+    i, j = np.where(flat, along, across), np.where(flat, across, along)
+    there = (i >= 0) & (j >= 0) & (j < layer.shape[0]) & (i < layer.shape[1])
+    layer[j[there], i[there]] = True
+
+
+def _steps(first: np.ndarray, stop: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Of every edge the whole numbers from `first` up to `stop`: numbers of the edges, and those."""
+    counts = np.maximum(stop - first, 0)
+    edge = np.repeat(np.arange(len(counts)), counts)
+    return edge, first[edge] + np.arange(len(edge)) - np.repeat(np.cumsum(counts) - counts, counts)
