@@ -461,6 +461,8 @@ def test_slice_locations_that_contradict_the_positions_are_said(tmp_path):
 
     rewritten(tmp_path / "right", located(2.5))
     rewritten(tmp_path / "wrong", located(5.0))
+    rewritten(tmp_path / "none", located(0.0))  # emptied by an anonymiser
+    assert noted(tmp_path / "none")[1] == []
     assert noted(tmp_path / "right")[1] == []
     assert (
         "2.50 mm apart by their positions and 5.00 mm by their slice locations"
@@ -553,6 +555,20 @@ def test_every_way_to_lay_voxels_beside_a_header_is_right_or_refused_when_they_e
     with pytest.raises(InputError, match="cannot be read as a volume") as caught:
         read_image(tmp_path / name)
     assert "No such file" not in str(caught.value)
+
+
+def test_header_fields_that_are_no_numbers_are_sentences(tmp_path):
+    """Skips without end and offsets that no file has; none of them may hang or fault."""
+    (tmp_path / "lines.raw").write_bytes(HU.tobytes())
+    (tmp_path / "a.nhdr").write_text(DETACHED["lines.nhdr"].replace("skip: 2", "skip: 999999999999"))
+    (tmp_path / "b.nhdr").write_text(DETACHED["lines.nhdr"].replace("skip: 2", "skip: two"))
+    names = ["a.nhdr", "b.nhdr"]
+    for number, offset in enumerate((np.inf, -np.inf, np.nan, 1e30, -400.0, 0.0, 348.0)):
+        names.append(f"{number}.nii")
+        changed_nifti(written(tmp_path, names[-1]), (108, "f", (offset,)))
+    for name in names:
+        with pytest.raises(InputError, match="cannot be read as a volume"):
+            read_image(tmp_path / name)
 
 
 def test_packed_voxels_in_several_files_are_refused(tmp_path):

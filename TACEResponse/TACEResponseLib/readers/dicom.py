@@ -170,7 +170,9 @@ def _place_notes(slices: list[Slice]) -> list[Problem]:
     locations = [s.location_mm for s in slices]
     if len(slices) > 1 and None not in locations:
         by_location, by_position = float(np.median(np.abs(np.diff(locations)))), _step_mm(slices)
-        if abs(by_location - by_position) > max(SPACING_TOLERANCE * by_position, 2 * ROUNDED_MM):
+        if by_location and abs(by_location - by_position) > max(
+            SPACING_TOLERANCE * by_position, 2 * ROUNDED_MM
+        ):
             notes.append(
                 (
                     f"the slices are {by_position:.2f} mm apart by their positions and {by_location:.2f} mm "

@@ -19,6 +19,8 @@ LARGEST_HEADER_BYTES = 1 << 20
 GZIP_MAGIC = b"\x1f\x8b"
 #: Bytes of a NIfTI header, which is also its first number.
 NIFTI_HEADER = 348
+#: Bytes behind it that say whether more of a header follows; voxels begin after them at the earliest.
+NIFTI_EXTENSION = 4
 NIFTI, NRRD, METAIMAGE = "NIfTI", "NRRD", "MetaImage"
 #: Endings of the second file of a NIfTI pair, in the order in which ITK looks for them.
 PAIR_ENDINGS = (".img", ".IMG", ".img.gz", ".IMG.GZ", ".IMG.gz")
@@ -126,8 +128,12 @@ def _rotation(b: float, c: float, d: float) -> np.ndarray:
 
 
 def _nifti(path: Path, head: bytes, voxels: int, reader: sitk.ImageFileReader) -> Stored:
-    data = path if reader.GetMetaData("nifti_type") == "1" else _second_of_pair(path)
+    single = reader.GetMetaData("nifti_type") == "1"
+    data = path if single else _second_of_pair(path)
     before = int(float(reader.GetMetaData("vox_offset")))
+    if single and before < NIFTI_HEADER + NIFTI_EXTENSION:
+        # ITK would take the four bytes behind the header for voxels, and all others two places off.
+        raise ValueError(f"a header whose voxels begin at byte {before}, within itself")
     needed = before + voxels // reader.GetNumberOfComponents() * _nifti_voxel_bytes(reader)
     packed = head_of(data, 2) == GZIP_MAGIC
     if head.startswith(GZIP_MAGIC):
@@ -204,7 +210,8 @@ def _after_lines(data: Path, start: int, lines: int) -> int:
     with data.open("rb") as stream:
         stream.seek(start)
         for _ in range(lines):
-            stream.readline(LARGEST_HEADER_BYTES)
+            if not stream.readline(LARGEST_HEADER_BYTES):
+                break
         return stream.tell()
 
 

@@ -4,6 +4,7 @@ import contextlib
 import re
 import stat
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import SimpleITK as sitk
@@ -88,13 +89,13 @@ def open_volume(path: Path, field: str) -> Admitted:
             volume = None
             if stored.packed:
                 volume, present = read_packed(path, stored, reader)
-                claims = Claims(**{**vars(claims), "present_bytes": present})
+                claims = replace(claims, present_bytes=present)
                 require_bytes(claims)
             if volume is None:
                 volume = reader.Execute()
     except RuntimeError as error:
         raise not_whole(claims, _reason(error)) from None
-    except (ValueError, *DAMAGE) as error:
+    except (ValueError, OverflowError, *DAMAGE) as error:
         raise not_whole(claims, str(error)) from None
     admitted = admit(volume, claims)
     if volume.GetDimension() == 4 and volume.GetSize()[3] == 1:
