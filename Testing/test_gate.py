@@ -157,6 +157,26 @@ def test_a_volume_that_calls_itself_an_mr_is_no_ct(tmp_path):
         read_image(path)
 
 
+@pytest.mark.parametrize("name", ["ct.nii", "ct.nii.gz", "ct.hdr", "ct.nrrd", "ct.nhdr", "ct.mha", "ct.mhd"])
+@pytest.mark.parametrize(
+    ("kind", "sentence"),
+    [
+        (lambda i: sitk.Compose(i, i, i), "the CT holds several values a voxel"),
+        (lambda i: sitk.Compose([sitk.Cast(i, sitk.sitkUInt8)] * 3), "the CT holds several values a voxel"),
+        (lambda i: sitk.RealAndImaginaryToComplex(i, i), "the CT holds several values a voxel"),
+        (lambda i: sitk.JoinSeries([i, i]), "the CT is not a three-dimensional volume"),
+    ],
+    ids=["vectors", "colours", "complex", "two times"],
+)
+def test_voxels_of_several_numbers_pass_the_gate_and_are_refused_for_what_they_are(
+    tmp_path, name, kind, sentence
+):
+    sitk.WriteImage(MASK, str(tmp_path / "m.nrrd"))
+    path = written(tmp_path, name, kind(sitk.Cast(IMAGE, sitk.sitkFloat32)))
+    with pytest.raises(GeometryError, match=sentence):
+        read_case("P", path, tmp_path / "m.nrrd")
+
+
 # --- geometry stated twice ----------------------------------------------------------------------
 
 

@@ -63,10 +63,10 @@ def stored_voxels(path: Path, reader: sitk.ImageFileReader) -> Stored:
     reader: has read the header.
     """
     head = head_of(path)
-    voxels = math.prod(reader.GetSize()) * reader.GetNumberOfComponents()
+    voxels = math.prod(reader.GetSize())
     if reader.HasMetaDataKey("nifti_type"):
         return _nifti(path, head, voxels, reader)
-    voxels_bytes = voxels * bytes_of(reader.GetPixelID())
+    voxels_bytes = voxels * _numbers_a_voxel(reader) * bytes_of(reader.GetPixelID())
     if head.startswith(b"NRRD"):
         return _nrrd(path, head, voxels_bytes)
     if re.search(rb"^\s*NDims\s*=", head, re.M):
@@ -134,7 +134,7 @@ def _nifti(path: Path, head: bytes, voxels: int, reader: sitk.ImageFileReader) -
     if single and before < NIFTI_HEADER + NIFTI_EXTENSION:
         # ITK would take the four bytes behind the header for voxels, and all others two places off.
         raise ValueError(f"a header whose voxels begin at byte {before}, within itself")
-    needed = before + voxels // reader.GetNumberOfComponents() * _nifti_voxel_bytes(reader)
+    needed = before + voxels * _nifti_voxel_bytes(reader)
     packed = head_of(data, 2) == GZIP_MAGIC
     if head.startswith(GZIP_MAGIC):
         head = zlib.decompressobj(wbits=47).decompress(head, NIFTI_HEADER)
@@ -144,7 +144,13 @@ def _nifti(path: Path, head: bytes, voxels: int, reader: sitk.ImageFileReader) -
 def _nifti_voxel_bytes(reader: sitk.ImageFileReader) -> int:
     """Bytes of one voxel; a vector's components stand in `dim[5]` and not in `bitpix`."""
     in_bitpix = reader.GetMetaData("datatype") in ("128", "2304")  # colours
-    return int(reader.GetMetaData("bitpix")) // 8 * (1 if in_bitpix else reader.GetNumberOfComponents())
+    return int(reader.GetMetaData("bitpix")) // 8 * (1 if in_bitpix else _numbers_a_voxel(reader))
+
+
+def _numbers_a_voxel(reader: sitk.ImageFileReader) -> int:
+    """Numbers of the pixel type in one voxel: a complex number is one of its type, and two for ITK."""
+    is_complex = reader.GetPixelID() in (sitk.sitkComplexFloat32, sitk.sitkComplexFloat64)
+    return 1 if is_complex else reader.GetNumberOfComponents()
 
 
 def _second_of_pair(path: Path) -> Path:
