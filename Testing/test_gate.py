@@ -429,6 +429,21 @@ def test_a_slice_without_a_tag_names_the_tag(tmp_path, name):
     assert caught.value.problem.received == f"no {name}"
 
 
+@pytest.mark.parametrize(("rows", "is_slice"), [(48, True), (40, False)])
+def test_an_image_without_a_place_is_a_slice_only_where_it_looks_like_one(tmp_path, rows, is_slice):
+    """The last slice as a secondary capture, which needs no position; a dose report has another size."""
+    data = write_dicom_series(tmp_path, IMAGE)[9]
+    data.file_meta.MediaStorageSOPClassUID = data.SOPClassUID = "1.2.840.10008.5.1.4.1.1.7"
+    del data.ImagePositionPatient
+    data.Rows, data.PixelData = rows, data.PixelData[: 2 * rows * 56]
+    data.save_as(tmp_path / "slice009.dcm", enforce_file_format=True)
+    if is_slice:
+        with pytest.raises(InputError, match=r"slice009\.dcm: a slice of the CT does not say where it lies"):
+            read_image(tmp_path)
+    else:
+        np.testing.assert_array_equal(sitk.GetArrayFromImage(read_image(tmp_path)[0]), HU[:9])
+
+
 def test_a_localizer_among_the_slices_is_left_out_and_named(tmp_path):
     slices = write_dicom_series(tmp_path / "ct", IMAGE)
     scout = pydicom.dcmread(tmp_path / "ct" / "slice000.dcm")

@@ -19,6 +19,7 @@ from TACEResponseLib.errors import InputError, Problem
 from .dicom import Slice, dicom_files, open_stack, read_slices
 from .gate import Admitted
 from .phases import phase_of_description
+from .slices import require_no_slice_of
 
 #: Positions closer than this are one position.
 SAME_POSITION_MM = 1e-3
@@ -105,7 +106,12 @@ def list_acquisitions(folder: Path) -> list[Acquisition]:
 
     Raises InputError naming a DICOM file that is damaged.
     """
-    return group_slices([each for path in dicom_files(folder) for each in read_slices(path)])
+    by_file = {path: read_slices(path) for path in dicom_files(folder)}
+    slices = [each for found in by_file.values() for each in found]
+    shapes = {(each.series_uid, each.rows_columns) for each in slices}
+    for path in (path for path, found in by_file.items() if not found):
+        require_no_slice_of(shapes, path)
+    return group_slices(slices)
 
 
 def group_slices(slices: Sequence[Slice]) -> list[Acquisition]:

@@ -209,6 +209,22 @@ def words_of(header, name: str) -> tuple[str, ...]:
     return tuple(word.strip().upper() for word in plain_of(header, name).split("\\") if word.strip())
 
 
+def require_no_slice_of(shapes: set[tuple[str, tuple[int, int]]], path: Path) -> None:
+    """Raise InputError for an image without a place that is of a series, and as large as its slices.
+
+    Other images without one, such as a dose report beside the scan, are none of its slices. shapes:
+    UID and (rows, columns) of the series.
+    """
+    import pydicom
+
+    tags = ["SeriesInstanceUID", "Rows", "Columns"]
+    with reading_dicom(path):
+        header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=tags, force=True)
+        shape = plain_of(header, "SeriesInstanceUID"), (header.get("Rows"), header.get("Columns"))
+        if shape in shapes:
+            _require_tags(header, path)
+
+
 def _require_tags(header, path: Path) -> None:
     """Raise InputError that names the attributes without which the slice has no place."""
     # Anonymisers leave UIDs empty, which tells one series as well; a place cannot be empty.
