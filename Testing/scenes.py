@@ -118,7 +118,7 @@ def write_dicom_seg(
     }
     segmentation = highdicom.seg.Segmentation(
         source_images=slices,
-        pixel_array=voxels.astype(np.uint8 if kind == "BINARY" else np.float32),
+        pixel_array=voxels.astype(np.float32 if kind == "FRACTIONAL" else np.uint8),
         segmentation_type=kind,
         segment_descriptions=descriptions,
         series_instance_uid=generate_uid(),

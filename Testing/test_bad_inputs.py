@@ -102,12 +102,14 @@ def test_a_label_that_wrapped_around_is_still_one_label():
     assert case.provenance["label"] == -1
 
 
-def test_one_voxel_is_a_case_with_a_warning():
+def test_one_voxel_is_refused_and_never_answered():
     values = np.zeros(SIZE_KJI, np.uint8)
     values[4, 20, 30] = 1
-    case = make_case("P", IMAGE, mask_of(values))
-    assert str(case.warnings[0]) == (
-        "Patient P: the tumour is drawn on one slice only (1 voxels). Draw it on every slice it reaches."
+    with pytest.raises(MaskError) as caught:
+        make_case("P", IMAGE, mask_of(values))
+    assert str(caught.value) == (
+        "Patient P: the tumour is one voxel. Expected a tumour of many voxels, on every slice it reaches; "
+        "received 1 voxel. Draw the tumour, or choose another label or segment."
     )
 
 

@@ -56,7 +56,7 @@ def test_a_mask_with_one_value_needs_no_choice_whatever_the_value(value):
 def test_several_labels_ask_for_a_choice_and_all_takes_every_one():
     image = a_ct()
     values = sitk.GetArrayFromImage(a_mask(image))
-    values[1, 1, 1] = 255
+    values[1, 1, 1:3] = 255
     mask = sitk.GetImageFromArray(values)
     mask.CopyInformation(image)
     with pytest.raises(MaskError) as caught:
@@ -65,8 +65,8 @@ def test_several_labels_ask_for_a_choice_and_all_takes_every_one():
         "Patient P1: the mask holds several labels. Expected one label, or a choice; "
         "received labels 1, 255. Choose one label, or all."
     )
-    assert sitk.GetArrayFromImage(make_case("P1", image, mask, label="all").mask).sum() == 193
-    assert sitk.GetArrayFromImage(make_case("P1", image, mask, label=255).mask).sum() == 1
+    assert sitk.GetArrayFromImage(make_case("P1", image, mask, label="all").mask).sum() == 194
+    assert sitk.GetArrayFromImage(make_case("P1", image, mask, label=255).mask).sum() == 2
 
 
 def test_a_label_that_is_not_there_is_named_with_those_that_are():
@@ -204,6 +204,103 @@ def test_intensities_that_cannot_be_hu_are_refused(change, sentence):
     mask = a_mask(image)
     with pytest.raises(IntensityError, match=sentence):
         make_case("P1", change(image), mask)
+
+
+def scene_of(tumour: float, around: float, air: float | None, noise: float = 8.0) -> np.ndarray:
+    """HU (k, j, i) of a tumour in its surroundings, with air on a quarter of the volume unless None."""
+    values = np.full(SIZE_KJI, around)
+    values[4:8, 6:12, 8:16] = tumour
+    if air is not None:
+        values[:, :, 18:] = air
+    return values + np.random.default_rng(4).normal(0, noise, SIZE_KJI)
+
+
+def with_values(values: np.ndarray, dtype=np.int16) -> sitk.Image:
+    image = sitk.GetImageFromArray((values.round() if np.dtype(dtype).kind != "f" else values).astype(dtype))
+    image.CopyInformation(a_ct())
+    return image
+
+
+WINDOW = np.clip((scene_of(84, -80, -1000) + 160) / 400 * 255, 0, 255)
+WINDOW_WITH_BONE = np.where(np.arange(24) < 2, 255.0, WINDOW)
+
+
+@pytest.mark.parametrize(
+    ("values", "dtype", "sentence"),
+    [
+        (scene_of(84, -80, -1000) - 1024, np.int16, "intercept of -1024 was applied twice"),
+        (scene_of(84, 60, None) - 1024, np.int16, "intercept of -1024 was applied twice"),
+        (-scene_of(84, -80, -1000), np.int16, "negated"),
+        (WINDOW_WITH_BONE, np.uint8, "windowed to 0 to 255"),
+        (WINDOW_WITH_BONE, np.int16, "windowed to 0 to 255"),
+        (WINDOW_WITH_BONE, np.float32, "windowed to 0 to 255"),
+        ((scene_of(84, -80, -1000) + 200) / 450, np.float32, "scaled, not in HU"),
+        ((scene_of(84, -80, None, noise=40) + 20) / 50, np.float32, "scaled, not in HU"),
+    ],
+    ids=[
+        "twice",
+        "twice, cropped",
+        "negated",
+        "window",
+        "window as int16",
+        "window as fractions",
+        "z-scores",
+        "z-scores, noisy",
+    ],
+)
+def test_a_ct_whose_values_are_no_hu_is_refused_by_what_was_done_to_it(values, dtype, sentence):
+    with pytest.raises(IntensityError, match=sentence):
+        make_case("P1", with_values(values, dtype), a_mask(a_ct()))
+
+
+@pytest.mark.parametrize(
+    ("values", "dtype", "sentences"),
+    [
+        (WINDOW, np.uint8, ["the CT holds only values from 0 to 255, as a windowed picture does"]),
+        (WINDOW, np.int16, ["the CT holds only values from 0 to 255, as a windowed picture does"]),
+        (-scene_of(84, -80, None), np.int16, ["what looks like fat (median -84 HU)"]),
+        (scene_of(-90, 60, -1000), np.int16, ["what looks like fat (median -90 HU)"]),
+        (scene_of(-980, 60, -1000), np.int16, ["what looks like air or lung (median -980 HU)"]),
+        (scene_of(-700, 60, -1000), np.int16, ["what looks like air or lung (median -700 HU)"]),
+        (scene_of(-400, 60, -1000), np.int16, ["what looks like air or lung (median -400 HU)"]),
+        (scene_of(-31, -80, -1000), np.int16, []),  # a lung tumour of a public data set measures this
+        (scene_of(420, 60, -1000), np.int16, ["what looks like bone, metal or lipiodol (median 420 HU)"]),
+        (scene_of(84, 60, -1000), np.int16, []),
+        (scene_of(84, 60, None), np.float32, []),
+        (scene_of(190, 110, -1000), np.int16, []),
+        (scene_of(5, -80, -3024), np.int16, []),
+    ],
+)
+def test_values_that_no_organ_has_are_said_and_those_of_a_tumour_are_not(values, dtype, sentences):
+    case = make_case("P1", with_values(values, dtype), a_mask(a_ct()))
+    said = [warning.message for warning in case.warnings]
+    assert len(said) == len(sentences)
+    for message, sentence in zip(said, sentences, strict=True):
+        assert sentence in message
+
+
+@pytest.mark.parametrize(
+    ("box", "where"),
+    [
+        (np.s_[0:4, 6:12, 8:16], "the first slice"),
+        (np.s_[9:12, 6:12, 8:16], "the last slice"),
+        (np.s_[4:8, 0:6, 8:16], "the border"),
+        (np.s_[4:8, 14:20, 8:16], "the border"),
+        (np.s_[4:8, 6:12, 0:2], "the border"),
+        (np.s_[4:8, 6:12, 20:24], "the border"),
+        (np.s_[0:12, 6:12, 20:24], "the first slice and the last slice and the border"),
+        (np.s_[1:11, 1:19, 1:23], None),
+    ],
+)
+def test_a_tumour_that_the_scan_cuts_off_is_said(box, where):
+    values = np.zeros(SIZE_KJI, np.uint8)
+    values[box] = 1
+    mask = sitk.GetImageFromArray(values)
+    mask.CopyInformation(a_ct())
+    said = [str(warning) for warning in make_case("P1", a_ct(), mask).warnings]
+    assert said == [
+        f"Patient P1: the tumour is cut off: it touches {where} of the scan. Use a scan that holds all of it."
+    ] * (where is not None)
 
 
 def test_some_padding_inside_the_tumour_is_a_warning_with_its_share():

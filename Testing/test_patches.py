@@ -86,7 +86,9 @@ def test_parts_of_one_lesion_on_a_layer_belong_together():
 
 
 def test_a_tumour_of_one_voxel_is_a_picture_with_its_margin():
-    patch = largest_layer_patch(make(ramp(), box_mask((12, 60, 60), np.s_[5, 30, 31])))
+    case = make(ramp(), box_mask((12, 60, 60), np.s_[5, 30, 31:33]))
+    case.mask[32, 30, 5] = 0  # a case of one voxel is refused when it is made
+    patch = largest_layer_patch(case)
     assert (patch.layer_index, patch.box_mm, patch.area_mm2) == (5, 21, 1)
     assert patch.centre_mm == pytest.approx((31, 30, 5))
     assert patch.pixels.shape == (224, 224, 3)

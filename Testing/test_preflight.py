@@ -89,6 +89,40 @@ def test_a_second_reader_on_another_grid_is_named_as_the_second_reader(files):
     assert check.patients[1].problems == ()
 
 
+@pytest.mark.parametrize("moved", [1, 4, 7, 11, 16])
+def test_a_second_mask_elsewhere_than_the_first_is_a_warning_with_its_dice(files, moved):
+    """Dice of the two masks by hand: twice what they share, by the sum of both."""
+    values = sitk.GetArrayFromImage(MASK)
+    other = np.roll(values, moved, axis=2)
+    by_hand = 2 * np.sum((values > 0) & (other > 0)) / (values.sum() + other.sum())
+    second = sitk.GetImageFromArray(other)
+    second.CopyInformation(MASK)
+    sitk.WriteImage(second, str(files / "second.nrrd"))
+    check = checked(files, "P1,ct0.nrrd,mask.nrrd,second.nrrd", header="patient_id,image,mask,mask_reader2")
+    if by_hand >= 0.5:
+        assert sentences(check, "P1") == []
+        assert moved < 8
+        return
+    assert moved > 6
+    assert check.patients[0].verdict == "warning"
+    assert sentences(check, "P1")[-1] == (
+        "Patient P1, second.nrrd: the second reader's mask lies elsewhere than the first's. Expected a Dice "
+        f"coefficient of 0.5 or more; received {by_hand:.2f}. Look at both outlines: one may be flipped, or "
+        "of another tumour."
+    )
+
+
+def test_a_flipped_second_mask_is_not_ok(files):
+    flipped = sitk.GetImageFromArray(sitk.GetArrayFromImage(MASK)[:, ::-1, ::-1])
+    flipped.CopyInformation(MASK)
+    sitk.WriteImage(flipped, str(files / "flipped second.nrrd"))
+    check = checked(
+        files, "P1,ct0.nrrd,mask.nrrd,flipped second.nrrd", header="patient_id,image,mask,mask_reader2"
+    )
+    assert check.verdicts == {"ok": 0, "warning": 1, "error": 0}
+    assert "the second reader's mask lies elsewhere than the first's" in sentences(check, "P1")[-1]
+
+
 def test_the_same_ct_in_training_and_validation_is_an_error_whatever_its_format(files):
     header = "patient_id,image,mask,cohort"
     rows = ["P1,ct3.nrrd,mask.nrrd,training", "P2,ct3 again.nii.gz,mask.nrrd,{}", "P3,ct4.nrrd,mask.nrrd,"]
@@ -183,7 +217,7 @@ def test_counts_are_by_cohort_and_center(files):
 
 def test_stray_voxels_are_counted_and_said(files):
     values = sitk.GetArrayFromImage(MASK)
-    values[0, 0, 0] = values[9, 47, 55] = 1
+    values[1, 1, 1] = values[8, 46, 54] = 1
     stray = sitk.GetImageFromArray(values)
     stray.CopyInformation(MASK)
     sitk.WriteImage(stray, str(files / "stray.nrrd"))

@@ -22,6 +22,7 @@ from TACEResponseLib.__main__ import main
 from TACEResponseLib.cohorts.table import read_cohort
 from TACEResponseLib.errors import TACEResponseError
 from TACEResponseLib.readers import read_case
+from test_multiframe import an_enhanced_ct
 
 IMAGE, SEGMENTS = a_scene()
 MASS = SEGMENTS["Mass"]
@@ -39,9 +40,14 @@ FILES = {
     "dicom/slice005.dcm": ("dicom", "s.seg.nrrd", {"segment": "Mass"}),
     "seg.dcm": ("ct.nrrd", "seg.dcm", {"segment": "Mass"}),
     "contours.dcm": ("ct.nrrd", "contours.dcm", {"segment": "Mass"}),
+    "pair.hdr": ("pair.hdr", "mask.nrrd", {"label": 2}),
+    "beside.mhd": ("beside.mhd", "mask.nrrd", {"label": 2}),
+    "beside.zraw": ("beside.mhd", "mask.nrrd", {"label": 2}),
+    "frames/all.dcm": ("frames", "mask.nrrd", {"label": 2}),
+    "map.dcm": ("ct.nrrd", "map.dcm", {"segment": "Mass"}),
 }
 #: Formats with a checksum over everything: damage is found, or did not matter.
-CHECKSUMMED = ("ct.nii.gz", "packed.nrrd", "packed.mha")
+CHECKSUMMED = ("ct.nii.gz", "packed.nrrd", "packed.mha", "beside.zraw")
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +61,12 @@ def folder(tmp_path_factory):
     write_seg_nrrd(place / "s.seg.nrrd", IMAGE, SEGMENTS)
     slices = write_dicom_series(place / "dicom", IMAGE)
     write_dicom_seg(place / "seg.dcm", slices, SEGMENTS)
+    write_dicom_seg(place / "map.dcm", slices, SEGMENTS, "LABELMAP")
+    for name in ("pair.hdr", "beside.mhd"):
+        sitk.WriteImage(IMAGE, str(place / name), name == "beside.mhd")
+    (place / "frames").mkdir()
+    an_enhanced_ct(place / "all.dcm")
+    (place / "all.dcm").rename(place / "frames" / "all.dcm")
     write_rtstruct(place / "contours.dcm", {"Mass": contours_of(IMAGE, MASS)})
     return place
 
@@ -185,7 +197,7 @@ def test_damaged_tables_are_named_or_right(tmp_path, name):
 
 
 def test_a_preflight_of_damaged_files_never_faults_and_writes_whole_files(folder, tmp_path, capsys):
-    """One cohort of the twelve kinds of file, each damaged: a verdict each, and files that can be read."""
+    """One cohort of all kinds of file, each damaged: a verdict each, and files that can be read."""
     rows = ["patient_id,image,mask,mask_label,segment"]
     for name, (image, mask, choice) in FILES.items():
         rows.append(

@@ -6,7 +6,7 @@ error; a case that can be used with care carries its warnings along.
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -115,6 +115,7 @@ def choose_segments(names: list[str], wanted: str | None) -> list[str]:
             received=listed,
             remedy="name the tumour's segment, or all",
         )
+    wanted = wanted.strip()
     exact = [name for name in names if name == wanted]
     chosen = exact or [name for name in names if name.casefold() == wanted.casefold()]
     if len(chosen) != 1:
@@ -195,17 +196,43 @@ def _labels_of(mask: sitk.Image) -> list[int]:
 
 
 def _check_shape(mask: sitk.Image) -> list[Problem]:
-    """Warnings about masks that are legal and unusual: one slice, one voxel, the whole volume."""
-    voxels_by_slice = [np.count_nonzero(layer) for layer in sitk.GetArrayViewFromImage(mask)]
+    """Warnings about masks that are legal and unusual: one slice, cut off, the whole volume.
+
+    Raises MaskError for one voxel, in which nothing varies.
+    """
+    layers = sitk.GetArrayViewFromImage(mask)
+    voxels_by_slice = [np.count_nonzero(layer) for layer in layers]
     voxels, slices = sum(voxels_by_slice), np.count_nonzero(voxels_by_slice)
+    if voxels == 1:
+        raise MaskError(
+            "the tumour is one voxel",
+            field="mask",
+            expected="a tumour of many voxels, on every slice it reaches",
+            received="1 voxel",
+            remedy="draw the tumour, or choose another label or segment",
+        )
     notes = []
     if voxels == mask.GetNumberOfPixels():
         notes.append(("the mask covers the whole volume", "check that it is the tumour"))
+    elif cut := _cut_off_at(layers, voxels_by_slice):
+        notes.append(
+            (f"the tumour is cut off: it touches {cut} of the scan", "use a scan that holds all of it")
+        )
     if slices == 1:
         notes.append(
             (f"the tumour is drawn on one slice only ({voxels} voxels)", "draw it on every slice it reaches")
         )
     return [Problem("mask", text, field="mask", remedy=remedy, severity="warning") for text, remedy in notes]
+
+
+def _cut_off_at(layers: np.ndarray, voxels_by_slice: Sequence[int]) -> str:
+    """Which ends of the scan the mask (k, j, i) reaches, in words; empty for none."""
+    ends = {
+        "the first slice": voxels_by_slice[0],
+        "the last slice": voxels_by_slice[-1],
+        "the border": layers[:, [0, -1]].any() or layers[:, :, [0, -1]].any(),
+    }
+    return " and ".join(name for name, touched in ends.items() if touched)
 
 
 def bounding_box(mask: np.ndarray) -> tuple[slice, slice, slice]:

@@ -1,4 +1,9 @@
-"""Hounsfield units: whether the values inside a tumour can be what a CT measures there."""
+"""Hounsfield units: whether the values inside a tumour, and around it, can be what a CT measures there.
+
+The tumour alone does not show whether a CT was negated or windowed, so a sparse sample of the
+whole volume is looked at beside it. The limits are round numbers with room to spare on the side of
+real CTs; what they only make likely is a warning.
+"""
 
 import numpy as np
 import SimpleITK as sitk
@@ -7,10 +12,21 @@ from TACEResponseLib.errors import IntensityError, Problem
 
 #: Values below air; scanners write them outside the reconstructed circle.
 BELOW_AIR_HU = -1050
+#: The sample takes about this many voxels along each axis.
+SAMPLED = 40
+#: Any CT spans more than this from its darkest to its brightest voxel, by its noise alone.
+LEAST_RANGE_HU = 30
+#: What grows in a liver has a median between the last two; below are lung and air, then fat, above bone.
+LUNG_HU, FAT_HU, BONE_HU = -200, -50, 300
+#: A volume whose brightest twentieth is darker than this shows no tissue at all.
+NO_TISSUE_HU = -500
+#: Shares of a volume at 0 and at 255 that make a window certain, and one that makes it likely.
+CLIPPED_SURELY, CLIPPED_LIKELY = 0.001, 0.01
+TUMOUR_HU = "HU, for example -50 to 200 in a tumour"
 
 
 def check_intensities(image: sitk.Image, mask: sitk.Image) -> list[Problem]:
-    """Refuse intensities that cannot be HU of a tumour; warn about padding inside it."""
+    """Refuse intensities that cannot be HU of a tumour; warn about those that hardly are."""
     tumour = sitk.GetArrayViewFromImage(mask)
     layers = np.flatnonzero(tumour.reshape(len(tumour), -1).any(axis=1))
     drawn = slice(layers[0], layers[-1] + 1)
@@ -23,6 +39,34 @@ def check_intensities(image: sitk.Image, mask: sitk.Image) -> list[Problem]:
             received=f"{int((~np.isfinite(inside)).sum())} of {inside.size} voxels",
             remedy="export the CT again",
         )
+    padding = float((inside < BELOW_AIR_HU).mean())
+    if padding > 0.5:
+        raise IntensityError(
+            "most of the tumour lies on padding of the CT",
+            field="image",
+            expected="HU of tissue",
+            received=f"{100 * padding:.0f} % of the tumour below {BELOW_AIR_HU} HU",
+            remedy="check that CT and mask belong together",
+        )
+    sample = _sample(image, inside)
+    _require_hu(inside, sample)
+    notes = [*_windowed(sample, image), *_tissue(float(np.median(inside)))]
+    if padding > 0:
+        message = f"{100 * padding:.1f} % of the tumour is at padding value ({float(inside.min()):g} HU)"
+        notes.append(_note(message, "correct the tumour's outline"))
+    return notes
+
+
+def _sample(image: sitk.Image, inside: np.ndarray) -> np.ndarray:
+    """Some of the volume's values, evenly spread, and some of the tumour's, as a row of finite numbers."""
+    values = sitk.GetArrayViewFromImage(image)
+    sparse = values[tuple(slice(None, None, max(1, n // SAMPLED)) for n in values.shape)].ravel()
+    some = inside[:: max(1, inside.size // SAMPLED**2)]
+    return np.concatenate([sparse[np.isfinite(sparse)], some])
+
+
+def _require_hu(inside: np.ndarray, sample: np.ndarray) -> None:
+    """Raise IntensityError when the values inside the tumour, beside those of the volume, are no HU."""
     low, median, high = float(inside.min()), float(np.median(inside)), float(inside.max())
     spread = f"{low:g} to {high:g}"
     if low == high and inside.size > 1:
@@ -33,33 +77,56 @@ def check_intensities(image: sitk.Image, mask: sitk.Image) -> list[Problem]:
             received=f"{low:g} in {inside.size} voxels",
             remedy="check that CT and mask belong together",
         )
-    if high - low <= 1.5 and not np.array_equal(inside, np.round(inside)):
-        raise IntensityError(
-            "the CT looks scaled, not in HU",
-            field="image",
-            expected="HU, for example -50 to 200 in a tumour",
-            received=spread,
-            remedy="export the CT without scaling its intensities",
+    whole = np.array_equal(inside, np.round(inside))
+    if not whole and (high - low <= 1.5 or np.ptp(sample) < LEAST_RANGE_HU):
+        raise _no_hu(
+            "the CT looks scaled, not in HU", spread, "export the CT without scaling its intensities"
         )
+    brightest = float(np.percentile(sample, 95))
+    found, again = f"{spread}, median {median:g}", "export the CT again with the intercept applied once"
     if median > 850 and low > 500:
-        raise IntensityError(
-            "the CT looks as if its rescale intercept of -1024 was not applied",
-            field="image",
-            expected="HU, for example -50 to 200 in a tumour",
-            received=f"{spread}, median {median:g}",
-            remedy="export the CT again with the intercept applied",
+        raise _no_hu("the CT looks as if its rescale intercept of -1024 was not applied", found, again)
+    if max(median, brightest) < NO_TISSUE_HU:
+        raise _no_hu("the CT looks as if its rescale intercept of -1024 was applied twice", found, again)
+    if median < 0 and brightest > 700:
+        raise _no_hu("the CT looks negated: what is air is bright", found, "export the CT again")
+    clipped = [float((sample == end).mean()) for end in (0, 255)]
+    if _is_of_a_byte(sample) and min(clipped) > CLIPPED_SURELY:
+        shares = " and ".join(f"{100 * share:.1f} %" for share in clipped)
+        raise _no_hu(
+            "the CT looks windowed to 0 to 255, not in HU",
+            f"{shares} of the volume at 0 and at 255",
+            "export the CT with all its values, not a picture of it",
         )
-    padding = float((inside < BELOW_AIR_HU).mean())
-    if padding > 0.5:
-        raise IntensityError(
-            "most of the tumour lies on padding of the CT",
-            field="image",
-            expected="HU of tissue",
-            received=f"{100 * padding:.0f} % of the tumour below {BELOW_AIR_HU} HU",
-            remedy="check that CT and mask belong together",
-        )
-    if padding > 0:
-        message = f"{100 * padding:.1f} % of the tumour is at padding value ({low:g} HU)"
-        remedy = "correct the tumour's outline"
-        return [Problem("intensity", message, field="image", remedy=remedy, severity="warning")]
-    return []
+
+
+def _no_hu(message: str, received: str, remedy: str) -> IntensityError:
+    return IntensityError(message, field="image", expected=TUMOUR_HU, received=received, remedy=remedy)
+
+
+def _is_of_a_byte(sample: np.ndarray) -> bool:
+    """Whether all values are those of a picture, from 0 to 255."""
+    return bool(sample.min() >= 0 and sample.max() <= 255)
+
+
+def _windowed(sample: np.ndarray, image: sitk.Image) -> list[Problem]:
+    """A warning when a volume without a value below 0 or above 255 looks like a picture."""
+    clipped = max(float((sample == end).mean()) for end in (0, 255))
+    of_bytes = image.GetPixelID() == sitk.sitkUInt8
+    if not _is_of_a_byte(sample) or not (of_bytes or clipped > CLIPPED_LIKELY):
+        return []
+    return [_note("the CT holds only values from 0 to 255, as a windowed picture does", "check its HU")]
+
+
+def _tissue(median: float) -> list[Problem]:
+    """A warning when the tumour's median is not that of an organ."""
+    if FAT_HU <= median <= BONE_HU:
+        return []
+    where = "air or lung" if median < LUNG_HU else "fat" if median < FAT_HU else "bone, metal or lipiodol"
+    return [
+        _note(f"the mask lies in what looks like {where} (median {median:.0f} HU)", "look at the outline")
+    ]
+
+
+def _note(message: str, remedy: str) -> Problem:
+    return Problem("intensity", message, field="image", remedy=remedy, severity="warning")

@@ -15,8 +15,9 @@ from TACEResponseLib.cases import Case, make_case
 from TACEResponseLib.cases.repair import UNION
 from TACEResponseLib.errors import InputError, TACEResponseError
 
-from .acquisitions import Acquisition, choose_acquisition, list_acquisitions, read_series
-from .dicom import is_dicom
+from .acquisitions import Acquisition, choose_acquisition, group_slices, list_acquisitions
+from .dicom import is_dicom, read_slices
+from .gate import Admitted
 from .identity import strangers
 from .masks import MaskFile, list_segments, open_mask
 from .phases import (
@@ -27,7 +28,7 @@ from .phases import (
     provenance_of_phase,
     vessel_segments,
 )
-from .volumes import existing, read_volume
+from .volumes import existing, open_volume
 
 __all__ = ["list_segments", "propose_arterial", "read_case", "read_image"]
 
@@ -57,16 +58,18 @@ def read_case(
     image_path, mask_path = Path(image_path), Path(mask_path)
     try:
         if same_image_as is None:
-            image, image_source = _read_chosen_image(image_path, mask_path, series)
+            admitted, image_source = _open_chosen_image(image_path, mask_path, series)
         else:
-            image, image_source = same_image_as.image, dict(same_image_as.provenance["image"])
+            admitted = Admitted(same_image_as.image)
+            image_source = dict(same_image_as.provenance["image"])
+        image = admitted.volume
         opened = open_mask(mask_path, image)
         if UNION in repairs and segment is None and opened.names:
             segment = "all"
         mask = opened.read(segment)
         vessels = measure_opened(opened, image)
         description = image_source.get("series_description", "")
-        notes = (*mask.warnings, *phase_warning(vessels, description))
+        notes = (*admitted.notes, *mask.warnings, *phase_warning(vessels, description))
         if "series_uid" in image_source and is_dicom(mask_path):
             notes = (*strangers(image_path, image_source["series_uid"], mask_path), *notes)
         image_source |= provenance_of_phase(vessels, description)
@@ -87,20 +90,39 @@ def read_case(
 
 
 def read_image(path: Path, *, series: str | None = None) -> tuple[sitk.Image, dict]:
-    """A CT from a volume file or a DICOM folder, with where it came from as JSON types."""
+    """A CT from a volume file or a DICOM folder, with where it came from as JSON types.
+
+    What was noticed in reading it stands in the source under `noticed`.
+    """
+    admitted, source = open_image(path, series=series)
+    return admitted.volume, source
+
+
+def open_image(path: Path, *, series: str | None = None) -> tuple[Admitted, dict]:
+    """As `read_image`, with the volume's notes as warnings."""
     path = existing(path, "image")
     if path.is_dir():
-        return read_series(path, series)
+        return choose_acquisition(list_acquisitions(path), series, path).open(path)
     if is_dicom(path):
-        raise InputError(
-            "a DICOM file is one slice of a CT",
-            field="image",
-            file=path.name,
-            expected="a volume file, or the folder of the series",
-            received="a DICOM file",
-            remedy="choose its folder",
-        )
-    return read_volume(path, "image"), {"file": path.name}
+        return _open_dicom_file(path, series)
+    admitted = open_volume(path, "image")
+    noticed = {"noticed": [note.message for note in admitted.notes]} if admitted.notes else {}
+    return admitted, {"file": path.name, **noticed}
+
+
+def _open_dicom_file(path: Path, series: str | None) -> tuple[Admitted, dict]:
+    """A multi-frame file, which is a volume; InputError for one slice."""
+    frames = read_slices(path)
+    if len(frames) > 1:
+        return choose_acquisition(group_slices(frames), series, path).open(path)
+    raise InputError(
+        "a DICOM file is one slice of a CT",
+        field="image",
+        file=path.name,
+        expected="a volume file, or the folder of the series",
+        received="a DICOM file",
+        remedy="choose its folder",
+    )
 
 
 def propose_arterial(
@@ -124,10 +146,10 @@ def propose_arterial(
     return shown[0] if len(shown) == 1 else (None, "")
 
 
-def _read_chosen_image(image_path: Path, mask_path: Path, series: str | None) -> tuple[sitk.Image, dict]:
+def _open_chosen_image(image_path: Path, mask_path: Path, series: str | None) -> tuple[Admitted, dict]:
     """The CT; where the folder holds several scans and none was named, say which is arterial."""
     if series is not None or not image_path.is_dir():
-        return read_image(image_path, series=series)
+        return open_image(image_path, series=series)
     acquisitions = list_acquisitions(image_path)
     proposal = ""
     if len(acquisitions) > 1:
@@ -137,7 +159,7 @@ def _read_chosen_image(image_path: Path, mask_path: Path, series: str | None) ->
             opened = None  # a mask that cannot be read is not what is wrong first
         likely, shown = propose_arterial(acquisitions, image_path, opened)
         proposal = f"the arterial one is likely {likely.choice} ({shown})" if likely else ""
-    return choose_acquisition(acquisitions, None, image_path, proposal).read(image_path)
+    return choose_acquisition(acquisitions, None, image_path, proposal).open(image_path)
 
 
 def measure_opened(opened: MaskFile, image: sitk.Image) -> VesselEnhancement | None:

@@ -7,17 +7,19 @@ TemporalPositionIdentifier, then by the pauses between acquisition times.
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
 
-from TACEResponseLib.errors import InputError
+from TACEResponseLib.errors import InputError, Problem
 
-from .dicom import Slice, dicom_files, read_slice, read_stack
+from .dicom import Slice, dicom_files, open_stack, read_slices
+from .gate import Admitted
 from .phases import phase_of_description
+from .slices import require_no_slice_of
 
 #: Positions closer than this are one position.
 SAME_POSITION_MM = 1e-3
@@ -28,10 +30,12 @@ class Acquisition:
     """One scan: the slices of a series, or of one part of a series that holds several.
 
     part: empty where the series is one scan, otherwise its AcquisitionNumber (or its place in time).
+    localizers: slices of the series that are overviews and none of the scan's.
     """
 
     slices: tuple[Slice, ...]
     part: str = ""
+    localizers: tuple[Slice, ...] = ()
 
     @property
     def series_uid(self) -> str:
@@ -59,14 +63,42 @@ class Acquisition:
         return f"{self.description or 'no description'} ({len(self.slices)} slices, {self.choice})"
 
     def read(self, folder: Path) -> tuple[sitk.Image, dict]:
-        """The volume in HU, and its identity as JSON types."""
-        return read_stack(list(self.slices), folder), {
+        """The volume in HU, and its identity as JSON types with what was noticed in reading."""
+        admitted, source = self.open(folder)
+        return admitted.volume, source
+
+    def open(self, folder: Path) -> tuple[Admitted, dict]:
+        """As `read`, with the notes as warnings."""
+        admitted = open_stack(list(self.slices), folder)
+        notes = (*admitted.notes, *self._left_out(folder))
+        source = {
             "folder": folder.name,
             "series_uid": self.series_uid,
             "series_description": self.description,
             **({"acquisition": self.part} if self.part else {}),
             "slices": len(self.slices),
+            **({"noticed": [note.message for note in notes]} if notes else {}),
         }
+        return replace(admitted, notes=notes), source
+
+    def _left_out(self, folder: Path) -> tuple[Problem, ...]:
+        """A warning that names the localizers."""
+        if not self.localizers:
+            return ()
+        names = ", ".join(each.path.name for each in self.localizers[:5])
+        return (
+            Problem(
+                "geometry",
+                f"{len(self.localizers)} localizer of the series was left out"
+                if len(self.localizers) == 1
+                else f"{len(self.localizers)} localizers of the series were left out",
+                field="image",
+                file=folder.name,
+                received=names,
+                remedy="check that no slice of the scan is missing",
+                severity="warning",
+            ),
+        )
 
 
 def list_acquisitions(folder: Path) -> list[Acquisition]:
@@ -74,8 +106,12 @@ def list_acquisitions(folder: Path) -> list[Acquisition]:
 
     Raises InputError naming a DICOM file that is damaged.
     """
-    found = (read_slice(path) for path in dicom_files(folder))
-    return group_slices([s for s in found if s is not None])
+    by_file = {path: read_slices(path) for path in dicom_files(folder)}
+    slices = [each for found in by_file.values() for each in found]
+    shapes = {(each.series_uid, each.rows_columns) for each in slices}
+    for path in (path for path, found in by_file.items() if not found):
+        require_no_slice_of(shapes, path)
+    return group_slices(slices)
 
 
 def group_slices(slices: Sequence[Slice]) -> list[Acquisition]:
@@ -83,8 +119,9 @@ def group_slices(slices: Sequence[Slice]) -> list[Acquisition]:
     # A copy has the UID and the position of its original; some anonymisers give all slices one UID.
     series: dict[str, dict[tuple, Slice]] = defaultdict(dict)
     for each in slices:
-        series[each.series_uid].setdefault((each.instance_uid, each.position, each.acquisition), each)
-    acquisitions = [a for members in series.values() for a in _split(list(members.values()))]
+        key = (each.instance_uid, each.position, each.acquisition, each.frame)
+        series[each.series_uid].setdefault(key, each)
+    acquisitions = [a for members in series.values() for a in _without_localizers(list(members.values()))]
     return sorted(acquisitions, key=lambda a: (a.slices[0].series_number.zfill(9), a.series_uid))
 
 
@@ -144,8 +181,19 @@ def _named(acquisitions: Sequence[Acquisition], wanted: str) -> list[Acquisition
     return next((fitting for way in ways if (fitting := [a for a in pool if way(a)])), [])
 
 
+def _without_localizers(slices: list[Slice]) -> list[Acquisition]:
+    """The scans of one series; its localizers, where it holds anything else, are named apart."""
+    localizers = tuple(s for s in slices if s.is_localizer)
+    if not localizers or len(localizers) == len(slices):
+        return _split(slices)
+    return [replace(a, localizers=localizers) for a in _split([s for s in slices if not s.is_localizer])]
+
+
 def _split(slices: list[Slice]) -> list[Acquisition]:
     """The scans of one series: one, unless positions repeat and something tells them apart."""
+    stacks = _grouped(slices, lambda s: s.stack)
+    if len(stacks) > 1:  # an Enhanced file says itself that it holds several volumes
+        return [Acquisition(tuple(part), f"stack {name}") for name, part in stacks.items()]
     repeats = _most_repeats(slices)
     if repeats > 1:
         for key in (lambda s: s.acquisition, lambda s: s.temporal_position, _time_groups(slices, repeats)):
@@ -175,13 +223,13 @@ def _grouped(slices: list[Slice], key: Callable[[Slice], str]) -> dict[str, list
 def _time_groups(slices: list[Slice], parts: int) -> Callable[[Slice], str]:
     """Slice -> "1", "2", ... by time, cut at the `parts` - 1 longest pauses; "" without times."""
     try:
-        seconds = {s.path: _seconds(s.time) for s in slices}
+        seconds = {s: _seconds(s.time) for s in slices}
     except ValueError:
         return lambda _: ""
     moments = sorted(set(seconds.values()))
     pauses = sorted(((later - earlier, later) for earlier, later in pairwise(moments)), reverse=True)
     starts = sorted(start for _, start in pauses[: parts - 1])
-    return lambda s: str(1 + sum(seconds[s.path] >= start for start in starts))
+    return lambda s: str(1 + sum(seconds[s] >= start for start in starts))
 
 
 def _seconds(time: str) -> float:

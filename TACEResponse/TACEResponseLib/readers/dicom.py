@@ -2,227 +2,114 @@
 
 pydicom reads the headers, SimpleITK (GDCM) the pixels with slope and intercept applied. What the
 libraries let pass - duplicate slices, gaps, a tilted gantry - is checked here and is a
-GeometryError that lists positions. Which acquisition it is stands in `acquisitions`. pydicom is
-imported where a DICOM file is read: other volumes do without it and its memory.
+GeometryError that lists positions; what the numbers mean is checked in `rescale`. Which
+acquisition it is stands in `acquisitions`.
 """
 
-import contextlib
-import io
-import struct
-import warnings
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 import SimpleITK as sitk
 
-from TACEResponseLib.errors import GeometryError, InputError
+from TACEResponseLib.errors import GeometryError, Problem
 
-CT_IMAGE = "1.2.840.10008.5.1.4.1.1.2"
-SEGMENTATION = "1.2.840.10008.5.1.4.1.1.66.4"
-STRUCTURE_SET = "1.2.840.10008.5.1.4.1.1.481.3"
-#: Slices may be off their even spacing by this share of it (rounding in headers).
-SPACING_TOLERANCE = 0.02
-#: Sideways drift of a stack in mm above which its gantry was tilted.
-LARGEST_DRIFT_MM = 0.5
-#: A compressed slice holds at most this many bytes for one of its file; more is a damaged header,
-#: for which no memory is taken.
-MOST_PACKED = 1000
-UNDEFINED_LENGTH = 0xFFFFFFFF
-#: Value representations whose length has four bytes, behind two that are empty.
-LONG_VRS = (b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV")
-#: What pydicom, beside its own error, and highdicom raise on files whose bytes are not what DICOM says.
-DAMAGE = (
-    ArithmeticError,
-    AssertionError,
-    AttributeError,
-    EOFError,
-    LookupError,
-    NotImplementedError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-    struct.error,
-)
-HEADER_TAGS = [
-    "AcquisitionNumber",
-    "AcquisitionTime",
-    "BitsAllocated",
-    "Columns",
-    "ContentTime",
-    "ImageOrientationPatient",
-    "ImagePositionPatient",
-    "PatientID",
-    "PixelSpacing",
-    "Rows",
-    "SOPClassUID",
-    "SOPInstanceUID",
-    "SeriesDescription",
-    "SeriesInstanceUID",
-    "SeriesNumber",
-    "StudyInstanceUID",
-    "TemporalPositionIdentifier",
+from .dicom_open import SEGMENTATION, STRUCTURE_SET, damaged, dicom_files, is_dicom, reading_dicom
+from .gate import Admitted, Claims, admit
+from .rescale import decode_each, is_uniform, require_ct_slices, scale_notes
+from .slices import Slice, read_slice, read_slices
+
+__all__ = [
+    "SEGMENTATION",
+    "STRUCTURE_SET",
+    "Slice",
+    "damaged",
+    "dicom_files",
+    "in_order",
+    "is_dicom",
+    "open_stack",
+    "read_slice",
+    "read_slices",
+    "reading_dicom",
 ]
 
-
-@dataclass(frozen=True)
-class Slice:
-    """What decides where one DICOM slice belongs. Position, orientation and pixel spacing are LPS, in mm."""
-
-    path: Path
-    patient_id: str
-    instance_uid: str
-    series_uid: str
-    study_uid: str
-    series_number: str
-    description: str
-    acquisition: str
-    temporal_position: str
-    time: str
-    position: tuple[float, float, float]
-    orientation: tuple[float, float, float, float, float, float]
-    pixel_spacing: tuple[float, ...]
-    rows_columns: tuple[int, int]
-
-    @property
-    def depth_mm(self) -> float:
-        """Position along the slice's own normal."""
-        rows, columns = self.orientation[:3], self.orientation[3:]
-        return float(np.dot(self.position, np.cross(rows, columns)))
+#: Slices may be off their even spacing by this share of it (rounding in headers).
+SPACING_TOLERANCE = 0.02
+#: Positions that were rounded to a tenth of a millimetre are off by half of it, and a little for the fit.
+ROUNDED_MM = 0.051
+#: Sideways drift of a stack in mm above which its gantry was tilted.
+LARGEST_DRIFT_MM = 0.5
 
 
-def is_dicom(path: Path) -> bool:
-    """Whether the file carries DICOM's preamble; the name does not matter."""
-    if not path.is_file():
-        return False
-    with path.open("rb") as stream:
-        stream.seek(128)
-        return stream.read(4) == b"DICM"
+def open_stack(slices: list[Slice], folder: Path) -> Admitted:
+    """The volume of the slices in HU through the gate, after checking that they form one even stack.
 
-
-@contextlib.contextmanager
-def reading_dicom(path: Path, field: str = "image") -> Iterator[None]:
-    """Turn what the libraries raise on a damaged file into an InputError, and keep them quiet."""
-    from pydicom.errors import InvalidDicomError
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            yield
-        except (InvalidDicomError, *DAMAGE):
-            raise damaged(path, field) from None
-        except OSError as error:
-            if error.errno is None:  # pydicom's own, for a tag that is cut off
-                raise damaged(path, field) from None
-            raise InputError(
-                "the file cannot be opened", field=field, file=path.name, received=error.strerror
-            ) from None
-
-
-def dicom_files(folder: Path) -> list[Path]:
-    """Every DICOM file below `folder`; InputError for one that is called `.dcm` and is none."""
-    files = []
-    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
-        if is_dicom(path):
-            files.append(path)
-        elif path.suffix.lower() == ".dcm":
-            raise damaged(path)
-    return files
-
-
-def read_slice(path: Path) -> Slice | None:
-    """The header of one file; None when it is no image slice. Raises InputError when damaged."""
-    import pydicom
-
-    with reading_dicom(path), path.open("rb") as stream:
-        header = pydicom.dcmread(stream, stop_before_pixels=True, specific_tags=HEADER_TAGS)
-        kinds = {str(header.get("SOPClassUID")), str(header.file_meta.get("MediaStorageSOPClassUID"))}
-        if SEGMENTATION in kinds or ("ImagePositionPatient" not in header and CT_IMAGE not in kinds):
-            return None
-        position = tuple(float(v) for v in header.ImagePositionPatient)
-        orientation = tuple(float(v) for v in header.ImageOrientationPatient)
-        if len(position) != 3 or len(orientation) != 6 or not _is_right_angled(orientation):
-            raise ValueError
-        rows_columns = (int(header.Rows), int(header.Columns))
-        pixels = rows_columns[0] * rows_columns[1] * int(header.BitsAllocated) // 8
-        syntax = header.file_meta.TransferSyntaxUID
-        packed = syntax.is_compressed or syntax.is_deflated
-        if pixels > path.stat().st_size * (MOST_PACKED if packed else 1):
-            raise ValueError
-        if not syntax.is_deflated:
-            _require_whole_elements(stream, syntax)
-
-        def text(name: str) -> str:
-            return str(header.get(name) or "")
-
-        return Slice(
-            path=path,
-            patient_id=text("PatientID"),
-            instance_uid=str(header.SOPInstanceUID),
-            series_uid=str(header.SeriesInstanceUID),
-            study_uid=text("StudyInstanceUID"),
-            series_number=text("SeriesNumber"),
-            description=text("SeriesDescription"),
-            acquisition=text("AcquisitionNumber"),
-            temporal_position=text("TemporalPositionIdentifier"),
-            time=text("AcquisitionTime") or text("ContentTime"),
-            position=position,
-            orientation=orientation,
-            rows_columns=rows_columns,
-            pixel_spacing=tuple(float(v) for v in header.get("PixelSpacing") or ()),
-        )
-
-
-def _require_whole_elements(stream: BinaryIO, syntax) -> None:
-    """Raise ValueError unless the elements from here on, pixels first, end where the file ends.
-
-    GDCM takes gigabytes of memory for an element that claims a length it has not. syntax: pydicom's UID.
+    Raises InputError for what is no CT or damaged, GeometryError with positions.
     """
-    order = "<" if syntax.is_little_endian else ">"
-    end = stream.seek(0, io.SEEK_CUR)
-    size = stream.seek(0, io.SEEK_END)
-    first = True
-    while end < size:
-        stream.seek(end)
-        group, element = struct.unpack(f"{order}HH", stream.read(4))
-        if first and (group, element) != (0x7FE0, 0x0010):
-            raise ValueError
-        first, kind = False, stream.read(2)
-        if group == 0xFFFE or syntax.is_implicit_VR:  # items have no VR
-            stream.seek(end + 4)
-            (length,) = struct.unpack(f"{order}I", stream.read(4))
-        elif kind in LONG_VRS:
-            (length,) = struct.unpack(f"{order}xxI", stream.read(6))
-        else:
-            (length,) = struct.unpack(f"{order}H", stream.read(2))
-        # What has no length of its own (packed pixels) is items that have.
-        end = stream.tell() + (0 if length == UNDEFINED_LENGTH else length)
-    if first or end > size:
-        raise ValueError
-
-
-def read_stack(slices: list[Slice], folder: Path) -> sitk.Image:
-    """The volume of the slices in HU, after checking that they form one even, untilted stack.
-
-    Raises GeometryError with positions, InputError naming a damaged file.
-    """
+    require_ct_slices(slices)
+    _require_every_part(slices, folder)
     slices = in_order(slices, folder)
-    try:
-        image = sitk.ReadImage([str(s.path) for s in slices])
-    except RuntimeError:
-        raise damaged(_first_unreadable(slices)) from None
+    image = _decoded(slices)
     if len(slices) > 1:
-        # The distance between positions, not SliceThickness: slices may overlap or leave gaps.
-        positions = np.array([s.position for s in slices])
-        step_mm = float(np.linalg.norm(positions[-1] - positions[0]) / (len(slices) - 1))
-        image.SetSpacing((*image.GetSpacing()[:2], step_mm))
+        image.SetSpacing((*image.GetSpacing()[:2], _step_mm(slices)))
+    rows, columns = slices[0].rows_columns
+    admitted = admit(
+        image, Claims(folder, "image", (columns, rows, len(slices)), modality=slices[0].modality)
+    )
+    notes = (*scale_notes(slices), *_place_notes(slices))
+    return replace(admitted, notes=(*admitted.notes, *(replace(n, file=folder.name) for n in notes)))
+
+
+def _decoded(slices: list[Slice]) -> sitk.Image:
+    """The voxels of slices in order: by GDCM at once where all are scaled alike, else one by one."""
+    if is_uniform(slices):
+        try:
+            return sitk.ReadImage([str(s.path) for s in slices])
+        except RuntimeError:
+            raise damaged(_first_unreadable(slices)) from None
+    first = slices[0]
+    image = sitk.GetImageFromArray(decode_each(slices))
+    across, down = np.array(first.orientation[:3]), np.array(first.orientation[3:])
+    image.SetDirection(np.column_stack([across, down, np.cross(across, down)]).ravel().tolist())
+    image.SetOrigin(first.position)
+    image.SetSpacing((first.pixel_spacing[1], first.pixel_spacing[0], 1.0))
     return image
+
+
+def _step_mm(slices: list[Slice]) -> float:
+    """The distance between positions, not SliceThickness: slices may overlap or leave gaps."""
+    return float(np.linalg.norm(np.subtract(slices[-1].position, slices[0].position)) / (len(slices) - 1))
 
 
 def in_order(slices: list[Slice], folder: Path) -> list[Slice]:
     """The slices along their normal; GeometryError unless they are one even, untilted stack."""
+    _require_one_shape(slices, folder)
+    slices = sorted(slices, key=lambda s: s.depth_mm)
+    if len(slices) < 2:
+        return slices
+    depth = np.array([s.depth_mm for s in slices])
+    steps = np.diff(depth)
+    spacing = float(np.median(steps))
+    doubled = depth[1:][steps < 1e-3]
+    if doubled.size:
+        received = f"{doubled.size} positions twice, the first at {doubled[0]:.2f} mm"
+        raise _uneven(folder, "the series holds slices twice", "every position once", received)
+    odd = _odd_steps(depth)
+    if odd.size and _off_even_mm(depth) > ROUNDED_MM:
+        where = ", ".join(f"{steps[n]:.2f} mm after {depth[n]:.2f} mm" for n in odd[:5])
+        raise _uneven(folder, "slices are missing or unevenly spaced", f"{spacing:.2f} mm everywhere", where)
+    orientation = np.array(slices[0].orientation)
+    normal = np.cross(orientation[:3], orientation[3:])
+    drift = np.subtract(slices[-1].position, slices[0].position)
+    sideways_mm = float(np.linalg.norm(drift - (drift @ normal) * normal))
+    if sideways_mm > LARGEST_DRIFT_MM:
+        received = f"slices move {sideways_mm:.1f} mm sideways over the stack"
+        raise _uneven(folder, "the gantry was tilted", "slices stacked along their normal", received)
+    return slices
+
+
+def _require_one_shape(slices: list[Slice], folder: Path) -> None:
+    """Raise GeometryError unless all slices have one orientation, one size and one pixel size."""
     if any(len(s.pixel_spacing) != 2 for s in slices):
         raise _uneven(folder, "its slices do not say how large their pixels are", "a pixel size", "none")
     orientations = np.array([s.orientation for s in slices])
@@ -236,33 +123,66 @@ def in_order(slices: list[Slice], folder: Path) -> list[Slice]:
     if not np.allclose(spacings, spacings[0], rtol=1e-4):
         received = " and ".join(" x ".join(f"{v:g}" for v in pair) for pair in spacings[:3])
         raise _uneven(folder, "its slices have pixels of different sizes", "one pixel size", f"{received} mm")
-    slices = sorted(slices, key=lambda s: s.depth_mm)
-    if len(slices) < 2:
-        return slices
-    depth = np.array([s.depth_mm for s in slices])
+
+
+def _require_every_part(slices: list[Slice], folder: Path) -> None:
+    """Raise GeometryError when a file of a concatenation is not there: its last slices would be missed."""
+    parts = {s.part for s in slices if s.part is not None}
+    there = {number for number, _ in parts}
+    total = max([*(of for _, of in parts), *there], default=0)
+    missing = [str(n) for n in range(1, total + 1) if n not in there]
+    if missing:
+        received = f"part {', '.join(missing)} of {total} is missing"
+        raise _uneven(folder, "the series lacks files of its concatenation", f"all {total} parts", received)
+
+
+def _odd_steps(depth: np.ndarray) -> np.ndarray:
+    """Numbers of the steps that are not like the others."""
     steps = np.diff(depth)
     spacing = float(np.median(steps))
-    doubled = depth[1:][steps < 1e-3]
-    if doubled.size:
-        received = f"{doubled.size} positions twice, the first at {doubled[0]:.2f} mm"
-        raise _uneven(folder, "the series holds slices twice", "every position once", received)
-    odd = np.flatnonzero(np.abs(steps - spacing) > SPACING_TOLERANCE * spacing)
-    if odd.size:
-        where = ", ".join(f"{steps[n]:.2f} mm after {depth[n]:.2f} mm" for n in odd[:5])
-        raise _uneven(folder, "slices are missing or unevenly spaced", f"{spacing:.2f} mm everywhere", where)
-    normal = np.cross(orientations[0, :3], orientations[0, 3:])
-    drift = np.subtract(slices[-1].position, slices[0].position)
-    sideways_mm = float(np.linalg.norm(drift - (drift @ normal) * normal))
-    if sideways_mm > LARGEST_DRIFT_MM:
-        received = f"slices move {sideways_mm:.1f} mm sideways over the stack"
-        raise _uneven(folder, "the gantry was tilted", "slices stacked along their normal", received)
-    return slices
+    return np.flatnonzero(np.abs(steps - spacing) > SPACING_TOLERANCE * spacing)
 
 
-def _is_right_angled(orientation: tuple[float, ...]) -> bool:
-    rows, columns = np.array(orientation[:3]), np.array(orientation[3:])
-    lengths = np.array([np.linalg.norm(rows), np.linalg.norm(columns)])
-    return bool(np.abs(lengths - 1).max() < 1e-2 and abs(rows @ columns) < 1e-2)
+def _off_even_mm(depth: np.ndarray) -> float:
+    """How far, at worst, the positions are off the even grid that fits them best."""
+    from scipy.optimize import minimize_scalar
+
+    number = np.arange(len(depth))
+    step = (depth[-1] - depth[0]) / (len(depth) - 1)
+    reach = 0.2 / (len(depth) - 1)  # rounding moves neither end by more than a tenth of a millimetre
+    fitted = minimize_scalar(
+        lambda s: np.ptp(depth - s * number), bounds=(step - reach, step + reach), method="bounded"
+    )
+    return float(fitted.fun) / 2
+
+
+def _place_notes(slices: list[Slice]) -> list[Problem]:
+    """What the headers say of the places that is odd and does no harm."""
+    depth = np.array([s.depth_mm for s in slices])
+    notes = []
+    if len(slices) > 1 and _odd_steps(depth).size:
+        notes.append(
+            (
+                "the slices' positions were rounded to a tenth of a millimetre",
+                f"even steps of {_step_mm(slices):.3f} mm were taken",
+            )
+        )
+    locations = [s.location_mm for s in slices]
+    if len(slices) > 1 and None not in locations:
+        by_location, by_position = float(np.median(np.abs(np.diff(locations)))), _step_mm(slices)
+        if by_location and abs(by_location - by_position) > max(
+            SPACING_TOLERANCE * by_position, 2 * ROUNDED_MM
+        ):
+            notes.append(
+                (
+                    f"the slices are {by_position:.2f} mm apart by their positions and {by_location:.2f} mm "
+                    "by their slice locations",
+                    "the positions were taken; compare the volume with another program's",
+                )
+            )
+    return [
+        Problem("geometry", text, field="image", remedy=remedy, severity="warning") for text, remedy in notes
+    ]
 
 
 def _first_unreadable(slices: list[Slice]) -> Path:
@@ -283,16 +203,4 @@ def _uneven(folder: Path, message: str, expected: str, received: str) -> Geometr
         expected=expected,
         received=received,
         remedy="export one complete, untilted series",
-    )
-
-
-def damaged(path: Path, field: str = "image") -> InputError:
-    """The error for a file whose bytes are not DICOM where they say so."""
-    return InputError(
-        "the DICOM file is damaged",
-        field=field,
-        file=path.name,
-        expected="a whole DICOM file",
-        received=f"{path.stat().st_size} bytes that pydicom and GDCM cannot read",
-        remedy="fetch it again from the archive",
     )

@@ -11,14 +11,15 @@ import SimpleITK as sitk
 
 from TACEResponseLib.errors import GeometryError, MaskError, Problem
 
-from .dicom import SEGMENTATION, reading_dicom
+from .dicom_open import LABEL_MAP, SEGMENTATION, reading_dicom
+from .gate import Claims, admit
 
 #: A voxel of a fractional segment counts as inside from this share or probability on.
 INSIDE_FROM = 0.5
 
 
 def open_segmentation(path: Path):
-    """Names of the segments in order of their numbers, and names -> (their union as 0/1, no warnings).
+    """Names of the segments in order, and numbers in that list -> (their union as 0/1, no warnings).
 
     Raises MaskError when the file is no segmentation, InputError when it is damaged. The reading
     raises GeometryError when the frames do not form a volume.
@@ -28,8 +29,8 @@ def open_segmentation(path: Path):
         described = [s for s in segmentation.SegmentSequence if int(s.SegmentNumber) > 0]  # 0: background
         segments = [(str(s.SegmentLabel), int(s.SegmentNumber)) for s in described]
 
-    def voxels(names: list[str]) -> tuple[sitk.Image, list[Problem]]:
-        return _union(path, segmentation, [number for name, number in segments if name in names]), []
+    def voxels(chosen: list[int]) -> tuple[sitk.Image, list[Problem]]:
+        return _union(path, segmentation, [segments[n][1] for n in chosen]), []
 
     return [name for name, _ in segments], voxels
 
@@ -50,15 +51,16 @@ def _union(path: Path, segmentation, numbers: list[int]) -> sitk.Image:
     inside = (np.asarray(volume.array) >= INSIDE_FROM).any(axis=-1).astype(np.uint8)
     mask = sitk.GetImageFromArray(inside)
     _set_geometry(mask, np.asarray(volume.affine, dtype=float))
-    return mask
+    planes, rows, columns = volume.spatial_shape[0], int(segmentation.Rows), int(segmentation.Columns)
+    return admit(mask, Claims(path, "mask", (columns, rows, planes))).volume
 
 
 def _open(path: Path):
     import highdicom
     import pydicom
 
-    dataset = pydicom.dcmread(path)
-    if dataset.get("SOPClassUID") != SEGMENTATION:
+    dataset = pydicom.dcmread(path, force=True)
+    if dataset.get("SOPClassUID") not in (SEGMENTATION, LABEL_MAP):
         raise MaskError(
             "the DICOM file is not a segmentation",
             field="mask",

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from TACEResponseLib.errors import Problem
 
-from .dicom import dicom_files, reading_dicom
+from .dicom_open import dicom_files, reading_dicom
 
 TAGS = ["PatientID", "FrameOfReferenceUID", "SeriesInstanceUID", "ReferencedFrameOfReferenceSequence"]
 
@@ -49,7 +49,7 @@ def _header(path: Path, field: str):
     import pydicom
 
     with reading_dicom(path, field):
-        return pydicom.dcmread(path, stop_before_pixels=True, specific_tags=TAGS)
+        return pydicom.dcmread(path, stop_before_pixels=True, specific_tags=TAGS, force=True)
 
 
 def _frame_of_reference(mask) -> str | None:

@@ -5,6 +5,7 @@ grid of their own, an RTSTRUCT has contours that are filled on the CT's grid.
 """
 
 import os
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,8 @@ from TACEResponseLib.errors import MaskError, Problem
 from .dicom import is_dicom
 from .dicom_seg import open_segmentation
 from .rtstruct import is_structure_set, open_structure_set
-from .volumes import existing, read_volume
+from .seg_nrrd import segments_of, union_of
+from .volumes import existing, open_volume
 
 
 @dataclass(frozen=True)
@@ -36,12 +38,20 @@ class Mask:
 
 @dataclass(frozen=True)
 class MaskFile:
-    """An open mask file. names: its segments, empty for a labelmap. voxels: names -> 0/1 mask."""
+    """An open mask file.
+
+    names: its segments, each once, empty for a labelmap. by_number: numbers in `names` -> 0/1 mask of
+    their union (the labelmap for none), and what is odd about it.
+    """
 
     path: Path
     names: list[str]
-    voxels: Callable[[list[str]], tuple[sitk.Image, list[Problem]]]
+    by_number: Callable[[list[int]], tuple[sitk.Image, list[Problem]]]
     cropped_is_normal: bool
+
+    def voxels(self, names: list[str]) -> tuple[sitk.Image, list[Problem]]:
+        """0/1 mask of the union of the segments that are called so, and what is odd about it."""
+        return self.by_number([number for number, name in enumerate(self.names) if name in names])
 
     def read(self, segment: str | None = None) -> Mask:
         """The labelmap, or the segment that is called so (`"all"`: their union); MaskError else."""
@@ -57,8 +67,8 @@ class MaskFile:
                 received="a labelmap",
                 remedy="choose the tumour by its label instead",
             )
-        labels, _ = self.voxels([])
-        return Mask(labels)
+        labels, warnings = self.by_number([])
+        return Mask(labels, warnings=tuple(warnings))
 
 
 def open_mask(path: Path, image: sitk.Image | None = None) -> MaskFile:
@@ -69,18 +79,18 @@ def open_mask(path: Path, image: sitk.Image | None = None) -> MaskFile:
     """
     path = existing(Path(path), "mask")
     if is_dicom(path):
-        opened, cropped = (
-            (open_structure_set(path, image), False)
-            if is_structure_set(path)
-            else (open_segmentation(path), True)
-        )
-        return MaskFile(path, *opened, cropped)
-    labels = read_volume(path, "mask")
-    segments = _segments_of_nrrd(labels)
-    if not segments:
-        return MaskFile(path, [], lambda _: (labels, []), False)
+        of_contours = is_structure_set(path)
+        names, by_number = open_structure_set(path, image) if of_contours else open_segmentation(path)
+        return MaskFile(path, distinct(names), by_number, not of_contours)
+    admitted = open_volume(path, "mask")
+    labels, notes = admitted.volume, list(admitted.notes)
+    segments = segments_of(labels)
+    places = [place for _, place in segments]
     return MaskFile(
-        path, list(segments), lambda names: (_union(labels, [segments[n] for n in names]), []), True
+        path,
+        distinct([name for name, _ in segments]),
+        lambda numbers: (union_of(labels, [places[n] for n in numbers]) if places else labels, notes),
+        bool(segments),
     )
 
 
@@ -89,27 +99,11 @@ def list_segments(path: str | os.PathLike) -> list[str]:
     return open_mask(Path(path)).names
 
 
-def _segments_of_nrrd(mask: sitk.Image) -> dict[str, tuple[int, int]]:
-    """Segment name -> (layer, label value) as Slicer writes them into a `.seg.nrrd` header."""
-    segments: dict[str, tuple[int, int]] = {}
-    number = 0
-    while mask.HasMetaDataKey(f"Segment{number}_ID"):
-
-        def entry(key: str, default: str, prefix: str = f"Segment{number}_") -> str:
-            return mask.GetMetaData(prefix + key) if mask.HasMetaDataKey(prefix + key) else default
-
-        name = entry("Name", entry("ID", ""))
-        segments[name] = (int(entry("Layer", "0")), int(entry("LabelValue", str(number + 1))))
-        number += 1
-    return segments
-
-
-def _union(mask: sitk.Image, places: list[tuple[int, int]]) -> sitk.Image:
-    """0/1 mask of the given (layer, label value) pairs; overlapping segments lie in layers."""
-    several_layers = mask.GetNumberOfComponentsPerPixel() > 1
-    inside = None
-    for layer, value in places:
-        labels = sitk.VectorIndexSelectionCast(mask, layer) if several_layers else mask
-        segment = labels == value
-        inside = segment if inside is None else inside | segment
-    return inside
+def distinct(names: list[str]) -> list[str]:
+    """The names trimmed; one that is there twice, or empty, gets the number of its segment, from 1."""
+    trimmed = [name.strip() for name in names]
+    often = Counter(trimmed)
+    return [
+        name if name and often[name] == 1 else f"{name} (segment {number})".strip()
+        for number, name in enumerate(trimmed, start=1)
+    ]

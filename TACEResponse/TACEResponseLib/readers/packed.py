@@ -14,6 +14,8 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
+from .headers import GZIP_MAGIC, NIFTI, NIFTI_HEADER, NRRD, Stored
+
 try:
     from isal import isal_zlib as inflate  # the same interface, faster, where it is installed
 except ImportError:
@@ -22,9 +24,6 @@ except ImportError:
 #: What unpacking can raise: a file that ends early, or bytes that do not fit their checksum.
 DAMAGE = (OSError, EOFError, zlib.error, inflate.error)
 CHUNK_BYTES = 1 << 18
-GZIP_MAGIC = b"\x1f\x8b"
-#: Bytes of a NIfTI-1 header, which is also its first number.
-NIFTI_HEADER = 348
 #: Fields that say how a NIfTI's voxels are stored.
 NIFTI_FIELDS = ("datatype", "scl_slope", "scl_inter", "vox_offset")
 #: NIfTI's codes for the types of voxels that SimpleITK has, too.
@@ -50,21 +49,6 @@ VOXEL_TYPES = {
 }
 
 
-def start_of_packed(path: Path) -> int | None:
-    """Where gzip or zlib data begin in the file; None when it has none."""
-    if path.name.endswith(".gz"):
-        return 0
-    head = _head_of(path)
-    if head.startswith(b"NRRD"):
-        end = _end_of_nrrd_header(head)
-        packed = end and _nrrd_field(head[:end], rb"encoding", rb"gz(ip)?")
-        attached = end and not re.search(rb"^data ?file:", head[:end], re.M | re.I)
-        return end if packed and attached else None
-    end = re.search(rb"^ElementDataFile\s*=\s*LOCAL\s*?\n", head, re.M)
-    packed = end and re.search(rb"^CompressedData\s*=\s*True", head[: end.start()], re.M)
-    return end.end() if packed else None
-
-
 def unpacked(path: Path, start: int) -> Iterator[bytes]:
     """The unpacked bytes, piece by piece; one of DAMAGE where they do not fit their checksum or end early."""
     unpacker, most = inflate.decompressobj(wbits=47), 8 * CHUNK_BYTES  # gzip or zlib, whichever it is
@@ -85,25 +69,25 @@ def unpacked(path: Path, start: int) -> Iterator[bytes]:
         raise EOFError("the packed data end early")
 
 
-def read_packed(path: Path, start: int, reader: sitk.ImageFileReader) -> tuple[sitk.Image | None, int]:
+def read_packed(path: Path, stored: Stored, reader: sitk.ImageFileReader) -> tuple[sitk.Image | None, int]:
     """The volume, None where ITK must read it, and how many bytes its packed data hold.
 
-    reader: has read the header. Raises one of DAMAGE.
+    reader: has read the header of `path`. Raises one of DAMAGE.
     """
-    before = _bytes_before_voxels(path, reader)
-    if before is None:
-        return None, sum(len(part) for part in unpacked(path, start))
+    if stored.data != path or not _are_voxels_of_memory(stored, reader):
+        return None, sum(len(part) for part in unpacked(stored.data, stored.start))
     voxel_type = np.dtype(VOXEL_TYPES[reader.GetPixelID()])
-    shape = reader.GetSize()[::-1]
-    content = np.empty(before + int(np.prod(shape)) * voxel_type.itemsize, np.uint8)
+    content = np.empty(stored.needed_bytes, np.uint8)
     present = 0
-    for part in unpacked(path, start):
+    for part in unpacked(path, stored.start):
         room = content[present : present + len(part)]
         room[:] = np.frombuffer(part, np.uint8, len(room))
         present += len(part)
-    if present < len(content) or not _is_in_memory_order(content, before):
+    if present < len(content) or not _is_in_memory_order(content, stored.before):
         return None, present
-    return _as_image(content[before:].view(voxel_type).reshape(shape), reader), present
+    return _as_image(
+        content[stored.before :].view(voxel_type).reshape(reader.GetSize()[::-1]), reader
+    ), present
 
 
 def _as_image(voxels: np.ndarray, reader: sitk.ImageFileReader) -> sitk.Image:
@@ -117,39 +101,24 @@ def _as_image(voxels: np.ndarray, reader: sitk.ImageFileReader) -> sitk.Image:
     return image
 
 
-def _bytes_before_voxels(path: Path, reader: sitk.ImageFileReader) -> int | None:
-    """What stands before the voxels in the unpacked data; None where these are not simply the voxels."""
+def _are_voxels_of_memory(stored: Stored, reader: sitk.ImageFileReader) -> bool:
+    """Whether the unpacked data are simply the voxels, as memory holds them, behind `before` bytes."""
     one_volume = reader.GetDimension() == 3 and reader.GetNumberOfComponents() == 1
     if not one_volume or reader.GetPixelID() not in VOXEL_TYPES or min(reader.GetSpacing()) <= 0:
-        return None
-    if path.name.endswith(".nii.gz"):
+        return False
+    if stored.kind == NIFTI:
         header = {key: reader.GetMetaData(key) for key in NIFTI_FIELDS if reader.HasMetaDataKey(key)}
         as_stored = NIFTI_TYPES.get(header.get("datatype")) == reader.GetPixelID()
         unscaled = header.get("scl_slope") in ("0", "1") and header.get("scl_inter") == "0"
-        before = int(float(header.get("vox_offset", 0)))
-        return before if as_stored and unscaled and before >= NIFTI_HEADER else None
-    head = _head_of(path)
-    header = head[: _end_of_nrrd_header(head) or 0] if head.startswith(b"NRRD") else b""
+        return as_stored and unscaled and stored.before >= NIFTI_HEADER
     one_byte = VOXEL_TYPES[reader.GetPixelID()]().itemsize == 1
-    in_order = one_byte or _nrrd_field(header, rb"endian", sys.byteorder.encode())
-    skips = re.search(rb"^(line|byte) ?skip:", header, re.M | re.I)
-    return 0 if header and in_order and not skips else None
+    in_order = one_byte or re.search(
+        rb"^endian:\s*" + sys.byteorder.encode() + rb"\s*$", stored.head, re.M | re.I
+    )
+    skips = re.search(rb"^(line|byte) ?skip:", stored.head, re.M | re.I)
+    return stored.kind == NRRD and bool(in_order) and not skips
 
 
 def _is_in_memory_order(content: np.ndarray, before: int) -> bool:
     """Whether a NIfTI's numbers have this machine's byte order; other formats say so in their header."""
     return before == 0 or int(content[:4].view(np.int32)[0]) == NIFTI_HEADER
-
-
-def _head_of(path: Path) -> bytes:
-    with path.open("rb") as stream:
-        return stream.read(1 << 16)
-
-
-def _end_of_nrrd_header(head: bytes) -> int | None:
-    end = re.search(rb"\r?\n\r?\n", head)
-    return end and end.end()
-
-
-def _nrrd_field(header: bytes, name: bytes, value: bytes) -> bool:
-    return re.search(rb"^" + name + rb":\s*" + value + rb"\s*$", header, re.M | re.I) is not None

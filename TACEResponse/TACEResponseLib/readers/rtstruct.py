@@ -1,11 +1,11 @@
 """RTSTRUCT to masks: planar contours of one structure, filled on the CT's own slices.
 
-pydicom reads the file; only the filling is ours. A voxel is inside when a line from it crosses the
-contours of its slice an odd number of times (the even-odd rule), so that a contour inside another
-one is a hole, drawn as a contour of its own or as a keyhole. Contours belong to the slice they lie
+pydicom reads the file; only the filling is ours (`contours`). Contours belong to the slice they lie
 on: those that lie between the CT's slices or beyond them were drawn on another CT and are refused.
 """
 
+from collections import defaultdict
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +13,24 @@ import SimpleITK as sitk
 
 from TACEResponseLib.errors import GeometryError, MaskError, Problem
 
-from .dicom import STRUCTURE_SET, reading_dicom
+from .contours import Polygon, fill_slice, is_on_centres, is_same, snapped
+from .dicom_open import STRUCTURE_SET, reading_dicom
 
 #: A contour may lie off its slice by this share of the slice spacing (rounding in planning systems).
 OFF_SLICE = 0.25
+XOR_TYPES = ("CLOSEDPLANAR_XOR", "CLOSED_PLANAR_XOR")
+CLOSED_TYPES = ("CLOSED_PLANAR", *XOR_TYPES)
+#: A contour as it stands in the file: its ContourGeometricType, and points (n, 3) in mm.
+Contour = tuple[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Structure:
+    """A structure that has contours. fault: what is wrong with one of them, empty when nothing is."""
+
+    name: str
+    contours: list[Contour]
+    fault: str = ""
 
 
 def is_structure_set(path: Path) -> bool:
@@ -24,62 +38,85 @@ def is_structure_set(path: Path) -> bool:
     import pydicom
 
     with reading_dicom(path, "mask"):
-        header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=["SOPClassUID"])
+        header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=["SOPClassUID"], force=True)
         return header.get("SOPClassUID") == STRUCTURE_SET
 
 
 def open_structure_set(path: Path, image: sitk.Image | None):
-    """Names of the structures that have contours, and names -> (their union as 0/1 on `image`, warnings).
+    """Names of the structures that have contours, and numbers in that list -> (union on `image`, notes).
 
-    Raises InputError when the file is damaged. The reading raises MaskError for a structure without
-    closed contours, GeometryError with positions when contours do not lie on the CT's slices.
+    Raises InputError when the file is damaged, MaskError when contours belong to no structure. The
+    reading raises MaskError for a structure without closed contours or with one that holds no points,
+    GeometryError with positions when contours do not lie on the CT's slices.
     """
     import pydicom
 
     with reading_dicom(path, "mask"):
-        structures = _structures(pydicom.dcmread(path))
+        structures = _structures(pydicom.dcmread(path, force=True))
 
-    def voxels(names: list[str]) -> tuple[sitk.Image, list[Problem]]:
-        filled = [fill(contours, image, name) for name, contours in structures if name in names]
+    def voxels(chosen: list[int]) -> tuple[sitk.Image, list[Problem]]:
+        filled = [_filled(structures[number], image) for number in chosen]
         mask = sitk.GetImageFromArray(np.any([inside for inside, _ in filled], axis=0).astype(np.uint8))
         mask.CopyInformation(image)
         return mask, [note for _, notes in filled for note in notes]
 
-    return [name for name, _ in structures], voxels
+    return [structure.name for structure in structures], voxels
 
 
-def fill(
-    contours: list[tuple[str, np.ndarray]], image: sitk.Image, name: str
-) -> tuple[np.ndarray, list[Problem]]:
-    """Voxels (k, j, i) inside the contours by the even-odd rule, and what was odd about them.
-
-    contours: (ContourGeometricType, points (n, 3) in mm).
-    """
-    closed = [points for kind, points in contours if kind.startswith("CLOSED_PLANAR") and len(points) > 2]
-    different = {points.tobytes(): points for points in closed}
-    if not different:
+def _filled(structure: Structure, image: sitk.Image) -> tuple[np.ndarray, list[Problem]]:
+    if structure.fault:
         raise MaskError(
-            f'the structure "{name}" has no closed contour',
+            f'the structure "{structure.name}" cannot be filled',
             field="mask",
-            expected="CLOSED_PLANAR contours of three points or more",
-            received=", ".join(sorted({kind for kind, _ in contours})) or "none",
-            remedy="draw the tumour, or choose another structure",
+            expected="contours of points in mm",
+            received=structure.fault,
+            remedy="export the structure again, or draw the missing contour",
         )
-    planes = [_in_plane(points, image, name) for points in different.values()]
-    toggles = np.zeros(image.GetSize()[::-1], dtype=np.int32)
-    for k, columns_rows in planes:
-        _toggle_crossings(toggles[k], columns_rows)
-    inside = np.cumsum(toggles, axis=2) % 2 == 1
+    return fill(structure.contours, image, structure.name)
+
+
+def fill(contours: list[Contour], image: sitk.Image, name: str) -> tuple[np.ndarray, list[Problem]]:
+    """Voxels (k, j, i) of a structure, and what was odd about its contours."""
+    by_slice: dict[int, list[Polygon]] = defaultdict(list)
+    left_out = doubled = 0
+    for kind, points in contours:
+        if kind not in CLOSED_TYPES or (len(points) < 3 and not _is_traced(points, image, name)):
+            left_out += 1
+            continue
+        k, columns_rows = _in_plane(points, image, name)
+        polygon = Polygon(snapped(columns_rows), kind in XOR_TYPES)
+        if any(is_same(polygon, other) for other in by_slice[k]):
+            doubled += 1
+        else:
+            by_slice[k].append(polygon)
+    drawn = sorted(k for k, polygons in by_slice.items() if polygons)
+    if not drawn:
+        raise _no_contour(contours, name)
+    inside = np.zeros(image.GetSize()[::-1], bool)
+    for k in drawn:
+        inside[k] = fill_slice(by_slice[k], inside.shape[1:])
+    return inside, _notes(name, left_out, doubled, drawn)
+
+
+def _is_traced(points_mm: np.ndarray, image: sitk.Image, name: str) -> bool:
+    """Whether one or two points are a structure of one row of voxels: they lie on centres of the CT's."""
+    try:
+        return is_on_centres(_in_plane(points_mm, image, name)[1])
+    except GeometryError:
+        return False
+
+
+def _notes(name: str, left_out: int, doubled: int, drawn: list[int]) -> list[Problem]:
+    """Warnings about contours that were not used, and slices (k) without one."""
     notes = []
-    if len(closed) < len(contours):
-        notes.append(f"{len(contours) - len(closed)} points or open lines were left out")
-    if len(different) < len(closed):
-        notes.append(f"{len(closed) - len(different)} contours are there twice and count once")
-    drawn = np.unique([k for k, _ in planes])
-    gaps = [int(k) for k in range(drawn[0], drawn[-1] + 1) if k not in drawn]
+    if left_out:
+        notes.append(f"{left_out} points or open lines were left out")
+    if doubled:
+        notes.append(f"{doubled} contours are there twice and count once")
+    gaps = [k for k in range(drawn[0], drawn[-1] + 1) if k not in drawn]
     if gaps:
         notes.append(f"{len(gaps)} slices between its contours have none, the first is slice {gaps[0] + 1}")
-    return inside, [
+    return [
         Problem(
             "mask",
             f'structure "{name}": {note}',
@@ -89,6 +126,16 @@ def fill(
         )
         for note in notes
     ]
+
+
+def _no_contour(contours: list[Contour], name: str) -> MaskError:
+    return MaskError(
+        f'the structure "{name}" has no closed contour',
+        field="mask",
+        expected="CLOSED_PLANAR contours of three points or more",
+        received=", ".join(sorted({kind for kind, _ in contours})) or "none",
+        remedy="draw the tumour, or choose another structure",
+    )
 
 
 def _in_plane(points_mm: np.ndarray, image: sitk.Image, name: str) -> tuple[int, np.ndarray]:
@@ -115,33 +162,46 @@ def _in_plane(points_mm: np.ndarray, image: sitk.Image, name: str) -> tuple[int,
     )
 
 
-def _toggle_crossings(layer: np.ndarray, columns_rows: np.ndarray) -> None:
-    """Add to each row of `layer` (j, i) where the polygon's edges cross it: parity turns there.
-
-    An edge owns the rows from its lower end up to, not including, its upper end, so that a corner
-    on a row counts once.
-    """
-    following = np.roll(columns_rows, -1, axis=0)
-    for (x0, y0), (x1, y1) in zip(columns_rows, following, strict=True):
-        if y0 > y1:
-            x0, y0, x1, y1 = x1, y1, x0, y0
-        rows = np.arange(max(int(np.ceil(y0)), 0), min(int(np.ceil(y1)), len(layer)))
-        if rows.size == 0:
-            continue
-        crossings = np.ceil(x0 + (rows - y0) * (x1 - x0) / (y1 - y0)).astype(int)
-        seen = crossings < layer.shape[1]
-        np.add.at(layer, (rows[seen], np.maximum(crossings[seen], 0)), 1)
-
-
-def _structures(dataset) -> list[tuple[str, list[tuple[str, np.ndarray]]]]:
-    """(name, contours) of every structure of a pydicom dataset that has contours."""
-    names = {int(roi.ROINumber): str(roi.ROIName) for roi in dataset.StructureSetROISequence}
-    structures = []
+def _structures(dataset) -> list[Structure]:
+    """Every structure of a pydicom dataset that has contours, in the order of the contours."""
+    names: dict[int, str] = {}
+    for roi in dataset.StructureSetROISequence:
+        name = str(roi.get("ROIName") or f"ROI {roi.ROINumber}")
+        if names.setdefault(int(roi.ROINumber), name) != name:
+            raise _unnamed(f"ROI number {roi.ROINumber} of one structure", "it of two", names)
+    contours: dict[int, list] = defaultdict(list)
     for roi in dataset.get("ROIContourSequence") or []:
-        contours = [
-            (str(c.get("ContourGeometricType", "")), np.array(c.ContourData, dtype=float).reshape(-1, 3))
-            for c in roi.get("ContourSequence") or []
-        ]
-        if contours:
-            structures.append((names[int(roi.ReferencedROINumber)], contours))
-    return structures
+        number = int(roi.ReferencedROINumber)
+        contours[number] += roi.get("ContourSequence") or []
+        if number not in names and contours[number]:
+            raise _unnamed("contours of a structure in the list", f"contours of ROI number {number}", names)
+    return [_structure(names[number], items) for number, items in contours.items() if items]
+
+
+def _structure(name: str, items: list) -> Structure:
+    """The contours of one structure, or the first fault among them."""
+    contours = []
+    for number, item in enumerate(items, start=1):
+        values, kind = item.get("ContourData"), str(item.get("ContourGeometricType") or "")
+        if not values:
+            return Structure(name, [], f"contour {number} of {len(items)} without data")
+        values = np.atleast_1d(np.array(values, dtype=float))
+        claimed = item.get("NumberOfContourPoints")
+        if values.size % 3 or (claimed is not None and int(claimed) != values.size // 3):
+            said = "" if claimed is None else f" for {claimed} points"
+            return Structure(name, [], f"contour {number} of {len(items)} with {values.size} numbers{said}")
+        if not np.isfinite(values).all():
+            return Structure(name, [], f"contour {number} of {len(items)} with a point that is no number")
+        contours.append((kind, values.reshape(-1, 3)))
+    return Structure(name, contours)
+
+
+def _unnamed(expected: str, received: str, names: dict[int, str]) -> MaskError:
+    listed = ", ".join(f'{number} "{name}"' for number, name in names.items()) or "none"
+    return MaskError(
+        "the structure set does not say which structure its contours are of",
+        field="mask",
+        expected=f"{expected}: {listed}",
+        received=received,
+        remedy="export the structure set again",
+    )

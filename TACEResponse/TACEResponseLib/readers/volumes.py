@@ -1,33 +1,54 @@
 """Volume files through SimpleITK: NIfTI, NRRD, MetaImage; a damaged one is one sentence."""
 
-import math
+import contextlib
+import re
+import stat
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import SimpleITK as sitk
 
 from TACEResponseLib.errors import InputError
 
-from .packed import DAMAGE, read_packed, start_of_packed
+from .gate import Admitted, Claims, admit, not_whole, require_bytes
+from .headers import LARGEST_HEADER_BYTES, NIFTI, Stored, modality_of, nifti_placements, stored_voxels
+from .packed import DAMAGE, read_packed
 
 #: gzip packs at most this many bytes into one.
 MOST_UNPACKED = 1032
 #: Headers whose voxels lie in another file.
-DETACHED_HEADERS = (".mhd", ".nhdr", ".hdr")
-LARGEST_HEADER_BYTES = 1 << 20
+DETACHED_HEADERS = (".mhd", ".nhdr")
+#: Header and voxels of a NIfTI pair, whichever of both is named.
+PAIR = re.compile(r"(.*)\.(hdr|img)(\.gz)?", re.I)
 
 
 def existing(path: Path, field: str) -> Path:
-    """`path`, when something is there; InputError else."""
-    if not path.exists():
-        raise InputError(
-            "there is no such file or folder",
-            field=field,
-            file=path.name,
-            expected=f"a readable path for the {field}",
-            received=str(path),
-            remedy="check the path",
-        )
+    """`path`, when it is a folder or a regular file; InputError else.
+
+    A named pipe would be waited for without end, a link that leads back to itself never read.
+    """
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        raise _no_file(path, field, "there is no such file or folder", str(path)) from None
+    except OSError as error:
+        raise _no_file(path, field, "the path leads to no file", str(error.strerror)) from None
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        received = "a named pipe" if stat.S_ISFIFO(mode) else "a device or socket"
+        raise _no_file(path, field, "this is no regular file", received)
     return path
+
+
+def _no_file(path: Path, field: str, message: str, received: str) -> InputError:
+    return InputError(
+        message,
+        field=field,
+        file=path.name,
+        expected=f"a readable path for the {field}",
+        received=received,
+        remedy="check the path",
+    )
 
 
 def files_of(path: Path) -> tuple[Path, ...]:
@@ -35,6 +56,10 @@ def files_of(path: Path) -> tuple[Path, ...]:
 
     Those are the ones that it names, and those that begin as it does.
     """
+    pair = PAIR.fullmatch(path.name)
+    if pair and path.is_file():
+        both = (f for f in sorted(path.parent.iterdir()) if (m := PAIR.fullmatch(f.name)) and m[1] == pair[1])
+        return (path, *(f for f in both if f != path and f.is_file()))
     if path.suffix.lower() not in DETACHED_HEADERS or not path.is_file():
         return (path,)
     with path.open("rb") as stream:
@@ -44,50 +69,73 @@ def files_of(path: Path) -> tuple[Path, ...]:
 
 
 def read_volume(path: Path, field: str) -> sitk.Image:
-    """One volume file; ITK's multi-line exceptions become one sentence of an InputError."""
-    reader = sitk.ImageFileReader()
-    reader.SetFileName(str(path))
+    """The volume of `open_volume`, for callers that have nobody to tell its notes."""
+    return open_volume(path, field).volume
+
+
+def open_volume(path: Path, field: str) -> Admitted:
+    """One volume file through the gate; ITK's multi-line exceptions become one sentence of an InputError.
+
+    field: "image" or "mask", the part that it plays.
+    """
+    claims = Claims(path, field, ())
     try:
-        reader.ReadImageInformation()
-        _require_possible_size(path, field, reader)
-        start = start_of_packed(path)
-        volume, present = (None, path.stat().st_size) if start is None else read_packed(path, start, reader)
-        if volume is None:
-            volume = reader.Execute()
+        with _quiet():
+            reader = sitk.ImageFileReader()
+            reader.SetFileName(str(path))
+            reader.ReadImageInformation()
+            stored = stored_voxels(path, reader)
+            claims = _claims_before_reading(path, field, reader, stored)
+            volume = None
+            if stored.packed:
+                volume, present = read_packed(path, stored, reader)
+                claims = replace(claims, present_bytes=present)
+                require_bytes(claims)
+            if volume is None:
+                volume = reader.Execute()
     except RuntimeError as error:
-        reason = str(error).strip().splitlines()[-1].removeprefix("sitk::ERROR: ").strip()
-        raise _unreadable(path, field, reason[:200]) from None
-    except DAMAGE as error:
-        raise _unreadable(path, field, str(error)) from None
-    _require_whole(path, field, volume, present)
+        raise not_whole(claims, _reason(error)) from None
+    except (ValueError, OverflowError, *DAMAGE) as error:
+        raise not_whole(claims, str(error)) from None
+    admitted = admit(volume, claims)
     if volume.GetDimension() == 4 and volume.GetSize()[3] == 1:
-        return volume[:, :, :, 0]  # one time point is a volume
-    return volume
+        return Admitted(admitted.volume[:, :, :, 0], admitted.notes)  # one time point is a volume
+    return admitted
 
 
-def _require_possible_size(path: Path, field: str, reader: sitk.ImageFileReader) -> None:
-    """Raise InputError before memory is taken for more voxels than the file can hold."""
-    voxels = math.prod(reader.GetSize())
-    if path.suffix.lower() not in DETACHED_HEADERS and voxels > MOST_UNPACKED * path.stat().st_size:
-        size = " x ".join(map(str, reader.GetSize()))
-        raise _unreadable(path, field, f"a header of {size} voxels in a file of {path.stat().st_size} bytes")
-
-
-def _require_whole(path: Path, field: str, volume: sitk.Image, present: int) -> None:
-    """Raise InputError when a NIfTI ends early (`present`: bytes, unpacked); ITK reads zeros there."""
-    if path.name.endswith((".nii", ".nii.gz")):
-        voxel_bytes = int(volume.GetMetaData("bitpix")) // 8 * volume.GetNumberOfComponentsPerPixel()
-        needed = int(float(volume.GetMetaData("vox_offset"))) + volume.GetNumberOfPixels() * voxel_bytes
-        if present < needed:
-            raise _unreadable(path, field, f"{present} of {needed} bytes")
-
-
-def _unreadable(path: Path, field: str, reason: str) -> InputError:
-    return InputError(
-        "the file cannot be read as a volume",
-        field=field,
-        file=path.name,
-        expected="a whole NIfTI, NRRD or MetaImage file, or a folder of DICOM slices",
-        received=reason,
-        remedy="export the volume again",
+def _claims_before_reading(path: Path, field: str, reader: sitk.ImageFileReader, stored: Stored) -> Claims:
+    """The header's claims; InputError where the file is too small for them, before memory is taken."""
+    held = 0 if stored.data is None else stored.data.stat().st_size
+    present = stored.needed_bytes if stored.data is None else max(0, held - stored.start)
+    claims = Claims(
+        path,
+        field,
+        tuple(reader.GetSize()),
+        stored.needed_bytes,
+        present,
+        modality_of(reader),
+        nifti_placements(stored.head) if stored.kind == NIFTI else (),
     )
+    if not stored.packed:
+        require_bytes(claims)
+    elif stored.needed_bytes > MOST_UNPACKED * held:
+        size = " x ".join(map(str, claims.size))
+        raise not_whole(claims, f"a header of {size} voxels in a file of {held} bytes")
+    return claims
+
+
+def _reason(error: RuntimeError) -> str:
+    """The last line of what ITK says; MetaImage ends with the system's reason, which has none."""
+    last = str(error).strip().splitlines()[-1].removeprefix("sitk::ERROR: ").strip()
+    return "fewer voxels than its header claims" if last.startswith("Reason: ") else last[:200]
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Without ITK's own warnings on the terminal: what matters of them is said by the gate."""
+    before = sitk.ProcessObject.GetGlobalWarningDisplay()
+    sitk.ProcessObject.GlobalWarningDisplayOff()
+    try:
+        yield
+    finally:
+        sitk.ProcessObject.SetGlobalWarningDisplay(before)

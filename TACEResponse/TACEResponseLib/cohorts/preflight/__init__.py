@@ -25,6 +25,7 @@ from TACEResponseLib.progress import Progress, silent
 from TACEResponseLib.resumable import CaseJob, CaseResult, StoredResult, affordable_jobs, run_cases
 from TACEResponseLib.statistics.outcome import Outcome
 
+from .agreement import disagreement
 from .thumbnail import Thumbnail, largest_layer
 
 VERDICTS = ("ok", "warning", "error")
@@ -123,6 +124,7 @@ def _check_patient(job: CaseJob) -> CaseResult:
             second = patient.read_case(2, same_image_as=case)
             known = {(p.kind, p.message) for p in problems if p.field == "image"}
             problems += [w for w in second.warnings if (w.kind, w.message) not in known]
+            problems += disagreement(case, second) if case is not None else []
         except TACEResponseError as error:
             # A CT that cannot be read was said already.
             if case is not None or error.problem.field not in ("image", ""):
