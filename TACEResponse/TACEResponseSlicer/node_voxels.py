@@ -6,6 +6,7 @@ finding the tumour in it and checking both takes long enough to be felt, and hap
 Slicer keeps positions in RAS (x to the right, y to the front), SimpleITK in LPS; that ends here too.
 """
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +15,12 @@ from scipy import ndimage
 from TACEResponseLib.cases import Case, bounding_box, make_case
 from TACEResponseLib.errors import GeometryError, MaskError, Problem
 from TACEResponseLib.progress import Progress, silent
-from TACEResponseLib.readers.phases import provenance_of_phase
+from TACEResponseLib.readers.phases import (
+    VesselEnhancement,
+    measure_vessels,
+    phase_warning,
+    provenance_of_phase,
+)
 
 RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 #: Voxel centres closer than this to those of the CT, in voxels, are those of the CT.
@@ -38,7 +44,8 @@ class NodeVoxels:
     """What a CT and chosen segments hold.
 
     voxels: (k, j, i) in HU, the node's own memory, so `case` is to be called soon. to_world: 4 x 4
-    from (i, j, k) to RAS in mm. notes: what was found out on the way.
+    from (i, j, k) to RAS in mm. vessels: aorta and portal vein where the segmentation names both, by
+    which the phase of contrast is measured. notes: what was found out on the way.
     """
 
     patient_id: str
@@ -47,6 +54,7 @@ class NodeVoxels:
     voxels: np.ndarray
     to_world: np.ndarray
     segments: tuple[SegmentVoxels, ...]
+    vessels: tuple[SegmentVoxels, ...] = ()
     notes: tuple[Problem, ...] = ()
 
     def case(self, margin_voxels: int | None = None, progress: Progress = silent) -> Case:
@@ -55,7 +63,8 @@ class NodeVoxels:
         Raises GeometryError, MaskError or IntensityError, and what `progress` does.
         """
         progress("checking the images", 0, 3)
-        notes = list(self.notes)
+        vessels = measure_phase(self)
+        notes = [*self.notes, *phase_warning(vessels, self.image_name)]
         mask = _union_on_grid(self.segments, self.to_world, self.voxels.shape, notes)
         progress("checking the images", 1, 3)
         voxels, to_world = self.voxels, self.to_world
@@ -69,12 +78,41 @@ class NodeVoxels:
             mask,
             provenance={
                 "source": "3D Slicer scene",
-                "image": {"name": self.image_name, **provenance_of_phase(None, self.image_name)},
+                "image": {"name": self.image_name, **provenance_of_phase(vessels, self.image_name)},
                 "mask": self.mask_name,
                 "segments": [segment.name for segment in self.segments],
             },
             warnings=tuple(notes),
         )
+
+
+def measure_phase(voxels: NodeVoxels) -> VesselEnhancement | None:
+    """HU of aorta and portal vein, as from files; None where they are not drawn or lie outside the CT.
+
+    Only the part of the CT around the vessels is copied.
+    """
+    drawn = [v for v in voxels.vessels if (v.labels == v.value).any()]
+    if len(drawn) < 2:
+        return None
+    boxes = [_box_of(vessel) for vessel in drawn]
+    first, beyond = _reach(boxes, np.linalg.inv(voxels.to_world), voxels.voxels.shape)
+    if (beyond <= first).any():
+        return None
+    part = voxels.voxels[tuple(slice(a, b) for a, b in zip(first[::-1], beyond[::-1], strict=True))]
+    masks = (image_from_array(inside.astype(np.uint8), to_world) for inside, to_world in boxes)
+    return measure_vessels(image_from_array(part, voxels.to_world @ _shift(first[::-1])), *masks)
+
+
+def _reach(boxes, from_world: np.ndarray, shape) -> tuple[np.ndarray, np.ndarray]:
+    """First and one-past-last (i, j, k) of the part of a grid of `shape` (k, j, i) that boxes reach."""
+    corners = []
+    for inside, to_world in boxes:
+        ends = [(-1, size) for size in inside.shape[::-1]]
+        corners += [from_world @ to_world @ (*corner, 1) for corner in itertools.product(*ends)]
+    corners = np.array(corners)[:, :3]
+    size = np.array(shape[::-1])
+    first = np.clip(np.floor(corners.min(axis=0)).astype(int), 0, size)
+    return first, np.clip(np.ceil(corners.max(axis=0)).astype(int) + 1, 0, size)
 
 
 def image_from_array(voxels: np.ndarray, ijk_to_ras: np.ndarray) -> sitk.Image:

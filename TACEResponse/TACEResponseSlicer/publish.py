@@ -32,8 +32,8 @@ def prediction_table(prediction, node=None):
 
     rows = [(title(name), p, "") for name, p in prediction.probabilities.items()]
     sentence = prediction.statement() if prediction.demonstration else ""
-    verdict = "response likely" if prediction.responder else "response unlikely"
-    rows.append(("fused", prediction.fused, verdict))
+    verdict = _("response likely") if prediction.responder else _("response unlikely")
+    rows.append((_("fused"), prediction.fused, verdict))
     notes = [""] * (len(rows) - 1) + [sentence]
     columns = {
         "model": [row[0] for row in rows],
@@ -41,7 +41,7 @@ def prediction_table(prediction, node=None):
         "verdict": [row[2] for row in rows],
         "note": notes,
     }
-    node = table(f"TACE response {prediction.patient_id}", columns, node)
+    node = table(_("TACE response {patient}").format(patient=prediction.patient_id), columns, node)
     node.SetDescription(sentence)
     node.SetAttribute(KIND, "prediction")
     node.SetAttribute("TACEResponse.BundleId", prediction.bundle_id)
@@ -80,9 +80,9 @@ def curve_chart(title: str, curves: Mapping[str, tuple], x_title: str, y_title: 
     chart.SetXAxisTitle(x_title)
     chart.SetYAxisTitle(y_title)
     chart.SetAttribute(KIND, "chart")
-    lines = dict(curves)
+    lines, reference = dict(curves), _("no information")
     if diagonal:
-        lines["no information"] = (np.array([0.0, 1.0]), np.array([0.0, 1.0]))
+        lines[reference] = (np.array([0.0, 1.0]), np.array([0.0, 1.0]))
     for name, (x, y) in lines.items():
         series = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLPlotSeriesNode", name)
         columns = {x_title: np.asarray(x, float), y_title: np.asarray(y, float)}
@@ -92,7 +92,7 @@ def curve_chart(title: str, curves: Mapping[str, tuple], x_title: str, y_title: 
         series.SetPlotType(slicer.vtkMRMLPlotSeriesNode.PlotTypeScatter)
         series.SetMarkerStyle(slicer.vtkMRMLPlotSeriesNode.MarkerStyleNone)
         series.SetUniqueColor()
-        if diagonal and name == "no information":
+        if diagonal and name == reference:
             series.SetColor(0.5, 0.5, 0.5)
             series.SetLineStyle(slicer.vtkMRMLPlotSeriesNode.LineStyleDash)
         chart.AddAndObservePlotSeriesNodeID(series.GetID())
@@ -112,7 +112,7 @@ def contribution_chart(explanation, sentence: str = ""):
         "value": np.array([explanation.values[name] for name in names], float),
         "share": np.array([explanation.contributions[name] for name in names], float),
     }
-    content = table(f"TACE response shares {explanation.patient_id}", columns)
+    content = table(_("TACE response shares {patient}").format(patient=explanation.patient_id), columns)
     content.SetDescription(sentence)
     content.SetAttribute(KIND, "shares")
     series = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLPlotSeriesNode", _("share of the feature"))
@@ -206,7 +206,9 @@ def patient_nodes(name: str, image: sitk.Image, mask: sitk.Image):
     if display is not None:
         display.AutoWindowLevelOff()
         display.SetWindowLevel(350, 50)  # the usual abdominal window in HU
-    segmentation = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", f"{name} segmentation")
+    segmentation = slicer.mrmlScene.AddNewNodeByClass(
+        "vtkMRMLSegmentationNode", _("{name} segmentation").format(name=name)
+    )
     segmentation.CreateDefaultDisplayNodes()
     segmentation.SetReferenceImageGeometryParameterFromVolumeNode(volume)
     components, count = ndimage.label(sitk.GetArrayFromImage(mask) > 0, np.ones((3, 3, 3)))
@@ -214,7 +216,7 @@ def patient_nodes(name: str, image: sitk.Image, mask: sitk.Image):
     for n, component in enumerate(np.argsort(-sizes, kind="stable") + 1, start=1):
         labelmap = _oriented_labelmap(components == component, ijk_to_ras_of_image(image))
         colour = (0.9, 0.75 - 0.15 * (n % 5), 0.2)
-        segmentation.AddSegmentFromBinaryLabelmapRepresentation(labelmap, f"Tumour {n}", colour)
+        segmentation.AddSegmentFromBinaryLabelmapRepresentation(labelmap, _("Tumour {n}").format(n=n), colour)
     return volume, segmentation
 
 

@@ -15,7 +15,7 @@ import slicer
 import vtk
 from TACEResponseLib.cases import Case
 from TACEResponseLib.errors import GeometryError, InputError, MaskError, Problem
-from TACEResponseLib.readers.phases import phase_warning
+from TACEResponseLib.readers.phases import vessel_segments
 from vtk.util.numpy_support import vtk_to_numpy
 
 from .node_voxels import NodeVoxels, SegmentVoxels
@@ -41,13 +41,13 @@ def voxels_of_nodes(volume_node, segmentation_node, segment_ids=None, patient_id
     """
     check_volume_node(volume_node)
     chosen = chosen_segments(segmentation_node, segment_ids)
-    # The name is what Slicer makes of a DICOM series' description.
-    notes = [*_frame_notes(volume_node), *phase_warning(None, volume_node.GetName())]
+    notes = _frame_notes(volume_node)
     with _under_linear_transform(volume_node, notes, "CT") as volume:
         to_world = _matrix_to_world(volume) @ _ijk_to_ras(volume)
         voxels = slicer.util.arrayFromVolume(volume)  # a view, which keeps the memory where it is
     with _measurable_segments(segmentation_node, chosen, volume_node, notes) as segmentation:
         segments = _segment_voxels(segmentation, chosen)
+        vessels = _segment_voxels(segmentation, _vessels(segmentation))
     return NodeVoxels(
         patient_id=patient_id or volume_node.GetName(),
         image_name=volume_node.GetName(),
@@ -55,6 +55,7 @@ def voxels_of_nodes(volume_node, segmentation_node, segment_ids=None, patient_id
         voxels=voxels,
         to_world=to_world,
         segments=segments,
+        vessels=vessels,
         notes=tuple(notes),
     )
 
@@ -137,6 +138,18 @@ def segment_names(node) -> dict[str, str]:
     segmentation = node.GetSegmentation()
     ids = [segmentation.GetNthSegmentID(n) for n in range(segmentation.GetNumberOfSegments())]
     return {identifier: segmentation.GetSegment(identifier).GetName() for identifier in ids}
+
+
+def _vessels(node) -> dict[str, str]:
+    """ID -> name of aorta and portal vein, ticked or not, where both are drawn as voxels; {} else."""
+    labelmap = slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName()
+    segmentation = node.GetSegmentation()
+    drawn = {
+        name: identifier
+        for identifier, name in segment_names(node).items()
+        if segmentation.GetSegment(identifier).GetRepresentation(labelmap)
+    }
+    return {drawn[name]: name for name in vessel_segments(list(drawn)) or ()}
 
 
 def _frame_notes(volume_node) -> list[Problem]:

@@ -14,6 +14,8 @@ import numpy as np
 from scipy.special import expit, logit
 from scipy.stats import t as student
 
+from .words import percent
+
 #: Share of intervals and of sets that are meant to hold the truth.
 LEVEL, COVERAGE = 0.95, 0.9
 RESPONSE, NO_RESPONSE = "response", "no response"
@@ -102,5 +104,5 @@ def agreement(
     count = f"{len(above) - len(against)} of {len(above)} models lie {side} their thresholds"
     if not against:
         return f"All {len(above)} models agree" if len(above) > 1 else "One model answers"
-    named = ", ".join(f"{titles.get(n, n)} ({100 * probabilities[n]:.0f} %)" for n in against)
+    named = ", ".join(f"{titles.get(n, n)} ({percent(probabilities[n])})" for n in against)
     return f"{count}; on the other side: {named}"

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from TACEResponseLib.errors import InputError, TACEResponseError
+from TACEResponseLib.service import PredictionService
 
 from .output import DONE, SOME_FAILED, Reporting, say_done, with_repairs
 from .registering import check_register, days_of, keep
@@ -14,7 +15,6 @@ from .registering import check_register, days_of, keep
 
 def demo(options: Namespace, progress: Reporting) -> int:
     """Make the phantom patient, predict it with the demonstration bundle, show and write the answer."""
-    from TACEResponseLib.bundle import demonstration_bundle, load_bundle
     from TACEResponseLib.cases import make_case
     from TACEResponseLib.phantom import make_patient
 
@@ -22,13 +22,12 @@ def demo(options: Namespace, progress: Reporting) -> int:
     patient = make_patient(0, options.seed, "full")
     progress("synthetic patient", 1, 1)
     case = make_case(patient.patient_id, patient.image, patient.mask)
-    model = load_bundle(demonstration_bundle())
-    return _answer(model.predict(case, progress=progress), case, options, progress)
+    service = PredictionService()
+    return _answer(service, service.predict(case, progress=progress), case, options, progress)
 
 
 def predict(options: Namespace, progress: Reporting) -> int:
     """Predict one patient or a cohort; nothing is written for a patient that cannot be predicted."""
-    from TACEResponseLib.bundle import demonstration_bundle, load_bundle
     from TACEResponseLib.cases.repair import parse_repairs
     from TACEResponseLib.readers import read_case
     from TACEResponseLib.storage import require_writable
@@ -49,9 +48,10 @@ def predict(options: Namespace, progress: Reporting) -> int:
             remedy="predict from the DICOM series, or leave out --dicom",
         )
     require_writable(options.out)  # said before the work, not after it
-    model = load_bundle(options.bundle or demonstration_bundle())
+    service = PredictionService()
+    service.open(options.bundle, progress)
     if options.cohort is not None:
-        return _predict_cohort(model, options, progress)
+        return _predict_cohort(service, options, progress)
     _clear(options.out, options.mask)
     label = options.label
     case = read_case(
@@ -63,8 +63,9 @@ def predict(options: Namespace, progress: Reporting) -> int:
         series=options.series,
         repairs=parse_repairs(options.repair),
     )
-    prediction = model.predict(
+    prediction = service.predict(
         case,
+        options.bundle,
         clinical=clinical,
         lesions=options.lesions,
         diameter_mm=options.diameter_mm,
@@ -72,7 +73,7 @@ def predict(options: Namespace, progress: Reporting) -> int:
         progress=progress,
     )
     keep(prediction, options, options.date)
-    return _answer(prediction, case, options, progress)
+    return _answer(service, prediction, case, options, progress)
 
 
 def _clear(folder: Path, mask: Path) -> None:
@@ -116,12 +117,11 @@ def _clinical_values(options: Namespace):
     return ClinicalValues.from_columns(columns)
 
 
-def _answer(prediction, case, options: Namespace, progress: Reporting) -> int:
-    from TACEResponseLib.dicom_export import write_dicom
+def _answer(service: PredictionService, prediction, case, options: Namespace, progress: Reporting) -> int:
     from TACEResponseLib.report.patient_page import summary
 
-    files = write_dicom(prediction, case, options.image, options.out) if options.dicom else ()
-    page = _write_page(prediction, case, options, options.out)
+    files = service.dicom(prediction, case, options.image, options.out) if options.dicom else ()
+    page = service.report(prediction, case, options.out, options.bundle, named=options.show_identifier)
     text = [summary(prediction, show_identifier=options.show_identifier), "", f"Page: {page}"]
     text += [f"DICOM: {file}" for file in files]
     text += [f"Register: {options.register}"] if options.register is not None else []
@@ -130,20 +130,10 @@ def _answer(prediction, case, options: Namespace, progress: Reporting) -> int:
     return DONE
 
 
-def _write_page(prediction, case, options: Namespace, folder: Path) -> Path:
-    """The page and `prediction.json`, with the model card of the bundle that answered."""
-    from TACEResponseLib.bundle import demonstration_bundle, read_card
-    from TACEResponseLib.report.patient_page import write_patient_report
-
-    card = read_card(options.bundle or demonstration_bundle())
-    return write_patient_report(prediction, case, folder, show_identifier=options.show_identifier, card=card)
-
-
-def _predict_cohort(model, options: Namespace, progress: Reporting) -> int:
+def _predict_cohort(service: PredictionService, options: Namespace, progress: Reporting) -> int:
     """A folder a patient and one table; a bad patient is reported and the rest go on."""
     from TACEResponseLib.clinical.items import read_values
     from TACEResponseLib.cohorts.table import read_cohort
-    from TACEResponseLib.dicom_export import write_dicom
     from TACEResponseLib.storage import make_folder
 
     patients = with_repairs(read_cohort(options.cohort), options.repair).patients
@@ -155,16 +145,16 @@ def _predict_cohort(model, options: Namespace, progress: Reporting) -> int:
         try:
             case = patient.read_case()
             clinical, unread = read_values(patient.clinical, patient.row)
-            prediction = model.predict(case, clinical=clinical, engine=options.engine)
+            prediction = service.predict(case, options.bundle, clinical=clinical, engine=options.engine)
             prediction = replace(prediction, warnings=(*prediction.warnings, *map(str, unread)))
             keep(prediction, options, days[done], response_known=patient.label is not None)
             if options.dicom:
-                write_dicom(prediction, case, patient.image, folder)
+                service.dicom(prediction, case, patient.image, folder)
         except TACEResponseError as error:
             problems.append(error.about(patient_id=patient.patient_id).problem)
             rows.append({"patient_id": patient.patient_id, "error": str(problems[-1])})
             continue
-        _write_page(prediction, case, options, folder)
+        service.report(prediction, case, folder, options.bundle, named=options.show_identifier)
         rows.append(_prediction_row(prediction))
     progress("predicting", len(patients), len(patients))
     make_folder(options.out)

@@ -18,6 +18,7 @@ import SimpleITK as sitk
 
 from TACEResponseLib.answer.prediction import Prediction, title
 from TACEResponseLib.cases import Case, bounding_box
+from TACEResponseLib.cases.lesions import largest_slice
 from TACEResponseLib.storage import whole_file
 
 from .pages import render_page
@@ -190,7 +191,7 @@ def _draw_slice(case: Case):
 
     axial = case.on_axial_grid()
     mask = sitk.GetArrayViewFromImage(axial.mask)
-    layer = int(mask.sum(axis=(1, 2)).argmax())
+    layer = largest_slice(axial).index
     centre, width = WINDOW_HU
     spacing_x_mm, spacing_y_mm, _ = axial.spacing_mm
     pixels = sitk.GetArrayViewFromImage(axial.image)[layer]
