@@ -69,11 +69,21 @@ def test_a_case_is_measured_once_for_its_answer_its_explanation_and_its_own_outl
     others = [variant for variant in sensitivity.variants[1:] if variant.probability is not None]
     assert len(measured) == 1 + len(others)  # each other outline is another tumour
     assert sensitivity.variants[0].probability == prediction.fused
-    assert explanation.network_map.GetSize() == case.image.GetSize()
+    assert_the_map_is_a_part_of_the_ct(explanation.network_map, case.image)
     service.predict(case, diameter_mm=61.0)
     assert len(measured) == 1 + len(others)
     service.predict(changed(case, patient_id="another"))
     assert measured[-1] == "another"
+
+
+def assert_the_map_is_a_part_of_the_ct(part: sitk.Image, image: sitk.Image):
+    """The box holds a value on every side, and its voxels are those of the CT."""
+    values = sitk.GetArrayViewFromImage(part)
+    assert all(values.take(end, axis).any() for axis in range(3) for end in (0, -1))
+    assert part.GetNumberOfPixels() < image.GetNumberOfPixels()
+    index = image.TransformPhysicalPointToContinuousIndex(part.GetOrigin())
+    np.testing.assert_allclose(index, np.round(index), atol=1e-6)
+    assert part.GetSpacing() == image.GetSpacing()
 
 
 def test_another_model_measures_again(case, measured, tmp_path, monkeypatch):

@@ -24,6 +24,8 @@ from TACEResponseLib.errors import DependencyError, InputError, TACEResponseErro
 from TACEResponseLib.progress import JsonProgress, Progress, silent
 
 if TYPE_CHECKING:
+    import SimpleITK as sitk
+
     from TACEResponseLib.answer.contour_sensitivity import ContourSensitivity
     from TACEResponseLib.answer.explanation import Explanation
     from TACEResponseLib.answer.prediction import Prediction
@@ -89,11 +91,15 @@ class PredictionService:
     def explain(
         self, case: "Case | str", bundle: Path | str | None = None, progress: Progress = silent
     ) -> "Explanation":
-        """Why the model answers what it does; raises as `predict`."""
+        """Why the model answers what it does, its map cropped (`where_not_zero`); raises as `predict`."""
         from TACEResponseLib.answer.explanation import explain
 
         model, case = self._model(bundle, progress), self._held(case)
-        return explain(model, case, measured=self._measurements(model, None, progress), progress=progress)
+        measured = self._measurements(model, None, progress)
+        explanation = explain(model, case, measured=measured, progress=progress)
+        if explanation.network_map is None:
+            return explanation
+        return dataclasses.replace(explanation, network_map=where_not_zero(explanation.network_map))
 
     def sensitivity(
         self, case: "Case | str", bundle: Path | str | None = None, progress: Progress = silent
@@ -206,6 +212,18 @@ class PredictionService:
             progress("loading the model", 0, 0)
             self._opened, self._measured = (wanted, load_bundle(folder)), {}
         return self._opened[1]
+
+
+def where_not_zero(image: "sitk.Image") -> "sitk.Image":
+    """The box of an image outside which it is 0, so that a map is not as large as the CT; all of it else."""
+    import numpy as np
+    import SimpleITK as sitk
+
+    places = np.argwhere(sitk.GetArrayViewFromImage(image) != 0)[:, ::-1]
+    if len(places) == 0:
+        return image
+    first, size = places.min(axis=0), np.ptp(places, axis=0) + 1
+    return sitk.RegionOfInterest(image, [int(n) for n in size], [int(n) for n in first])
 
 
 def _folder_of(bundle: Path | str | None) -> Path:

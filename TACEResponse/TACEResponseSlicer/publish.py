@@ -12,6 +12,7 @@ import slicer
 import vtk
 from scipy import ndimage
 from slicer.i18n import tr as _
+from TACEResponseLib.service import where_not_zero
 from vtk.util.numpy_support import numpy_to_vtk
 
 from .node_voxels import ijk_to_ras_of_image
@@ -137,7 +138,7 @@ def map_node(explanation, sentence: str = ""):
     Only the box in which the map is not 0 becomes voxels, so that a large CT is not doubled; where
     the map is 0 the colours are clear. `remove_map` takes node and colours away.
     """
-    node = volume_from_image(_where_it_speaks(explanation.network_map), _("TACE response map"))
+    node = volume_from_image(where_not_zero(explanation.network_map), _("TACE response map"))
     node.SetDescription(sentence)
     node.SetAttribute(KIND, "map")
     node.CreateDefaultDisplayNodes()
@@ -155,14 +156,6 @@ def remove_map(node) -> None:
         colours = display.GetColorNode()
         for made in (node, display, colours):
             slicer.mrmlScene.RemoveNode(made)
-
-
-def _where_it_speaks(image: sitk.Image) -> sitk.Image:
-    speaks = np.argwhere(sitk.GetArrayViewFromImage(image) != 0)[:, ::-1]
-    if len(speaks) == 0:
-        return image
-    first, size = speaks.min(axis=0), np.ptp(speaks, axis=0) + 1
-    return sitk.RegionOfInterest(image, [int(n) for n in size], [int(n) for n in first])
 
 
 def _map_colours():

@@ -137,24 +137,11 @@ def answering(panel, compute=None):
 
 
 def explained(panel):
-    """Predict and press Why; the logic answers with ten made-up shares and a map of two layers."""
-    import numpy as np
-    import SimpleITK as sitk
-    from TACEResponseLib.answer.explanation import Explanation
+    """Predict and press Explain; the logic answers with ten made-up shares and a map of two slices."""
 
     def run(case, bundle=None, progress=lambda *stage: None):
         progress("map of the network", 4, 5)
-        voxels = np.zeros(sitk.GetArrayViewFromImage(case.image).shape, np.float32)
-        voxels[3:5, 10:20, 30:50] = 0.5
-        voxels[3, 10, 30] = -1
-        network_map = sitk.GetImageFromArray(voxels)
-        network_map.CopyInformation(case.image)
-        shares = {f"feature {n}": (1.0 if n % 2 else -1.0) / n for n in range(1, 11)}
-        return Explanation(
-            case.patient_id, "cnn+random_forest", ("random_forest",), "log-odds", shares,
-            dict.fromkeys(shares, 0.0), dict.fromkeys(shares, 12.345), 0.25, 0.25 + sum(shares.values()),
-            network_map,
-        )  # fmt: skip
+        return an_explanation(case)
 
     answering(panel).logic.runExplanation = run
     panel.ui.predictButton.click()
@@ -163,6 +150,25 @@ def explained(panel):
     assert panel.task.waitForCompletion(20)
     assert panel.lastError == ""
     return panel
+
+
+def an_explanation(case, feature="feature "):
+    """Ten made-up shares of features, largest first, and a map of two slices."""
+    import numpy as np
+    import SimpleITK as sitk
+    from TACEResponseLib.answer.explanation import Explanation
+
+    voxels = np.zeros(sitk.GetArrayViewFromImage(case.image).shape, np.float32)
+    voxels[3:5, 10:20, 30:50] = 0.5
+    voxels[3, 10, 30] = -1
+    network_map = sitk.GetImageFromArray(voxels)
+    network_map.CopyInformation(case.image)
+    shares = {f"{feature}{n}": (1.0 if n % 2 else -1.0) / n for n in range(1, 11)}
+    return Explanation(
+        case.patient_id, "cnn+random_forest", ("random_forest",), "log-odds", shares,
+        dict.fromkeys(shares, 0.0), dict.fromkeys(shares, 12.345), 0.25, 0.25 + sum(shares.values()),
+        network_map,
+    )  # fmt: skip
 
 
 def settle(panel, milliseconds=600):
@@ -317,6 +323,29 @@ def test_redrawing_after_an_answer_marks_it_as_out_of_date_and_undoing_takes_tha
     assert panel.task.waitForCompletion(20)
     settle(panel, 800)
     assert not panel.answer.outdated  # this answer is about what is drawn now
+
+
+def test_no_label_and_no_table_says_that_an_answer_is_certain(with_sample):
+    from PySide6 import QtWidgets
+
+    panel = with_sample
+    panel.logic.run = lambda case, bundle=None, progress=None, **options: Answer(
+        probabilities={"random_forest": 0.9996, "cnn": 0.0003, "all": 0.998},
+        fused=0.998,
+        threshold=0.003,
+        certainty=Certainty(0.004, 0.9999, ("response",), "All 2 models agree"),
+    )
+    panel.ui.predictButton.click()
+    assert panel.task.waitForCompletion(20)
+    panel.answer.sensitivity.show(
+        ContourSensitivity((Variant("as drawn", 61.3, 0.998, True), Variant("grown", 70.0, 0.001, False)))
+    )
+    texts = [label.text for label in panel.parent.findChildren(QtWidgets.QLabel) if label.text]
+    for table in (panel.ui.modelsTable, panel.ui.sensitivityTable):
+        texts += [cell for row in rows_of(table) for cell in row]
+    assert [text for text in texts if "100 %" in text or " 0 %" in f" {text}"] == []
+    assert "&gt; 99 %" in panel.ui.answerLabel.text
+    assert ("CNN", "< 1 %") in rows_of(panel.ui.modelsTable)
 
 
 def test_an_edit_that_leaves_the_tumour_as_it_is_leaves_the_answer_as_it_is(with_sample):
@@ -813,6 +842,69 @@ def save_node(node, file: Path) -> None:
     assert node.GetStorageNode().WriteData(node)
 
 
+def test_no_timer_outlives_the_panel_that_it_would_write_into(with_sample):
+    panel = with_sample
+    panel.ui.samplePatientButton.click()  # and something runs beside it
+    redraw(panel, 0)
+    assert panel.patient._settle.isActive()
+    settle_timer, widget = panel.patient._settle, panel.ui.segmentsList
+    panel.cleanup()
+    assert not settle_timer.isActive()
+    assert settle_timer.parent() is widget  # what Slicer deletes without a word takes it along
+    assert panel.patient._measuring is None
+    assert panel.task._timer is None
+    assert panel.patient.Observations == panel.Observations == []
+
+
+def test_making_the_sample_patient_does_not_hold_up_the_application(panel, monkeypatch):
+    monkeypatch.undo()  # it is really made
+    gaps, last = [], time.monotonic()
+    panel.ui.samplePatientButton.click()
+    assert panel.ui.predictButton.text == "Cancel"
+    stages = set()
+    while panel.task.running:
+        slicer.app.processEvents()
+        stages.add(panel.ui.stageLabel.text)
+        now = time.monotonic()
+        gaps.append(now - last)
+        last = now
+    assert "making the sample patient" in stages
+    assert len(gaps) > 10
+    assert panel.ui.ctVolumeSelector.currentNode().GetName() == "TACE sample patient"
+    assert not panel.ui.sampleFrame.visible
+    application.leave_panel(NAME)
+    panel.onSamplePatient()
+    panel.run.cancel()
+    application.open_panel(NAME)
+    assert panel.ui.predictButton.text == "Predict"
+
+
+def test_a_patient_that_can_be_predicted_has_the_service_get_ready_once_for_each_model(with_sample, tmp_path):
+    panel, asked = with_sample, []
+    panel.logic.canPredict = lambda: True
+    panel.logic.getReady = lambda bundle, progress: asked.append(bundle)
+    for value in (0, 1):
+        redraw(panel, value)
+        settle(panel)
+    assert asked == [panel.model.chosen.path]
+    panel.openBundle(a_manifest(tmp_path / "other"))
+    redraw(panel, 0)
+    settle(panel)
+    assert asked[1:] == [tmp_path / "other"]
+
+    def fail(bundle, progress):
+        asked.append("failed")
+        raise BundleError("not a model bundle")
+
+    panel.logic.getReady = fail
+    panel._ready = None
+    for value in (1, 0):
+        redraw(panel, value)
+        settle(panel)
+    assert asked[2:] == ["failed", "failed"]  # tried again, and pressing Predict says what is wrong
+    assert panel.lastError == ""
+
+
 def test_leaving_and_coming_back_keeps_the_choice_and_follows_again(with_sample):
     panel = with_sample
     volume = panel._parameterNode.ctVolume
@@ -842,6 +934,24 @@ def test_reload_brings_a_new_panel_with_the_same_choices_and_a_new_library(with_
     assert sys.modules["TACEResponseLib.cases"] is not library
     assert list(panel._parameterNode.segmentIds) == ids
     assert panel.ui.segmentsList.count == len(ids)
+
+
+def test_reload_of_one_module_leaves_the_other_with_the_same_classes(panel):
+    import sys
+
+    other = application.open_panel("TACEResponseTraining")
+    old = sys.modules["TACEResponseLib.errors"].TACEResponseError
+    application.press_reload(NAME)
+    panels = [application.open_panel(name) for name in (NAME, "TACEResponseTraining")]
+    new = sys.modules["TACEResponseLib.errors"].TACEResponseError
+    assert new is not old
+    assert panels[1] is not other
+    for one in panels:
+        module = sys.modules[type(one).__module__]
+        assert isinstance(one, module.Panel)
+        assert sys.modules["TACEResponseSlicer.panel"].TACEResponseError is new
+        assert type(one).__mro__[1] is sys.modules["TACEResponseSlicer.panel"].Panel
+    application.close_panel("TACEResponseTraining")
 
 
 def test_draw_makes_a_segmentation_and_opens_the_editor_on_it(with_sample):
@@ -1068,6 +1178,67 @@ def test_nothing_is_clipped_at_common_widths_and_in_a_dark_palette(with_sample, 
         assert layout_faults(panel.parent) == []
     finally:
         application_.setPalette(light)
+
+
+LONG = "wavelet-HHL_glszm_SizeZoneNonUniformityNormalized"
+
+
+def a_wordy_answer() -> Answer:
+    """Everything that can be long: models, reasons, agreement and warnings with names of features."""
+    return Answer(
+        probabilities={"cnn+random_forest+gbm+svm": 0.74, "cnn": 0.61, "all": 0.72},
+        warnings=(
+            f"7 of 20 features lie outside the range of the training patients, farthest {LONG}. Take care.",
+            f"The CT {LONG * 2} looks portal venous (aorta 152 HU, portal vein 168 HU).",
+        ),
+        similarity=Similarity("outside", 1.3, (f"radiomics features, farthest {LONG}",), ()),
+    )
+
+
+@pytest.mark.parametrize("point_size", [9, 11])
+def test_no_action_makes_the_panel_wider_than_slicers_own(with_sample, tmp_path, point_size):
+    from PySide6 import QtWidgets
+
+    from slicer_host.layout import too_wide
+
+    application_ = QtWidgets.QApplication.instance()
+    usual = application_.font()
+    larger = application_.font()
+    larger.setPointSize(point_size)
+    panel = with_sample
+    try:
+        application_.setFont(larger)
+        panel.parent.window_.resize(480, 900)
+        settle(panel, 50)
+        faults = {"before": too_wide(panel.parent)}
+        answering(panel).logic.run = lambda case, bundle=None, progress=None, **options: a_wordy_answer()
+        panel._parameterNode.ctVolume.SetName(f"3: pre TACE {LONG} portal venous")
+        assert panel.patient.waitForMeasurement()
+        panel.ui.clinicalSection.collapsed = panel.ui.editorSection.collapsed = False
+        clinical_widget(panel, "albuminEdit").text = "fourteen"
+        clinical_widget(panel, "albuminEdit").text = ""
+        panel.openBundle(a_manifest(tmp_path / f"A model of a department whose name is long {LONG}"))
+        panel.ui.predictButton.click()
+        assert panel.task.waitForCompletion(20)
+        assert panel.lastError == ""
+        faults["predict"] = too_wide(panel.parent)
+        panel.logic.runExplanation = lambda case, bundle=None, progress=None: an_explanation(case, f"{LONG} ")
+        panel.ui.explainButton.click()
+        assert panel.task.waitForCompletion(20)
+        faults["explain"] = too_wide(panel.parent)
+        panel.ui.mapButton.click()
+        faults["map"] = too_wide(panel.parent)
+        panel.answer.sensitivity.show(ContourSensitivity((*OUTLINES, Variant(LONG, 1.0, None, None, LONG))))
+        faults["sensitivity"] = too_wide(panel.parent)
+        redraw(panel, 0)
+        settle(panel, 100)
+        faults["outdated"] = too_wide(panel.parent)
+        panel.run.show_progress(f"final fit: {LONG}", 3, 10)
+        faults["run"] = too_wide(panel.parent)
+        panel.ui.runRow.visible = False
+        assert {action: found for action, found in faults.items() if found} == {}
+    finally:
+        application_.setFont(usual)
 
 
 def dark_palette(gui):

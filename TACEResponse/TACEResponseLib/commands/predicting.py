@@ -23,6 +23,7 @@ def demo(options: Namespace, progress: Reporting) -> int:
     progress("synthetic patient", 1, 1)
     case = make_case(patient.patient_id, patient.image, patient.mask)
     service = PredictionService()
+    service.open()
     return _answer(service, service.predict(case, progress=progress), case, options, progress)
 
 
@@ -49,7 +50,7 @@ def predict(options: Namespace, progress: Reporting) -> int:
         )
     require_writable(options.out)  # said before the work, not after it
     service = PredictionService()
-    service.open(options.bundle, progress)
+    service.open(options.bundle)
     if options.cohort is not None:
         return _predict_cohort(service, options, progress)
     _clear(options.out, options.mask)
