@@ -6,7 +6,7 @@ import qt
 from slicer.i18n import tr as _
 from TACEResponseLib.answer import words
 
-BAR_WIDTH, BAR_HEIGHT = 270, 62
+BAR_WIDTH, BAR_HEIGHT = 256, 62
 #: A table is at most so high; beyond it scrolls.
 TABLE_HEIGHT = 340
 #: Letters of a word that fit into a narrow panel, and the character at which a line may end in it.
@@ -110,6 +110,8 @@ def fill_table(table, headers, rows, wide: int = 0) -> None:
     table.setColumnCount(len(headers))
     table.setRowCount(len(rows))
     table.setHorizontalHeaderLabels(list(headers))
+    for c, text in enumerate(headers):
+        table.horizontalHeaderItem(c).setToolTip(text)
     for r, row in enumerate(rows):
         for c, text in enumerate(row):
             item = qt.QTableWidgetItem(str(text))

@@ -2,6 +2,7 @@
 
 from slicer.i18n import tr as _
 
+from .answer_view import breakable
 from .background import BackgroundTask
 
 
@@ -49,7 +50,7 @@ class RunSection:
         self._row.visible = self._bar.visible = True
         self._bar.setRange(0, total)
         self._bar.setValue(done)
-        self._label.text = stage
+        self._label.text = breakable(stage)
 
     def cancel(self) -> None:
         """Stop what runs; that it was cancelled is reported at once."""

@@ -307,7 +307,38 @@ def test_choices_survive_leaving_and_reloading_the_module(panel, cohort):
     assert again.ui.foldsSpinBox.value == 9
 
 
-@pytest.mark.parametrize("width", [360, 520])
+@pytest.mark.parametrize("point_size", [9, 11])
+def test_no_action_makes_the_panel_wider_than_slicers_own(panel, cohort, tmp_path, point_size):
+    from PySide6 import QtWidgets
+
+    from slicer_host.layout import too_wide
+
+    application_ = QtWidgets.QApplication.instance()
+    usual = application_.font()
+    larger = application_.font()
+    larger.setPointSize(point_size)
+    long = "a folder whose name is longer than the panel is wide/" * 2
+    bundle, report = a_trained_model(tmp_path / long)
+    try:
+        application_.setFont(larger)
+        panel.ui.settingsSection.collapsed = panel.ui.logSection.collapsed = False
+        panel._parameterNode.cohort, panel._parameterNode.output = str(cohort), str(bundle)
+        faults = {"chosen": too_wide(panel.parent)}
+        panel.cohort.add({"patient_id": "P" * 40, "verdict": "ok", "problems": [{"message": long}]})
+        panel.cohort.show({"ok": 1, "warning": 0, "error": 0})
+        faults["check"] = too_wide(panel.parent)
+        panel.logic.run = a_child(trained(bundle, report, f"print({long!r} * 3, flush=True)"))
+        panel.ui.trainButton.click()
+        panel.run.show_progress("final fit: wavelet-HHL_glszm_SizeZoneNonUniformityNormalized", 3, 10)
+        faults["train"] = too_wide(panel.parent)
+        assert panel.task.waitForCompletion(30)
+        faults["trained"] = too_wide(panel.parent)
+        assert [(action, found) for action, found in faults.items() if found] == []
+    finally:
+        application_.setFont(usual)
+
+
+@pytest.mark.parametrize("width", [330, 480])
 def test_nothing_is_clipped_at_common_widths(panel, cohort, tmp_path, width, request):
     import os
 

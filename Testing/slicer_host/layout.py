@@ -37,8 +37,7 @@ def too_wide(panel, most: int = 300) -> list[str]:
 
 
 def _least_width(widget) -> int:
-    sizes = (QtCore.QObject.property(widget, name) for name in ("minimumSizeHint", "minimumSize"))
-    return max(size.width() for size in sizes)
+    return max(widget.minimumSizeHint().width(), widget.minimumSize.width())
 
 
 def _folded(widget) -> bool:

@@ -119,6 +119,7 @@ class qMRMLSegmentEditorWidget(QtWidgets.QLabel):
 
     def __init__(self, parent=None):
         super().__init__("(the Segment Editor of Slicer stands here)", parent)
+        self.setWordWrap(True)  # how wide Slicer's own is, only Slicer shows
         self._segmentation = self._volume = self._settings = None
 
     def setMRMLScene(self, scene):
