@@ -114,7 +114,7 @@ class TACEResponseTrainingLogic(ScriptedLoadableModuleLogic):
         from TACEResponseLib.errors import InputError
 
         if not cohort or not Path(cohort).exists():
-            raise InputError("there is no such cohort", field="cohort", received=str(cohort))
+            raise InputError(_("there is no such cohort"), field="cohort", received=str(cohort))
         return ["check", "--cohort", str(cohort)]
 
     def prepare(
@@ -137,7 +137,7 @@ class TACEResponseTrainingLogic(ScriptedLoadableModuleLogic):
 
         self.checkArguments(cohort)
         if not bundle:
-            raise InputError("there is no folder to write the model to", field="output")
+            raise InputError(_("there is no folder to write the model to"), field="output")
         arguments = ["train", "--cohort", str(cohort), "--out", str(bundle), "--preset", preset]
         arguments += ["--folds", str(folds), "--repeats", str(repeats), "--seed", str(seed)]
         return [*arguments, *(["--epochs", str(epochs), "--device", device] if cnn else ["--no-cnn"])]
@@ -184,7 +184,10 @@ class TACEResponseTrainingLogic(ScriptedLoadableModuleLogic):
         )
         if not task.waitForCompletion(timeoutS):
             task.abandon()
-            raise InputError("the training took longer than allowed", expected=f"at most {timeoutS} s")
+            raise InputError(
+                _("the training took longer than allowed"),
+                expected=_("at most {timeoutS} s").format(timeoutS=timeoutS),
+            )
         done, error = outcome
         if error is not None:
             raise error
@@ -200,7 +203,9 @@ class TACEResponseTrainingLogic(ScriptedLoadableModuleLogic):
 
         found = [p for p in read_cohort(Path(cohort)).patients if p.patient_id == patientId]
         if not found:
-            raise InputError(f"the cohort has no patient {patientId}", field="patient_id")
+            raise InputError(
+                _("the cohort has no patient {patientId}").format(patientId=patientId), field="patient_id"
+            )
         case = found[0].read_case()
         return publish.patient_nodes(patientId, case.image, case.mask)
 

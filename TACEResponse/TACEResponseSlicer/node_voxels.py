@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import SimpleITK as sitk
 from scipy import ndimage
+from slicer.i18n import tr as _
 from TACEResponseLib.cases import Case, bounding_box, make_case
 from TACEResponseLib.errors import GeometryError, MaskError, Problem
 from TACEResponseLib.progress import Progress, silent
@@ -62,16 +63,16 @@ class NodeVoxels:
 
         Raises GeometryError, MaskError or IntensityError, and what `progress` does.
         """
-        progress("checking the images", 0, 3)
+        progress(_("checking the images"), 0, 3)
         vessels = measure_phase(self)
         notes = [*self.notes, *phase_warning(vessels, self.image_name)]
         mask = _union_on_grid(self.segments, self.to_world, self.voxels.shape, notes)
-        progress("checking the images", 1, 3)
+        progress(_("checking the images"), 1, 3)
         voxels, to_world = self.voxels, self.to_world
         if margin_voxels is not None:
             voxels, mask, to_world = _around_tumour(voxels, mask, to_world, margin_voxels)
         image, mask = image_from_array(voxels, to_world), image_from_array(mask, to_world)
-        progress("checking the images", 2, 3)
+        progress(_("checking the images"), 2, 3)
         return make_case(
             self.patient_id,
             image,
@@ -123,11 +124,13 @@ def image_from_array(voxels: np.ndarray, ijk_to_ras: np.ndarray) -> sitk.Image:
     skew = np.abs(directions.T @ directions - np.eye(3)).max()
     if skew > SHEAR:
         raise GeometryError(
-            "the CT stands under a transform that shears it",
+            _("the CT stands under a transform that shears it"),
             field="image",
-            expected="axes at right angles",
-            received=f"axes {np.degrees(np.arcsin(min(skew, 1.0))):.1f} degrees away from it",
-            remedy="take the CT out of the transform, or resample it and take the copy",
+            expected=_("axes at right angles"),
+            received=_("axes {angle:.1f} degrees away from it").format(
+                angle=np.degrees(np.arcsin(min(skew, 1.0)))
+            ),
+            remedy=_("take the CT out of the transform, or resample it and take the copy"),
         )
     image = sitk.GetImageFromArray(voxels)
     image.SetSpacing(spacing_mm.tolist())
@@ -153,8 +156,8 @@ def _union_on_grid(segments, to_world, shape, notes: list[Problem]) -> np.ndarra
         if not _place(inside, np.linalg.inv(to_world) @ to_ras, mask, segment.name):
             resampled.append(segment.name)
     if resampled:
-        message = f"{', '.join(resampled)} was drawn on another grid than the CT's"
-        remedy = "it was brought onto the CT's grid by nearest neighbour; look at the outline"
+        message = _("{names} was drawn on another grid than the CT's").format(names=", ".join(resampled))
+        remedy = _("it was brought onto the CT's grid by nearest neighbour; look at the outline")
         notes.append(Problem("geometry", message, field="mask", remedy=remedy, severity="warning"))
     return mask
 
@@ -164,9 +167,9 @@ def _box_of(segment: SegmentVoxels) -> tuple[np.ndarray, np.ndarray]:
     inside = segment.labels == segment.value
     if not inside.any():
         raise MaskError(
-            f"segment {segment.name} is empty",
+            _("segment {name} is empty").format(name=segment.name),
             field="mask",
-            remedy="draw the tumour, or choose another segment",
+            remedy=_("draw the tumour, or choose another segment"),
         )
     box = bounding_box(inside)
     return inside[box], segment.to_world @ _shift([side.start for side in box])
@@ -199,11 +202,11 @@ def _place(voxels: np.ndarray, to_index: np.ndarray, mask: np.ndarray, name: str
     outside = int(((nearest < 0) | (nearest >= mask.shape[::-1])).any(axis=1).sum())
     if outside:
         raise GeometryError(
-            "part of the tumour lies outside the CT",
+            _("part of the tumour lies outside the CT"),
             field="mask",
-            expected=f"{len(ijk)} voxels of {name} inside the CT",
+            expected=_("{count} voxels of {name} inside the CT").format(count=len(ijk), name=name),
             received=f"{len(ijk) - outside} inside",
-            remedy="choose the CT on which the tumour was drawn",
+            remedy=_("choose the CT on which the tumour was drawn"),
         )
     same_voxels = np.isclose(np.abs(np.linalg.det(to_index[:3, :3])), 1, atol=1e-2)
     if same_voxels and np.abs(centres - nearest).max() < SAME_VOXEL:

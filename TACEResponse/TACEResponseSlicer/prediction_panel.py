@@ -162,6 +162,7 @@ class PredictionPanel(Panel):
             lambda report: self.logic.getReady(bundle, lambda *step: report()),
             lambda *step: None,
             self._onReady,
+            patient=True,
         )
 
     def _onReady(self, _result, error):

@@ -146,9 +146,12 @@ class PythonProcess:
         return last
 
     def start(self) -> None:
-        """Have a process; DependencyError when none can be started."""
-        with self._turn:
-            self._start()
+        """Have a process, or leave that to whoever asks right now; DependencyError when none can start."""
+        if self._turn.acquire(blocking=False):
+            try:
+                self._start()
+            finally:
+                self._turn.release()
 
     def stop(self) -> None:
         """Ask the process to stop, and end it when it has not after a second."""
@@ -269,7 +272,8 @@ class PythonProcess:
             if isinstance(said, dict):
                 if said.get("event") in ("done", "error"):
                     return said
-                latest = (said["stage"], said["done"], said["total"])
+                if "stage" in said:
+                    latest = (said["stage"], said["done"], said["total"])
             progress(*latest)
         raise ChildError.of_end(process.returncode, self.log)
 
@@ -290,9 +294,9 @@ def python_executable() -> str:
     found = shutil.which("PythonSlicer") or sys.executable
     if not found:
         raise DependencyError(
-            "Slicer's Python was not found",
-            expected="PythonSlicer on the PATH",
-            remedy="start Slicer through its launcher",
+            _("Slicer's Python was not found"),
+            expected=_("PythonSlicer on the PATH"),
+            remedy=_("start Slicer through its launcher"),
         )
     return found
 
@@ -314,7 +318,7 @@ def start(command: list[str], temporary_folder: str) -> subprocess.Popen:
             **_own_group(),
         )
     except OSError as error:
-        raise DependencyError("the computation could not be started", received=str(error)) from error
+        raise DependencyError(_("the computation could not be started"), received=str(error)) from error
 
 
 def event_of(line: str) -> dict | None:

@@ -24,7 +24,7 @@ class SensitivitySection:
         ui, sentence = self._ui, f"{sensitivity.sentence()}."
         ui.sensitivityLabel.text = lines_html([sentence]) if sensitivity.changes_class else sentence
         headers = (_("outline"), _("volume"), _("response"))
-        fill_table(ui.sensitivityTable, headers, list(map(_row, sensitivity.variants)))
+        fill_table(ui.sensitivityTable, headers, list(map(_row, sensitivity.variants)), wide=2)
         ui.sensitivityLabel.visible = ui.sensitivityTable.visible = True
 
 

@@ -382,6 +382,10 @@ def test_whoever_waits_for_an_answer_to_somebody_else_hears_why_and_can_stop_wai
     while service._turn.acquire(blocking=False):
         service._turn.release()
 
+    began = time.monotonic()
+    service.start()  # that is somebody else's business now
+    assert time.monotonic() - began < 0.5
+
     def progress(stage, done, total):
         assert stage.startswith("getting ready")
         raise Cancelled()
