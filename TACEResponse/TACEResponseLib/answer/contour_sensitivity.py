@@ -105,8 +105,8 @@ def contour_sensitivity(
             variants.append(Variant(name, 0.0, None, None, "the tumour vanishes"))
             continue
         try:
-            known = measured if outlined is case else None
-            prediction = model.predict(outlined, measured=known, threads=threads)
+            known = {"measured": measured} if outlined is case and measured is not None else {}
+            prediction = model.predict(outlined, threads=threads, **known)
             variants.append(
                 Variant(name, prediction.lesions.volume_ml, prediction.fused, prediction.responder)
             )
