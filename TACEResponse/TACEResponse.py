@@ -1,11 +1,11 @@
-"""TACE Response: how likely one patient responds to the first TACE, from a contrast CT.
+"""TACE Response: how likely one patient is to respond to the first TACE, from a contrast CT.
 
 The module file is a door. The science is in TACEResponseLib, nodes and widgets are served by
-TACEResponseSlicer; here stand the module, its parameter node, the panel, the logic for the Python
-console, and the module's own test.
+TACEResponseSlicer; here stand the module, its parameter node, the widget, the logic for the Python
+console, and the module's own test. Rooms are imported where they are first used, so that registering
+the module loads nothing that a bare Slicer has not loaded.
 """
 
-import dataclasses
 import logging
 from pathlib import Path
 
@@ -18,13 +18,8 @@ from slicer.ScriptedLoadableModule import (
     ScriptedLoadableModule,
     ScriptedLoadableModuleLogic,
     ScriptedLoadableModuleTest,
+    ScriptedLoadableModuleWidget,
 )
-from TACEResponseLib.errors import TACEResponseError
-from TACEResponseLib.progress import silent
-from TACEResponseSlicer import clinical_section, dependencies, patient_section, publish, scene
-from TACEResponseSlicer.companion import Companion
-from TACEResponseSlicer.prediction_panel import PredictionPanel
-from TACEResponseSlicer.questions import Questions
 
 
 class TACEResponse(ScriptedLoadableModule):
@@ -37,9 +32,9 @@ class TACEResponse(ScriptedLoadableModule):
         self.parent.dependencies = ["Segmentations", "SubjectHierarchy"]
         self.parent.contributors = ["TACEResponse contributors"]
         self.parent.helpText = _(
-            "Says how likely a patient with hepatocellular carcinoma responds to the first transarterial"
-            " chemoembolization (mRECIST CR or PR), from a contrast-enhanced CT and the tumour's segments."
-            " For research use only; not a medical device."
+            "Estimates how likely a patient with hepatocellular carcinoma is to respond to the first"
+            " transarterial chemoembolization (mRECIST CR or PR), from a contrast-enhanced CT and the"
+            " tumour's segments. For research use only; not a medical device."
         )
         self.parent.acknowledgementText = _(
             "Reproduces Peng et al., Frontiers in Oncology 2021;11:730282 (doi:10.3389/fonc.2021.730282)."
@@ -64,7 +59,7 @@ def registerSampleData():
         sampleName="TACEResponseSamplePatient",
         uris="",  # made on the spot, never downloaded
         fileNames="",
-        nodeNames=patient_section.SAMPLE_NAME,
+        nodeNames="TACE sample patient",
         thumbnailFileName=str(thumbnail),
         customDownloader=loadSamplePatient,
     )
@@ -72,7 +67,9 @@ def registerSampleData():
 
 def loadSamplePatient(source=None):
     """Make the sample patient and return its nodes, as the Sample Data module asks for them."""
-    return list(patient_section.load_sample_patient())
+    from TACEResponseSlicer import sample_patient
+
+    return list(sample_patient.load())
 
 
 @parameterNodeWrapper
@@ -92,12 +89,38 @@ class TACEResponseParameterNode:
     resultTable: vtkMRMLTableNode
 
 
-class TACEResponseWidget(PredictionPanel):
-    """The panel that Slicer opens; see `TACEResponseSlicer.prediction_panel`."""
+class TACEResponseWidget(ScriptedLoadableModuleWidget):
+    """What Slicer opens. panel: its contents (`TACEResponseSlicer.prediction_panel`), once it was opened."""
 
-    def makeLogic(self):
-        """What the panel runs."""
-        return TACEResponseLogic(Companion())
+    panel = None
+
+    def setup(self):
+        """Build the panel; called once, when the module is first opened."""
+        ScriptedLoadableModuleWidget.setup(self)
+        from TACEResponseSlicer.prediction_panel import PredictionPanel
+        from TACEResponseSlicer.python_process import service_process
+
+        self.panel = PredictionPanel(self, TACEResponseLogic(service_process()))
+
+    def enter(self):
+        """Called each time the module is opened."""
+        self.panel.enter()
+
+    def exit(self):
+        """Called each time another module is opened."""
+        self.panel.exit()
+
+    def cleanup(self):
+        """The application closes or the module is reloaded."""
+        if self.panel is not None:
+            self.panel.cleanup()
+
+    def onReload(self):
+        """Reload the library, the shared rooms and both modules."""
+        from TACEResponseSlicer.reloading import forget_and_reload_others
+
+        forget_and_reload_others(self.moduleName)
+        ScriptedLoadableModuleWidget.onReload(self)
 
 
 class TACEResponseLogic(ScriptedLoadableModuleLogic):
@@ -105,14 +128,14 @@ class TACEResponseLogic(ScriptedLoadableModuleLogic):
 
     Example: `TACEResponse.TACEResponseLogic().process(getNode("CT"), getNode("Segmentation"))`.
 
-    companion: the process that computes, so that the application stays alive; without one the
-    caller's own process computes, and the call returns when it is done.
+    service: the process that computes (`python_process`), so that the application stays alive; without
+    one the caller's own process computes, and the call returns when it is done.
     """
 
-    def __init__(self, companion=None):
+    def __init__(self, service=None):
         ScriptedLoadableModuleLogic.__init__(self)
-        self.companion = companion
-        self._here = Questions()
+        self.service = service
+        self._here = None
 
     def getParameterNode(self):
         """The parameter node of the scene, typed."""
@@ -120,26 +143,28 @@ class TACEResponseLogic(ScriptedLoadableModuleLogic):
 
     def prepare(self, volumeNode, segmentationNode, segmentIds=None, patientId=""):
         """Nodes -> Case, with every check, on the main thread. See `scene.case_from_nodes`."""
+        from TACEResponseSlicer import scene
+
         return scene.case_from_nodes(volumeNode, segmentationNode, segmentIds, patientId)
 
-    def run(self, case, bundle=None, progress=silent, **options):
+    def run(self, case, bundle=None, progress=None, **options):
         """Case -> Prediction, on any thread: no node and no widget is touched.
 
         bundle: folder of a trained model, None for the demonstration. options: clinical, lesions,
-        diameter_mm as `questions.Questions.predict` takes them. Raises BundleError, FeatureError,
+        diameter_mm as `service.PredictionService.predict` takes them. Raises BundleError, FeatureError,
         DependencyError, ChildError, or Cancelled when `progress` does.
         """
         return self._ask("predict", progress, case=case, bundle=bundle, **options)
 
-    def runExplanation(self, case, bundle=None, progress=silent):
+    def runExplanation(self, case, bundle=None, progress=None):
         """Case -> Explanation (`answer.explanation`), on any thread; raises what `run` does."""
         return self._ask("explain", progress, case=case, bundle=bundle)
 
-    def runSensitivity(self, case, bundle=None, progress=silent):
+    def runSensitivity(self, case, bundle=None, progress=None):
         """Case -> ContourSensitivity (`answer.contour_sensitivity`), on any thread; raises as `run`."""
         return self._ask("sensitivity", progress, case=case, bundle=bundle)
 
-    def writeReport(self, prediction, case, folder, bundle=None, progress=silent, **options):
+    def writeReport(self, prediction, case, folder, bundle=None, progress=None, **options):
         """Write the report of a prediction into a folder; the path of its page. On any thread.
 
         options: sensitivity, a ContourSensitivity; named, True for the patient's identifier on it.
@@ -147,7 +172,7 @@ class TACEResponseLogic(ScriptedLoadableModuleLogic):
         content = {"prediction": prediction, "case": case, "folder": folder, "bundle": bundle}
         return self._ask("report", progress, **content, **options)
 
-    def writeDicom(self, prediction, case, series, folder, progress=silent):
+    def writeDicom(self, prediction, case, series, folder, progress=None):
         """Write a prediction as DICOM SR and SEG into a folder; their paths. On any thread.
 
         series: the files of the CT, as `dicom_source.source_files(volumeNode)` finds them.
@@ -160,39 +185,69 @@ class TACEResponseLogic(ScriptedLoadableModuleLogic):
         patientId: an ID or a pseudonym of your choice; no other identifier is kept, and no image. day:
         of the scan, "2025-03-31", today without it. Raises RegisterError.
         """
-        from TACEResponseLib.follow_up.register import Register
+        return self._serviceHere().keep(prediction, file, patientId, day)
 
-        with Register(file, create=True) as register:
-            register.keep(dataclasses.replace(prediction, patient_id=patientId), day)
-        return file
+    def canPredict(self):
+        """Whether the packages of a prediction are there; nothing is installed and nothing imported."""
+        from TACEResponseLib.errors import DependencyError
+        from TACEResponseSlicer import dependencies
 
-    def warmUp(self):
-        """Let the companion start before it is asked; without one nothing happens. On any thread."""
-        if self.companion is not None:
+        try:
+            dependencies.require([dependencies.PREDICTION])
+        except DependencyError:
+            return False
+        return True
+
+    def getReady(self, bundle=None, progress=None):
+        """Have the service load the model and compile what the first prediction waits for. Any thread."""
+        if self.service is not None:
+            self._ask("warm_up", progress, bundle=bundle)
+
+    def startService(self):
+        """Let the service's process start before it is asked; without one nothing happens. Any thread."""
+        from TACEResponseLib.errors import TACEResponseError
+
+        if self.service is not None:
             try:
-                self.companion.start()
+                self.service.start()
             except TACEResponseError as error:
                 logging.warning(f"TACE Response computes inside the application, which reacts late. {error}")
-                self.companion = None
+                self.service = None
 
-    def endCompanion(self):
-        """End the companion's process and remove its files; it starts again when it is needed."""
-        if self.companion is not None:
-            self.companion.close()
+    def endService(self):
+        """End the service's process and remove its files; it starts again when it is needed."""
+        if self.service is not None:
+            self.service.close()
 
     def _ask(self, question, progress, **content):
+        from TACEResponseLib.progress import silent
+        from TACEResponseSlicer import dependencies
+
         dependencies.require([dependencies.PREDICTION])
-        self.warmUp()
-        if self.companion is not None:
-            return self.companion.ask(question, progress, **content)
-        return getattr(self._here, question)(**content, progress=progress)
+        progress = progress or silent
+        if self.service is not None and not self.service.alive:
+            self.startService()
+        if self.service is not None:
+            return self.service.ask(question, progress, **content)
+        return getattr(self._serviceHere(), question)(**content, progress=progress)
+
+    def _serviceHere(self):
+        """The service in this process, which keeps its model and its last case."""
+        from TACEResponseLib.service import PredictionService
+
+        self._here = self._here or PredictionService()
+        return self._here
 
     def publish(self, prediction, tableNode=None):
         """Prediction -> vtkMRMLTableNode; the given node is filled again. Main thread."""
+        from TACEResponseSlicer import publish
+
         return publish.prediction_table(prediction, tableNode)
 
     def publishExplanation(self, explanation, sentence=""):
         """Explanation -> vtkMRMLPlotChartNode of the features' shares; None when there are none."""
+        from TACEResponseSlicer import publish
+
         return publish.contribution_chart(explanation, sentence) if explanation.contributions else None
 
     def explain(self, volumeNode, segmentationNode, segmentIds=None, bundle=None, patientId="", publish=True):
@@ -224,6 +279,8 @@ class TACEResponseLogic(ScriptedLoadableModuleLogic):
         publish: also put a table into the scene. clinicalValues: what is known before TACE, by names
         with their units, for example `{"albumin_g_l": "38", "ascites": "none"}`.
         """
+        from TACEResponseSlicer import clinical_section
+
         case = self.prepare(volumeNode, segmentationNode, segmentIds, patientId)
         prediction = self.run(case, bundle, **clinical_section.as_options(clinicalValues or {}))
         if publish:
@@ -242,9 +299,15 @@ class TACEResponseTest(ScriptedLoadableModuleTest):
         """The module's panel, also where there is no main window."""
         if slicer.util.mainWindow() is not None:
             slicer.util.selectModule("TACEResponse")
-        panel = slicer.util.getModuleWidget("TACEResponse")
-        panel.enter()
-        return panel
+        widget = slicer.util.getModuleWidget("TACEResponse")
+        widget.enter()
+        return widget.panel
+
+    def loadSamplePatient(self, panel):
+        """Press the panel's button and wait for the patient."""
+        panel.onSamplePatient()
+        self.assertTrue(panel.task.waitForCompletion(60))
+        self.assertEqual(panel.lastError, "")
 
     def runTest(self):
         """All tests, each from an empty scene."""
@@ -263,7 +326,9 @@ class TACEResponseTest(ScriptedLoadableModuleTest):
         """The sample patient's nodes give its voxels, its mask and its lesions back."""
         import numpy as np
         import SimpleITK as sitk
+        from TACEResponseLib.errors import TACEResponseError
         from TACEResponseLib.phantom import make_patient
+        from TACEResponseSlicer import publish
 
         patient = make_patient(0, seed=2, size="small")
         volume, segmentation = publish.patient_nodes("patient", patient.image, patient.mask)
@@ -276,7 +341,9 @@ class TACEResponseTest(ScriptedLoadableModuleTest):
 
     def test_the_parameter_node_keeps_its_choices(self):
         """What is chosen is read back by another wrapper of the same node."""
-        volume, segmentation = patient_section.load_sample_patient()
+        from TACEResponseSlicer import sample_patient, scene
+
+        volume, segmentation = sample_patient.load()
         node = TACEResponseLogic().getParameterNode()
         segmentIds = list(scene.segment_names(segmentation))
         node.ctVolume, node.segmentation, node.segmentIds = volume, segmentation, segmentIds
@@ -290,7 +357,7 @@ class TACEResponseTest(ScriptedLoadableModuleTest):
         panel = self.openPanel()
         self.assertFalse(panel.ui.predictButton.enabled)
         self.assertIn("CT", panel.ui.predictButton.toolTip)
-        panel.onSamplePatient()
+        self.loadSamplePatient(panel)
         if panel.model.chosen.problem:
             self.assertEqual(panel.ui.predictButton.toolTip, panel.model.chosen.problem)
         else:
@@ -301,15 +368,13 @@ class TACEResponseTest(ScriptedLoadableModuleTest):
 
     def test_the_sample_patient_is_predicted(self):
         """The panel's answer is the logic's answer."""
-        try:
-            dependencies.require([dependencies.PREDICTION])
-        except TACEResponseError as error:
-            self.delayDisplay(f"The prediction was not tested. {error}")
+        if not TACEResponseLogic().canPredict():
+            self.delayDisplay("The prediction was not tested: its packages are not installed.")
             return
         panel = self.openPanel()
-        panel.onSamplePatient()
+        self.loadSamplePatient(panel)
         panel.onPredict()
-        self.assertTrue(panel.work.waitForCompletion(300))
+        self.assertTrue(panel.task.waitForCompletion(300))
         self.assertEqual(panel.lastError, "")
         node = panel._parameterNode
         again = TACEResponseLogic().process(node.ctVolume, node.segmentation, "all", publish=False)

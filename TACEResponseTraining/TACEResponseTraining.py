@@ -1,12 +1,11 @@
 """TACE Response Training: from a cohort of CTs to a model, its honest evaluation and its report.
 
-The module file is a door. The command line of TACEResponseLib does the work in a child process
-(TACEResponseSlicer.background); here stand the module, its parameter node, the panel, the logic for
-the Python console, and the module's own test.
+The module file is a door. The command line of TACEResponseLib does the work in a process of its own
+(TACEResponseSlicer.python_process); here stand the module, its parameter node, the widget, the logic for
+the Python console, and the module's own test. Rooms are imported where they are first used: in a
+checkout they lie beside the other module, whose folder Slicer knows once both are registered.
 """
 
-import importlib.util
-import sys
 import tempfile
 from pathlib import Path
 from typing import Annotated
@@ -19,16 +18,8 @@ from slicer.ScriptedLoadableModule import (
     ScriptedLoadableModule,
     ScriptedLoadableModuleLogic,
     ScriptedLoadableModuleTest,
+    ScriptedLoadableModuleWidget,
 )
-
-if importlib.util.find_spec("TACEResponseLib") is None:
-    # In a checkout the library lies beside the other module, whose folder Slicer may not know yet.
-    sys.path.append(str(Path(__file__).resolve().parents[1] / "TACEResponse"))
-
-from TACEResponseLib.errors import InputError
-from TACEResponseSlicer import dependencies, publish, training_results
-from TACEResponseSlicer.background import ChildProcess
-from TACEResponseSlicer.training_panel import TrainingPanel
 
 REQUIREMENTS = Path(__file__).parent / "Resources" / "TACEResponseTrainingRequirements.txt"
 PRESETS = ["peng2021", "recommended"]
@@ -75,12 +66,37 @@ class TACEResponseTrainingParameterNode:
     report: str = ""
 
 
-class TACEResponseTrainingWidget(TrainingPanel):
-    """The panel that Slicer opens; see `TACEResponseSlicer.training_panel`."""
+class TACEResponseTrainingWidget(ScriptedLoadableModuleWidget):
+    """What Slicer opens. panel: its contents (`TACEResponseSlicer.training_panel`), once it was opened."""
 
-    def makeLogic(self):
-        """What the panel runs."""
-        return TACEResponseTrainingLogic()
+    panel = None
+
+    def setup(self):
+        """Build the panel; called once, when the module is first opened."""
+        ScriptedLoadableModuleWidget.setup(self)
+        from TACEResponseSlicer.training_panel import TrainingPanel
+
+        self.panel = TrainingPanel(self, TACEResponseTrainingLogic())
+
+    def enter(self):
+        """Called each time the module is opened."""
+        self.panel.enter()
+
+    def exit(self):
+        """Called each time another module is opened."""
+        self.panel.exit()
+
+    def cleanup(self):
+        """The application closes or the module is reloaded."""
+        if self.panel is not None:
+            self.panel.cleanup()
+
+    def onReload(self):
+        """Reload the library, the shared rooms and both modules."""
+        from TACEResponseSlicer.reloading import forget_and_reload_others
+
+        forget_and_reload_others(self.moduleName)
+        ScriptedLoadableModuleWidget.onReload(self)
 
 
 class TACEResponseTrainingLogic(ScriptedLoadableModuleLogic):
@@ -95,8 +111,10 @@ class TACEResponseTrainingLogic(ScriptedLoadableModuleLogic):
 
     def checkArguments(self, cohort):
         """Command line of the preflight; InputError when there is no such cohort."""
+        from TACEResponseLib.errors import InputError
+
         if not cohort or not Path(cohort).exists():
-            raise InputError("there is no such cohort", field="cohort", received=str(cohort))
+            raise InputError(_("there is no such cohort"), field="cohort", received=str(cohort))
         return ["check", "--cohort", str(cohort)]
 
     def prepare(
@@ -113,27 +131,35 @@ class TACEResponseTrainingLogic(ScriptedLoadableModuleLogic):
     ):
         """Command line of a training; InputError for a missing cohort or output folder.
 
-        repeats: how often the folds are drawn anew. epochs, device (auto, cpu or gpu): of the CNN.
+        repeats: of the cross-validation. epochs, device (auto, cpu or gpu): of the CNN.
         """
+        from TACEResponseLib.errors import InputError
+
         self.checkArguments(cohort)
         if not bundle:
-            raise InputError("there is no folder to write the model to", field="output")
+            raise InputError(_("there is no folder to write the model to"), field="output")
         arguments = ["train", "--cohort", str(cohort), "--out", str(bundle), "--preset", preset]
         arguments += ["--folds", str(folds), "--repeats", str(repeats), "--seed", str(seed)]
         return [*arguments, *(["--epochs", str(epochs), "--device", device] if cnn else ["--no-cnn"])]
 
-    def run(self, arguments, onEvent=print, onLog=print, onFinished=print):
-        """The command line as a child process; see `background.ChildProcess`."""
-        return ChildProcess(arguments, onEvent, onLog, onFinished)
+    def run(self, arguments, onEvent=None, onLog=None, onQuiet=None):
+        """Run the command line in a process of its own and wait for its last event. On any thread.
+
+        onEvent(event), onLog(line), onQuiet(): see `python_process.PythonProcess.run`, which also says what
+        is raised.
+        """
+        from TACEResponseSlicer.python_process import command_line
+
+        ignore = lambda *content: None
+        return command_line(arguments).run(onEvent or ignore, onLog or ignore, onQuiet or ignore)
 
     def publish(self, bundle, report):
-        """Bundle and report folder -> AUC table and chart nodes; shows the ROC where there are views."""
+        """Bundle and report folder -> nodes by name: the AUC table and three charts. Main thread."""
+        from TACEResponseSlicer import training_results
+
         rows = training_results.read_evaluation(Path(report))
         nodes = {"auc": training_results.auc_table(rows, _("TACE training AUC"))}
-        nodes |= training_results.chart_nodes(Path(bundle), training_results.best_models(rows))
-        if slicer.app.layoutManager() is not None:
-            slicer.modules.plots.logic().ShowChartInLayout(nodes["roc"])
-        return nodes
+        return nodes | training_results.chart_nodes(Path(bundle), training_results.best_models(rows))
 
     def process(self, cohort, bundle, publish=True, onEvent=None, timeoutS=7 * 24 * 3600, **recipe):
         """Train and wait; returns the last event: `bundle`, `report`, `left_out`.
@@ -141,17 +167,27 @@ class TACEResponseTrainingLogic(ScriptedLoadableModuleLogic):
         recipe: preset, folds, repeats, seed, cnn, epochs, device as in `prepare`. Raises what the child
         says went wrong.
         """
+        from TACEResponseLib.errors import InputError
+        from TACEResponseSlicer import dependencies
+        from TACEResponseSlicer.background import BackgroundTask
+
         arguments = self.prepare(cohort, bundle, **recipe)
         dependencies.require(
             self.requirements(), without=() if recipe.get("cnn", True) else dependencies.FRAMEWORK
         )
         outcome = []
-        child = self.run(
-            arguments, onEvent or (lambda event: None), lambda line: None, lambda *both: outcome.extend(both)
+        task = BackgroundTask(
+            lambda report: self.run(arguments, report, onQuiet=report),
+            onEvent or (lambda event: None),
+            lambda *both: outcome.extend(both),
+            patient=True,
         )
-        if not child.waitForCompletion(timeoutS):
-            child.abandon()
-            raise InputError("the training took longer than allowed", expected=f"at most {timeoutS} s")
+        if not task.waitForCompletion(timeoutS):
+            task.abandon()
+            raise InputError(
+                _("the training took longer than allowed"),
+                expected=_("at most {timeoutS} s").format(timeoutS=timeoutS),
+            )
         done, error = outcome
         if error is not None:
             raise error
@@ -162,14 +198,16 @@ class TACEResponseTrainingLogic(ScriptedLoadableModuleLogic):
     def openPatient(self, cohort, patientId):
         """Load one patient of a cohort with its mask; returns volume and segmentation node."""
         from TACEResponseLib.cohorts.table import read_cohort
+        from TACEResponseLib.errors import InputError
+        from TACEResponseSlicer import publish
 
         found = [p for p in read_cohort(Path(cohort)).patients if p.patient_id == patientId]
         if not found:
-            raise InputError(f"the cohort has no patient {patientId}", field="patient_id")
+            raise InputError(
+                _("the cohort has no patient {patientId}").format(patientId=patientId), field="patient_id"
+            )
         case = found[0].read_case()
-        volume, segmentation = publish.patient_nodes(patientId, case.image, case.mask)
-        slicer.util.setSliceViewerLayers(background=volume, fit=True)
-        return volume, segmentation
+        return publish.patient_nodes(patientId, case.image, case.mask)
 
     def share(self, bundle, archive):
         """Pack the bundle into one `.zip` that TACE Response opens anywhere; returns its path."""
@@ -179,6 +217,8 @@ class TACEResponseTrainingLogic(ScriptedLoadableModuleLogic):
 
     def requirements(self):
         """The lists of packages that training needs: those of a prediction and its own."""
+        from TACEResponseSlicer import dependencies
+
         return [dependencies.PREDICTION, REQUIREMENTS]
 
     def workFolder(self, bundle):
@@ -197,9 +237,9 @@ class TACEResponseTrainingTest(ScriptedLoadableModuleTest):
         """The module's panel, also where there is no main window."""
         if slicer.util.mainWindow() is not None:
             slicer.util.selectModule("TACEResponseTraining")
-        panel = slicer.util.getModuleWidget("TACEResponseTraining")
-        panel.enter()
-        return panel
+        widget = slicer.util.getModuleWidget("TACEResponseTraining")
+        widget.enter()
+        return widget.panel
 
     def runTest(self):
         """All tests, each from an empty scene."""
@@ -248,7 +288,7 @@ class TACEResponseTrainingTest(ScriptedLoadableModuleTest):
             panel._parameterNode.cohort = str(Path(folder) / "Köhörte")
             panel.onCheck()
             self.assertEqual(panel.lastError, "")
-            self.assertTrue(panel.child.waitForCompletion(120))
+            self.assertTrue(panel.task.waitForCompletion(120))
             self.assertEqual(panel.lastError, "")
             self.assertEqual(panel.ui.cohortTable.rowCount, 2)
             self.assertEqual([v["verdict"] for v in panel.cohort.verdicts], ["ok", "ok"])

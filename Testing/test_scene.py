@@ -186,6 +186,56 @@ def test_the_phase_that_a_volumes_name_says_stands_in_the_provenance(rooms):
         assert (image["name"], image.get("phase")) == (name, phase)
 
 
+@pytest.mark.parametrize(
+    ("aorta_hu", "portal_hu", "phase"),
+    [(300, 120, "arterial"), (150, 160, "portal venous"), (40, 42, "native")],
+)
+def test_the_phase_is_measured_in_vessels_that_nobody_ticked_as_it_is_from_files(
+    rooms, aorta_hu, portal_hu, phase
+):
+    from TACEResponseLib.readers import read_case
+
+    aorta, portal_vein = np.zeros(SHAPE, bool), np.zeros(SHAPE, bool)
+    aorta[:, 30:34, 4:8] = portal_vein[6:9, 5:9, 20:34] = True
+    voxels = ct_voxels()
+    voxels[aorta], voxels[portal_vein] = aorta_hu, portal_hu
+    volume = a_volume_node(ijk_to_ras(OBLIQUE), voxels, name="CT")
+    segmentation = a_segmentation_node(
+        volume, Tumour=ellipsoid(), Aorta=aorta, **{"Portal vein and splenic vein": portal_vein}
+    )
+    case = rooms.case_from_nodes(volume, segmentation, ["Tumour"])
+    with tempfile.TemporaryDirectory() as folder:
+        files = [Path(folder) / name for name in ("ct.nrrd", "tumour.seg.nrrd")]
+        save(volume, str(files[0]))
+        save(segmentation, str(files[1]))
+        from_files = read_case("P", *files, segment="Tumour")
+    for key in ("phase", "vessels"):
+        assert case.provenance["image"][key] == from_files.provenance["image"][key]
+    assert case.provenance["image"]["phase"] == phase
+    assert [str(w).replace("Patient P: t", "T") for w in from_files.warnings] == [
+        str(w).replace("Patient CT: t", "T") for w in case.warnings
+    ]
+    assert (phase == "arterial") == (case.warnings == ())
+    quick = rooms.voxels_of_nodes(volume, segmentation, ["Tumour"]).case(margin_voxels=2)
+    assert quick.provenance["image"] == case.provenance["image"]
+
+
+def test_vessels_that_lie_outside_the_ct_or_are_empty_leave_the_phase_to_the_name(rooms):
+    volume = a_volume_node(ijk_to_ras(), name="5: art. phase")
+    far = a_volume_node(ijk_to_ras(origin_mm=(500.0, 500.0, 500.0)), name="far")
+    segmentation = a_segmentation_node(volume, Tumour=ellipsoid())
+    for name in ("Aorta", "Portal vein"):
+        identifier = segmentation.GetSegmentation().AddEmptySegment(name, name)
+        slicer.util.updateSegmentBinaryLabelmapFromArray(
+            ellipsoid().astype(np.uint8), segmentation, identifier, far
+        )
+    image = rooms.case_from_nodes(volume, segmentation, ["Tumour"]).provenance["image"]
+    assert (image["phase"], "vessels" in image) == ("arterial", False)
+    segmentation.GetSegmentation().RemoveSegment("Aorta")
+    segmentation.GetSegmentation().AddEmptySegment("Aorta", "Aorta")
+    assert "vessels" not in rooms.case_from_nodes(volume, segmentation, ["Tumour"]).provenance["image"]
+
+
 @pytest.mark.parametrize("angle", [0, 30, 90])
 def test_a_rigid_transform_over_both_nodes_turns_the_geometry_and_keeps_every_voxel(rooms, angle):
     volume = a_volume_node(ijk_to_ras())

@@ -161,6 +161,7 @@ def _add_prediction(command: Command) -> None:
     )
     predict.add_argument("--lesions", type=int, help="number of lesions for the scores, if not the mask's")
     predict.add_argument("--diameter-mm", type=float, help="largest axial diameter, if not the mask's")
+    predict.add_argument("--center", default="", help="hospital, for a model that harmonises between some")
     predict.add_argument("--cohort", type=Path, help="instead of image and mask: many patients")
     _add_encoding(predict)
     _add_register(predict, "file that keeps the prediction, to be compared with the response later")

@@ -15,9 +15,9 @@ class AnswerActions:
         self._ui, self._logic, self._answer, self._run = ui, logic, answer, run
         self._errors_shown, self._node, self._bundle = errors_shown, node, bundle
         for button, handler in {
-            ui.whyButton: self.explain,
+            ui.explainButton: self.explain,
             ui.mapButton: self.toggle_map,
-            ui.largestLayerButton: self.go_to_largest_layer,
+            ui.largestSliceButton: self.go_to_largest_slice,
             ui.sensitivityButton: self.try_other_outlines,
             ui.reportButton: self.ask_and_write_report,
             ui.copyButton: self.copy,
@@ -29,7 +29,7 @@ class AnswerActions:
     def check(self) -> None:
         """Enable what can be done now; the DICOM button says why it cannot."""
         ui, idle, node = self._ui, not self._run.running, self._node()
-        for button in (ui.whyButton, ui.sensitivityButton, ui.reportButton, ui.registerButton):
+        for button in (ui.explainButton, ui.sensitivityButton, ui.reportButton, ui.registerButton):
             button.enabled = idle
         reason = why_no_source(node.ctVolume) if node else ""
         ui.dicomButton.enabled = idle and not reason
@@ -52,11 +52,11 @@ class AnswerActions:
         """Lay the network's map over the CT, or take it away again."""
         self._answer.why.toggle_map(self._node().ctVolume, self._answer.prediction.statement())
         if self._answer.why.map_is_shown:
-            self._answer.go_to_largest_layer()
+            self._answer.go_to_largest_slice()
 
-    def go_to_largest_layer(self, _checked=False) -> None:
+    def go_to_largest_slice(self, _checked=False) -> None:
         """Centre the slice views where the tumour is largest."""
-        self._answer.go_to_largest_layer()
+        self._answer.go_to_largest_slice()
 
     def try_other_outlines(self, _checked=False) -> None:
         """Work out what the answer would be with other outlines of the tumour."""

@@ -1,11 +1,11 @@
-"""The result part of the panel: shows a prediction, copies it as text, finds its largest layer."""
+"""The result part of the panel: shows a prediction, copies it as text, finds its largest slice."""
 
 import dataclasses
 
-import numpy as np
-import SimpleITK as sitk
 import slicer
 from slicer.i18n import tr as _
+from TACEResponseLib.answer import words
+from TACEResponseLib.cases.lesions import largest_slice
 
 from .answer_view import (
     answer_html,
@@ -13,7 +13,6 @@ from .answer_view import (
     certainty_html,
     fill_table,
     is_dark,
-    lacking_text,
     lines_html,
     score_rows,
     similarity_html,
@@ -27,7 +26,7 @@ class AnswerSection:
     """The answer, its bar, its tables and its buttons.
 
     prediction and case: what is shown, None while there is nothing; fingerprint: of the voxels that it
-    is about (`found.fingerprint`). outdated: whether those are not the scene's any more. why: the
+    is about (`cases.fingerprint`). outdated: whether those are not the scene's any more. why: the
     answer's explanation. sensitivity: the answers with other outlines.
     """
 
@@ -55,20 +54,19 @@ class AnswerSection:
         ui.answerLabel.text = answer_html(prediction)
         ui.similarityLabel.text = similarity_html(prediction.similarity)
         ui.certaintyLabel.text = certainty_html(prediction.certainty)
-        ui.warningsLabel.text = lines_html(prediction.warnings)
+        ui.warningsLabel.text = lines_html(words.warnings(prediction))
         ui.warningsLabel.visible = bool(prediction.warnings)
         self._show_models()
         self.show_scores(prediction.clinical_scores)
         ui.resultSection.visible = True
         ui.resultSection.collapsed = False
-        slicer.app.processEvents()  # the label's width is known after it was laid out
         ui.barLabel.setPixmap(bar_pixmap(ui.answerLabel, prediction))
 
     def show_scores(self, scores) -> None:
         """Show other clinical scores beside the answer, which they do not change."""
         self.prediction = dataclasses.replace(self.prediction, clinical_scores=tuple(scores))
-        headers = (_("clinical score"), _("group"), _("built for"))
-        ui, lacking = self._ui, lacking_text(scores)
+        headers = (_("clinical score"), _("group"), _("developed to predict"))
+        ui, lacking = self._ui, words.lacking_scores(tuple(scores), _)
         fill_table(ui.scoresTable, headers, score_rows(scores), wide=2)
         ui.scoresLabel.text, ui.scoresLabel.visible = lacking, bool(lacking)
 
@@ -89,15 +87,15 @@ class AnswerSection:
         slicer.app.clipboard().setText(summary(self.prediction, show_identifier=named))
         slicer.util.showStatusMessage(_("The answer was copied as text"), 3000)
 
-    def go_to_largest_layer(self) -> None:
-        """Centre the slice views on the tumour, in the axial layer where it is largest."""
-        left, posterior, superior = largest_layer_centre_mm(self.case)
+    def go_to_largest_slice(self) -> None:
+        """Show the largest lesion, in the slice that the network saw and the map lies on."""
+        left, posterior, superior = largest_slice(self.case).centre_mm
         slicer.vtkMRMLSliceNode.JumpAllSlices(
             slicer.mrmlScene, -left, -posterior, superior, slicer.vtkMRMLSliceNode.CenteredJumpSlice
         )
 
     def _show_statement(self) -> None:
-        statement = self.prediction.statement()
+        statement = words.statement(self.prediction)
         if self.prediction.demonstration:
             statement = warning_html(statement, is_dark(self._ui.statementLabel))
         self._ui.statementLabel.text = statement
@@ -105,7 +103,7 @@ class AnswerSection:
     def _show_models(self) -> None:
         from TACEResponseLib.models.combination import title
 
-        rows = [(title(name), f"{100 * p:.0f} %") for name, p in self.prediction.probabilities.items()]
+        rows = [(title(name), words.percent(p)) for name, p in self.prediction.probabilities.items()]
         fill_table(self._ui.modelsTable, (_("model"), _("probability of response")), rows)
 
     def _say_outdated(self) -> None:
@@ -114,11 +112,3 @@ class AnswerSection:
         ui.outdatedLabel.text = warning_html(sentence, is_dark(ui.outdatedLabel)) if self.outdated else ""
         ui.outdatedLabel.visible = self.outdated
         ui.answerFrame.enabled = not self.outdated
-
-
-def largest_layer_centre_mm(case) -> tuple[float, float, float]:
-    """Centre in mm (LPS) of the tumour in the layer, along the volume's z axis, that holds most of it."""
-    inside = sitk.GetArrayViewFromImage(case.mask) > 0
-    k = int(inside.sum(axis=(1, 2)).argmax())
-    j, i = (float(np.mean(axis)) for axis in np.nonzero(inside[k]))
-    return case.mask.TransformContinuousIndexToPhysicalPoint((i, j, float(k)))

@@ -4,8 +4,13 @@ from html import escape
 
 import qt
 from slicer.i18n import tr as _
+from TACEResponseLib.answer import words
 
-BAR_HEIGHT = 62
+BAR_WIDTH, BAR_HEIGHT = 256, 62
+#: A table is at most so high; beyond it scrolls.
+TABLE_HEIGHT = 340
+#: Letters of a word that fit into a narrow panel, and the character at which a line may end in it.
+LONGEST_WORD, BREAK = 24, "\u200b"
 SIGN = "\u26a0"
 #: Red that can be read on a light and on a dark background; a sign and words always stand beside it.
 RED_ON_LIGHT, RED_ON_DARK = "#b3261e", "#ff8a80"
@@ -19,7 +24,20 @@ def warning_html(text: str, dark: bool) -> str:
 
 def lines_html(texts) -> str:
     """One line a text, each with a warning sign."""
-    return "<br>".join(f"<span>{SIGN} {escape(text)}</span>" for text in texts)
+    return "<br>".join(f"<span>{SIGN} {escape(breakable(text))}</span>" for text in texts)
+
+
+def breakable(text: str) -> str:
+    """`text` with places inside its long words where a line may end, which nobody sees.
+
+    A label is at least as wide as its longest word, and a feature's name is wider than the panel.
+    """
+    return " ".join(_breakable(word) if len(word) > LONGEST_WORD else word for word in text.split(" "))
+
+
+def _breakable(word: str) -> str:
+    parts = (word[n : n + LONGEST_WORD] for n in range(0, len(word), LONGEST_WORD))
+    return BREAK.join(parts)
 
 
 def is_dark(widget) -> bool:
@@ -28,54 +46,33 @@ def is_dark(widget) -> bool:
 
 
 def answer_html(prediction) -> str:
-    """The headline: what is likely, how much, and the threshold."""
-    verdict = _("likely") if prediction.responder else _("unlikely")
-    lesions = prediction.lesions
-    number = _("1 lesion") if lesions.number == 1 else _("{n} lesions").format(n=lesions.number)
-    size = f"{lesions.largest_diameter_mm:.1f} mm, {lesions.volume_ml:.1f} mL"
-    return (
-        f"<big>{_('Response (CR + PR)')} <b>{verdict}: {100 * prediction.fused:.0f} %</b></big>"
-        f"<br>{_('threshold')} {100 * prediction.threshold:.0f} %; {number}, {_('largest')} {size}"
-    )
+    """The headline, and under it the threshold and the lesions."""
+    below = f"{words.threshold(prediction, _)}; {words.lesions(prediction.lesions, _)}"
+    return f"<big><b>{escape(words.headline(prediction, _))}</b></big><br>{escape(below)}"
 
 
 def similarity_html(similarity) -> str:
     """Whether the case is like the training cases, with a sign where it is not."""
-    sentence = escape(similarity.sentence())
-    return sentence if similarity.verdict == "inside" else f"<span>{SIGN} {sentence}</span>"
+    sentence = words.similarity(similarity)
+    return lines_html([sentence]) if words.needs_care(similarity) else escape(breakable(sentence))
 
 
 def certainty_html(certainty) -> str:
-    """The interval, what cannot be excluded, and how the models agree: a line each."""
-    lines = [certainty.sentence(), certainty.agreement]
-    if certainty.low is not None:
-        interval = _("{level:.0f} % interval {low:.0f} % to {high:.0f} %, from the models of the folds")
-        lines.insert(
-            0,
-            interval.format(level=100 * certainty.level, low=100 * certainty.low, high=100 * certainty.high),
-        )
-    return "<br>".join(escape(line) for line in lines)
+    """The instability, what cannot be excluded, and how the models agree: a line each."""
+    return "<br>".join(escape(line) for line in words.certainty_lines(certainty, _))
 
 
 def score_rows(scores) -> list[tuple[str, str, str]]:
-    """Rows of text of the scores that could be computed: score, its group, what it was built for."""
+    """Rows of text of the scores that could be computed: score, group, what it was developed to predict."""
     return [(score.title, score.text, score.built_for) for score in scores if not score.missing]
 
 
-def lacking_text(scores) -> str:
-    """The scores that could not be computed, and the items that they lack; empty when there are none."""
-    lacking = [score for score in scores if score.missing]
-    if not lacking:
-        return ""
-    items = dict.fromkeys(item for score in lacking for item in score.missing)
-    return _("NA: {scores}; missing: {items}").format(
-        scores=", ".join(score.title for score in lacking), items=", ".join(items)
-    )
-
-
 def bar_pixmap(label, prediction):
-    """QPixmap as wide as `label`: the probability as a bar on 0 to 100 %, threshold and interval on it."""
-    width = max(label.width, 200)
+    """QPixmap: the probability as a bar on 0 to 100 %, with the threshold and the instability.
+
+    Always as wide, because a label never gets narrower than its picture.
+    """
+    width = BAR_WIDTH
     pixmap = qt.QPixmap(width, BAR_HEIGHT)
     palette = label.palette
     pixmap.fill(palette.color(qt.QPalette.Window))
@@ -88,21 +85,20 @@ def bar_pixmap(label, prediction):
     painter.setPen(text)
     painter.drawRect(left, top, right - left, height)
     painter.fillRect(cut - 1, top - 4, 3, height + 8, text)
-    words = _("threshold {percent:.0f} %").format(percent=100 * prediction.threshold)
-    wide = 110
-    painter.drawText(min(max(cut - wide // 2, 0), width - wide), 0, wide, top - 4, qt.Qt.AlignCenter, words)
-    _draw_interval(painter, prediction.certainty, left, right, top + height + 8, text)
+    above, wide = words.threshold(prediction, _), 110
+    painter.drawText(min(max(cut - wide // 2, 0), width - wide), 0, wide, top - 4, qt.Qt.AlignCenter, above)
+    _draw_instability(painter, prediction.certainty, left, right, top + height + 8, text)
     painter.drawText(left, BAR_HEIGHT - 16, 40, 15, qt.Qt.AlignLeft, "0 %")
     painter.drawText(right - 50, BAR_HEIGHT - 16, 50, 15, qt.Qt.AlignRight, "100 %")
     painter.end()
     return pixmap
 
 
-def _draw_interval(painter, certainty, left: int, right: int, y: int, colour) -> None:
-    """A line with two ends below the bar; nothing where there is no interval."""
-    if certainty.low is None:
+def _draw_instability(painter, certainty, left: int, right: int, y: int, colour) -> None:
+    """A line with two ends below the bar; nothing where the models of the folds are not known."""
+    if certainty.instability is None:
         return
-    first, last = (round(left + share * (right - left)) for share in (certainty.low, certainty.high))
+    first, last = (round(left + share * (right - left)) for share in certainty.instability)
     painter.fillRect(first, y, max(last - first, 1), 2, colour)
     for end in (first, last):
         painter.fillRect(end - 1, y - 4, 2, 10, colour)
@@ -114,6 +110,8 @@ def fill_table(table, headers, rows, wide: int = 0) -> None:
     table.setColumnCount(len(headers))
     table.setRowCount(len(rows))
     table.setHorizontalHeaderLabels(list(headers))
+    for c, text in enumerate(headers):
+        table.horizontalHeaderItem(c).setToolTip(text)
     for r, row in enumerate(rows):
         for c, text in enumerate(row):
             item = qt.QTableWidgetItem(str(text))
@@ -126,4 +124,9 @@ def fill_table(table, headers, rows, wide: int = 0) -> None:
         header.setSectionResizeMode(c, mode)
     table.setWordWrap(False)
     table.resizeRowsToContents()
-    table.updateGeometry()  # it is as high as its rows, by its size policy
+    # As high as its rows by number: a size that follows the contents would follow them in width too, and
+    # make the panel wider with every answer.
+    header_high = table.verticalHeader().defaultSectionSize
+    header.setFixedHeight(header_high)
+    rows_high = header_high + sum(table.rowHeight(r) for r in range(len(rows)))
+    table.setFixedHeight(min(rows_high + 2 * table.frameWidth, TABLE_HEIGHT))

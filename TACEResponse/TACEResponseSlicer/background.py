@@ -1,65 +1,51 @@
-"""The command line as a child process: its progress, its log, its end, and how it is stopped.
+"""One computation beside the window: a worker thread, a timer that listens, and a way to stop.
 
-Training takes long and imports a deep-learning framework, which must never be loaded into the
-application; so it runs in Slicer's own Python as a process of its own. A thread reads each of its
-streams into a queue and a timer empties the queue on the main thread. Cancelling asks first and
-then ends the whole tree of processes. The child's temporary files live in a folder that is removed
-with it.
+The thread puts voxels together, or waits for a Python process (`python_process`) in which everything
+computes that takes long: it is the only thing that waits, so the window never does.
 """
 
 import contextlib
 import queue
-import subprocess
-import tempfile
 import threading
 import time
-from collections import deque
 
 import qt
 import slicer
-from TACEResponseLib.errors import Cancelled, DependencyError, TACEResponseError
+from TACEResponseLib.errors import Cancelled
 
-from . import processes
-from .processes import ChildError
+TICK_MS = 15
+#: Time in which the main thread leaves Python's lock to the worker at every tick; an event loop
+#: that waits inside the application holds it otherwise. Short enough that nobody notices it.
+YIELD_S = 0.015
+#: The same for work of hours, which needs the lock only to hand on lines of its process.
+PATIENT_TICK_MS, PATIENT_YIELD_S = 50, 0.002
+#: Longest wait for a thread when its panel goes away.
+LEAVE_S = 2.0
+#: Tasks that were dropped and whose thread has not ended: somebody has to keep their timers.
+_ending = set()
 
-TICK_MS = 50
-#: Time a cancelled child has to stop on its own before it is ended.
-GRACE_S = 1.0
-LOG_LINES = 400
-#: Exit code of the command line when some patients failed and the rest was done.
-SOME_FAILED = 1
 
+class BackgroundTask:
+    """Runs `compute(report)` on a thread; hands on what it reports on the main thread, once a tick.
 
-class ChildProcess:
-    """Runs `python -m TACEResponseLib ARGUMENTS --json` and reports on the main thread.
-
-    on_event(event): every JSON event but the last, a dictionary. on_log(line): every other line.
-    on_finished(done, error): the last event, a dictionary, or an error - ChildError with its log,
-    or Cancelled - exactly one of them not None.
+    compute: calls `report(*content)` between its steps; report raises Cancelled once the task is to
+    stop, and without content that is all it does. It must not touch nodes or widgets. on_report(*content):
+    every report, in order. on_finished(result, error): exactly one of them is not None; Cancelled when
+    the task was stopped. patient: for work of hours, which leaves the application more of its time.
     """
 
-    def __init__(self, arguments, on_event, on_log, on_finished, command=None):
-        self._on_event, self._on_log, self._on_finished = on_event, on_log, on_finished
-        self._lines = queue.Queue()
-        self._log = deque(maxlen=LOG_LINES)
-        self._last = None
-        self._cancelled_at = None
+    def __init__(self, compute, on_report, on_finished, patient=False):
+        self._compute, self._on_report, self._on_finished = compute, on_report, on_finished
+        self._reports = queue.SimpleQueue()
+        self._result, self._error = None, None
+        self._stop = threading.Event()
         self._finished = False
-        self._folder = tempfile.TemporaryDirectory(prefix="tace-", ignore_cleanup_errors=True)
-        try:
-            command = command or [processes.python_executable(), "-m", "TACEResponseLib"]
-            arguments = [*command, *map(str, arguments), "--json"]
-            self._process = processes.start(arguments, self._folder.name, stdin=subprocess.DEVNULL)
-        except DependencyError:
-            self._folder.cleanup()
-            raise
-        streams = (self._process.stdout, self._process.stderr)
-        self._readers = [threading.Thread(target=self._read, args=(s,), daemon=True) for s in streams]
-        for reader in self._readers:
-            reader.start()
+        self._yield_s = PATIENT_YIELD_S if patient else YIELD_S
+        self._thread = threading.Thread(target=self._run, name="TACEResponse", daemon=True)
         self._timer = qt.QTimer()
-        self._timer.setInterval(TICK_MS)
+        self._timer.setInterval(PATIENT_TICK_MS if patient else TICK_MS)
         self._timer.connect("timeout()", self._tick)
+        self._thread.start()
         self._timer.start()
 
     @property
@@ -67,95 +53,69 @@ class ChildProcess:
         """Whether `on_finished` is still to come."""
         return not self._finished
 
-    @property
-    def log(self) -> str:
-        """The last lines that were not events."""
-        return "\n".join(self._log)
-
-    @property
-    def pid(self) -> int:
-        """Process id of the child."""
-        return self._process.pid
+    def stop(self) -> None:
+        """Have the computation stop at its next step; it is reported when it has ended."""
+        self._stop.set()
 
     def cancel(self) -> None:
-        """Ask the child to stop; when it has not after a second, end it and all it started."""
-        if self.running and self._cancelled_at is None:
-            self._cancelled_at = time.monotonic()
-            processes.ask_to_stop(self._process)
+        """Report Cancelled now; the computation stops at its next step and what it made is dropped."""
+        if self.running:
+            self.drop()
+            self._on_finished(None, Cancelled())
+
+    def drop(self) -> None:
+        """Report nothing any more; the computation stops at its next step."""
+        # The timer goes on until the thread has ended: without it the thread might never get the lock.
+        self._stop.set()
+        self._finished = True
+        if self._timer is not None:
+            _ending.add(self)
 
     def abandon(self) -> None:
-        """End the child at once and report nothing: the panel goes away."""
-        if self.running:
-            self._finished = True
-            self._end()
+        """Report nothing any more and wait for the thread's end: the panel goes away."""
+        self.drop()
+        self._thread.join(LEAVE_S)
+        self._stop_listening()
 
-    def waitForCompletion(self, timeout_s: float = 3600) -> bool:
-        """Keep the application alive until the child has been reported; False when time ran out."""
+    def waitForCompletion(self, timeout_s: float = 600) -> bool:
+        """Keep the application alive until the task has been reported; False when time ran out."""
         end = time.monotonic() + timeout_s
         while self.running and time.monotonic() < end:
             slicer.app.processEvents()
-            time.sleep(0.01)
             self._tick()
         return not self.running
 
-    def _read(self, stream) -> None:
-        for line in stream:
-            self._lines.put(line.rstrip("\r\n"))
+    def _run(self) -> None:
+        try:
+            self._result = self._compute(self._report)
+        except BaseException as error:
+            self._error = error
+
+    def _report(self, *content) -> None:
+        if self._stop.is_set():
+            raise Cancelled()
+        if content:
+            self._reports.put(content)
 
     def _tick(self) -> None:
-        if self._finished:
-            return
-        time.sleep(0.002)  # an idle Qt loop may hold Python's lock: let the readers read
-        self._drain()
-        if self._cancelled_at is not None and time.monotonic() - self._cancelled_at > GRACE_S:
-            processes.end_tree(self._process)
-        if self._process.poll() is None or self._is_stopping():
-            return
-        for reader in self._readers:
-            reader.join(1)
-        self._drain()
-        self._finished = True
-        self._end()
-        error = self._error()
-        self._on_finished(None if error else self._last, error)
-
-    def _is_stopping(self) -> bool:
-        """Whether a cancelled child still has its second: Slicer's launcher ends before what it started."""
-        if self._cancelled_at is None or time.monotonic() - self._cancelled_at > GRACE_S:
-            return False
-        return any(reader.is_alive() for reader in self._readers)
-
-    def _drain(self) -> None:
+        self._thread.join(self._yield_s)
+        alive = self._thread.is_alive()
         with contextlib.suppress(queue.Empty):
-            while True:
-                line = self._lines.get_nowait()
-                event = processes.event_of(line)
-                if event is None:
-                    self._log.append(line)
-                    self._on_log(line)
-                elif event.get("event") in ("done", "error"):
-                    self._last = event
-                else:
-                    self._on_event(event)
+            while not self._finished:
+                self._on_report(*self._reports.get_nowait())
+        if alive or self._timer is None:
+            return
+        waited_for, self._finished = not self._finished, True
+        finished, outcome = self._on_finished, (self._result, self._error)
+        self._stop_listening()
+        if waited_for:
+            finished(*outcome)
 
-    def _end(self) -> None:
-        """Nothing is left: no timer, no process of the tree, no stream, no temporary file."""
-        self._timer.stop()
-        self._timer.deleteLater()
-        processes.end_tree(self._process)
-        self._process.wait(5)
-        for reader in self._readers:
-            reader.join(1)
-        self._process.stdout.close()
-        self._process.stderr.close()
-        self._folder.cleanup()
-
-    def _error(self) -> TACEResponseError | None:
-        code, last = self._process.returncode, self._last or {}
-        if self._cancelled_at is not None or last.get("kind") == "cancelled":
-            return Cancelled()
-        if last.get("event") == "error":
-            return ChildError.of(last.get("message", ""), self.log, last.get("kind", "child"))
-        if last.get("event") == "done" and code in (0, SOME_FAILED):
-            return None
-        return ChildError.of_end(code, self.log)
+    def _stop_listening(self) -> None:
+        """Let go of everything: a connected timer keeps this object, and Python cannot see that it does."""
+        _ending.discard(self)
+        if self._timer is not None:
+            self._timer.stop()
+            self._timer.deleteLater()
+        self._timer = self._compute = self._on_report = self._on_finished = None
+        self._result = self._error = None

@@ -42,10 +42,10 @@ def read_lesions(columns) -> tuple[int | None, float | None]:
     number = None if not number else _whole(number)
     diameter_mm = None if not diameter else _decimal(diameter)
     if number is not None and number < 1:
-        raise InputError("there is no such number", expected=_("at least 1 lesion"), received=str(number))
+        raise InputError(_("there is no such number"), expected=_("at least 1 lesion"), received=str(number))
     if diameter_mm is not None and not 1 <= diameter_mm <= 400:
         looks = _(", which looks like cm") if 0.1 <= diameter_mm < 1 else ""
-        raise InputError("no such diameter", expected="1 to 400 mm", received=f"{diameter_mm:g}{looks}")
+        raise InputError(_("no such diameter"), expected=_("1 to 400 mm"), received=f"{diameter_mm:g}{looks}")
     return number, diameter_mm
 
 
@@ -120,7 +120,9 @@ class ClinicalSection:
         inside = qt.QHBoxLayout(row)
         inside.setContentsMargins(0, 0, 0, 0)
         if field.words:
-            field.choices = self._choices(field, (_("not known"), *field.words))
+            shown = {"none": _("none"), "mild": _("mild"), "more": _("more"), "no": _("no"), "yes": _("yes")}
+            texts = (_("not known"), *(shown.get(word, word) for word in field.words))
+            field.choices = self._choices(field, texts)
             inside.addWidget(field.choices)
         else:
             field.edit = qt.QLineEdit()
@@ -256,7 +258,7 @@ def _without_lesions(columns) -> dict[str, str]:
 
 def _whole(text: str) -> int:
     if not text.isdecimal():
-        raise InputError("no whole number", expected=_("a whole number"), received=f'"{text}"')
+        raise InputError(_("no whole number"), expected=_("a whole number"), received=f'"{text}"')
     return int(text)
 
 
@@ -264,4 +266,4 @@ def _decimal(text: str) -> float:
     try:
         return float(text.replace(",", "."))
     except ValueError:
-        raise InputError("no number", expected=_("a number in mm"), received=f'"{text}"') from None
+        raise InputError(_("no number"), expected=_("a number in mm"), received=f'"{text}"') from None

@@ -43,9 +43,9 @@ def ensure(
         ).format(requester=requester, count=len(absent), purpose=purpose, megabytes=megabytes)
         if not slicer.util.confirmOkCancelDisplay(question, requester, detailedText="\n".join(absent)):
             raise DependencyError(
-                "the packages were not installed",
+                _("the packages were not installed"),
                 expected=", ".join(absent),
-                remedy="press the button again and accept, or install them with pip in this Slicer",
+                remedy=_("press the button again and accept, or install them with pip in this Slicer"),
             )
         _install(absent, requester)
     require(requirements, without)
@@ -59,11 +59,13 @@ def _install(absent: list[str], requester: str) -> None:
             )
         except (RuntimeError, subprocess.CalledProcessError, OSError) as error:
             raise DependencyError(
-                "the packages could not be installed",
+                _("the packages could not be installed"),
                 expected=", ".join(absent),
                 received=_last_line(error),
-                remedy="check the network, the proxy and whether Slicer's folder can be written,"
-                " then press the button again",
+                remedy=_(
+                    "check the network, the proxy and whether Slicer's folder can be written,"
+                    " then press the button again"
+                ),
             ) from error
 
 
@@ -78,10 +80,10 @@ def require(requirements: Sequence[Path], without: Collection[str] = ()) -> None
             missing.append(str(requirement))
     if missing:
         raise DependencyError(
-            "Python packages are missing",
+            _("Python packages are missing"),
             expected=", ".join(missing),
-            received="not installed in this Slicer",
-            remedy="press the button in the panel to install them (not in testing mode)",
+            received=_("not installed in this Slicer"),
+            remedy=_("press the button in the panel to install them (not in testing mode)"),
         )
 
 

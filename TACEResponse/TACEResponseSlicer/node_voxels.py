@@ -6,15 +6,22 @@ finding the tumour in it and checking both takes long enough to be felt, and hap
 Slicer keeps positions in RAS (x to the right, y to the front), SimpleITK in LPS; that ends here too.
 """
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
 import SimpleITK as sitk
 from scipy import ndimage
+from slicer.i18n import tr as _
 from TACEResponseLib.cases import Case, bounding_box, make_case
 from TACEResponseLib.errors import GeometryError, MaskError, Problem
 from TACEResponseLib.progress import Progress, silent
-from TACEResponseLib.readers.phases import provenance_of_phase
+from TACEResponseLib.readers.phases import (
+    VesselEnhancement,
+    measure_vessels,
+    phase_warning,
+    provenance_of_phase,
+)
 
 RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 #: Voxel centres closer than this to those of the CT, in voxels, are those of the CT.
@@ -38,7 +45,8 @@ class NodeVoxels:
     """What a CT and chosen segments hold.
 
     voxels: (k, j, i) in HU, the node's own memory, so `case` is to be called soon. to_world: 4 x 4
-    from (i, j, k) to RAS in mm. notes: what was found out on the way.
+    from (i, j, k) to RAS in mm. vessels: aorta and portal vein where the segmentation names both, by
+    which the phase of contrast is measured. notes: what was found out on the way.
     """
 
     patient_id: str
@@ -47,6 +55,7 @@ class NodeVoxels:
     voxels: np.ndarray
     to_world: np.ndarray
     segments: tuple[SegmentVoxels, ...]
+    vessels: tuple[SegmentVoxels, ...] = ()
     notes: tuple[Problem, ...] = ()
 
     def case(self, margin_voxels: int | None = None, progress: Progress = silent) -> Case:
@@ -54,27 +63,57 @@ class NodeVoxels:
 
         Raises GeometryError, MaskError or IntensityError, and what `progress` does.
         """
-        progress("checking the images", 0, 3)
-        notes = list(self.notes)
+        progress(_("checking the images"), 0, 3)
+        vessels = measure_phase(self)
+        notes = [*self.notes, *phase_warning(vessels, self.image_name)]
         mask = _union_on_grid(self.segments, self.to_world, self.voxels.shape, notes)
-        progress("checking the images", 1, 3)
+        progress(_("checking the images"), 1, 3)
         voxels, to_world = self.voxels, self.to_world
         if margin_voxels is not None:
             voxels, mask, to_world = _around_tumour(voxels, mask, to_world, margin_voxels)
         image, mask = image_from_array(voxels, to_world), image_from_array(mask, to_world)
-        progress("checking the images", 2, 3)
+        progress(_("checking the images"), 2, 3)
         return make_case(
             self.patient_id,
             image,
             mask,
             provenance={
                 "source": "3D Slicer scene",
-                "image": {"name": self.image_name, **provenance_of_phase(None, self.image_name)},
+                "image": {"name": self.image_name, **provenance_of_phase(vessels, self.image_name)},
                 "mask": self.mask_name,
                 "segments": [segment.name for segment in self.segments],
             },
             warnings=tuple(notes),
         )
+
+
+def measure_phase(voxels: NodeVoxels) -> VesselEnhancement | None:
+    """HU of aorta and portal vein, as from files; None where they are not drawn or lie outside the CT.
+
+    Only the part of the CT around the vessels is copied.
+    """
+    drawn = [v for v in voxels.vessels if (v.labels == v.value).any()]
+    if len(drawn) < 2:
+        return None
+    boxes = [_box_of(vessel) for vessel in drawn]
+    first, beyond = _reach(boxes, np.linalg.inv(voxels.to_world), voxels.voxels.shape)
+    if (beyond <= first).any():
+        return None
+    part = voxels.voxels[tuple(slice(a, b) for a, b in zip(first[::-1], beyond[::-1], strict=True))]
+    masks = (image_from_array(inside.astype(np.uint8), to_world) for inside, to_world in boxes)
+    return measure_vessels(image_from_array(part, voxels.to_world @ _shift(first[::-1])), *masks)
+
+
+def _reach(boxes, from_world: np.ndarray, shape) -> tuple[np.ndarray, np.ndarray]:
+    """First and one-past-last (i, j, k) of the part of a grid of `shape` (k, j, i) that boxes reach."""
+    corners = []
+    for inside, to_world in boxes:
+        ends = [(-1, size) for size in inside.shape[::-1]]
+        corners += [from_world @ to_world @ (*corner, 1) for corner in itertools.product(*ends)]
+    corners = np.array(corners)[:, :3]
+    size = np.array(shape[::-1])
+    first = np.clip(np.floor(corners.min(axis=0)).astype(int), 0, size)
+    return first, np.clip(np.ceil(corners.max(axis=0)).astype(int) + 1, 0, size)
 
 
 def image_from_array(voxels: np.ndarray, ijk_to_ras: np.ndarray) -> sitk.Image:
@@ -85,11 +124,13 @@ def image_from_array(voxels: np.ndarray, ijk_to_ras: np.ndarray) -> sitk.Image:
     skew = np.abs(directions.T @ directions - np.eye(3)).max()
     if skew > SHEAR:
         raise GeometryError(
-            "the CT stands under a transform that shears it",
+            _("the CT stands under a transform that shears it"),
             field="image",
-            expected="axes at right angles",
-            received=f"axes {np.degrees(np.arcsin(min(skew, 1.0))):.1f} degrees away from it",
-            remedy="take the CT out of the transform, or resample it and take the copy",
+            expected=_("axes at right angles"),
+            received=_("axes {angle:.1f} degrees away from it").format(
+                angle=np.degrees(np.arcsin(min(skew, 1.0)))
+            ),
+            remedy=_("take the CT out of the transform, or resample it and take the copy"),
         )
     image = sitk.GetImageFromArray(voxels)
     image.SetSpacing(spacing_mm.tolist())
@@ -115,8 +156,8 @@ def _union_on_grid(segments, to_world, shape, notes: list[Problem]) -> np.ndarra
         if not _place(inside, np.linalg.inv(to_world) @ to_ras, mask, segment.name):
             resampled.append(segment.name)
     if resampled:
-        message = f"{', '.join(resampled)} was drawn on another grid than the CT's"
-        remedy = "it was brought onto the CT's grid by nearest neighbour; look at the outline"
+        message = _("{names} was drawn on another grid than the CT's").format(names=", ".join(resampled))
+        remedy = _("it was brought onto the CT's grid by nearest neighbour; look at the outline")
         notes.append(Problem("geometry", message, field="mask", remedy=remedy, severity="warning"))
     return mask
 
@@ -126,9 +167,9 @@ def _box_of(segment: SegmentVoxels) -> tuple[np.ndarray, np.ndarray]:
     inside = segment.labels == segment.value
     if not inside.any():
         raise MaskError(
-            f"segment {segment.name} is empty",
+            _("segment {name} is empty").format(name=segment.name),
             field="mask",
-            remedy="draw the tumour, or choose another segment",
+            remedy=_("draw the tumour, or choose another segment"),
         )
     box = bounding_box(inside)
     return inside[box], segment.to_world @ _shift([side.start for side in box])
@@ -161,11 +202,11 @@ def _place(voxels: np.ndarray, to_index: np.ndarray, mask: np.ndarray, name: str
     outside = int(((nearest < 0) | (nearest >= mask.shape[::-1])).any(axis=1).sum())
     if outside:
         raise GeometryError(
-            "part of the tumour lies outside the CT",
+            _("part of the tumour lies outside the CT"),
             field="mask",
-            expected=f"{len(ijk)} voxels of {name} inside the CT",
+            expected=_("{count} voxels of {name} inside the CT").format(count=len(ijk), name=name),
             received=f"{len(ijk) - outside} inside",
-            remedy="choose the CT on which the tumour was drawn",
+            remedy=_("choose the CT on which the tumour was drawn"),
         )
     same_voxels = np.isclose(np.abs(np.linalg.det(to_index[:3, :3])), 1, atol=1e-2)
     if same_voxels and np.abs(centres - nearest).max() < SAME_VOXEL:

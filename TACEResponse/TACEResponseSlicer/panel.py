@@ -1,47 +1,44 @@
 """What both panels share: start-up, the comings and goings of module and scene, errors as sentences."""
 
 import contextlib
-import sys
 
 import slicer
 import vtk
 from slicer.i18n import tr as _
-from slicer.ScriptedLoadableModule import ScriptedLoadableModuleWidget
 from slicer.util import VTKObservationMixin
 from TACEResponseLib.errors import Cancelled, TACEResponseError
 
 
-class Panel(ScriptedLoadableModuleWidget, VTKObservationMixin):
-    """A module's widget around its `.ui` file and its parameter node.
+class Panel(VTKObservationMixin):
+    """The `.ui` file of a module inside its widget, and its parameter node.
 
-    A panel says what `makeLogic` and `title` are, builds its sections in `build`, follows the user's
-    choices in `onParameters`, and lets go of what runs in `leave`. lastError: the last sentence that
-    was shown, empty when there was none.
+    A panel builds its sections in `build`, among them `run` (`run_section`), follows the user's choices in
+    `onParameters`, and lets go of what runs in `leave`. widget: the module's ScriptedLoadableModuleWidget.
+    logic: what the panel runs. lastError: the last sentence that was shown, empty when there was none.
     """
 
     title = ""
 
-    def __init__(self, parent=None):
-        ScriptedLoadableModuleWidget.__init__(self, parent)
+    def __init__(self, widget, logic):
         VTKObservationMixin.__init__(self)
-        self.logic = None
+        self.parent, self.logic = widget.parent, logic
         self.lastError = ""
         self._parameterNode = None
         self._parameterNodeGuiTag = None
-
-    def setup(self):
-        """Build the panel; called once, when the module is first opened."""
-        ScriptedLoadableModuleWidget.setup(self)
-        uiWidget = slicer.util.loadUI(self.resourcePath(f"UI/{self.moduleName}.ui"))
-        self.layout.addWidget(uiWidget)
+        uiWidget = slicer.util.loadUI(widget.resourcePath(f"UI/{widget.moduleName}.ui"))
+        widget.layout.addWidget(uiWidget)
         self.ui = slicer.util.childWidgetVariables(uiWidget)
         uiWidget.setMRMLScene(slicer.mrmlScene)
-        self.logic = self.makeLogic()
         self.build()
         mrml = slicer.mrmlScene
         self.addObserver(mrml, mrml.StartCloseEvent, self.onSceneStartClose)
         self.addObserver(mrml, mrml.EndCloseEvent, self.onSceneEndClose)
         self.initializeParameterNode()
+
+    @property
+    def task(self):
+        """What runs beside the panel, or ran last; None before the first."""
+        return self.run.task
 
     def connectButtons(self, handlers):
         """Connect each button to what it does."""
@@ -70,13 +67,6 @@ class Panel(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """The scene is empty now; start over when the panel is open."""
         if self.parent.isEntered:
             self.initializeParameterNode()
-
-    def onReload(self):
-        """Reload the library and the shared rooms together with the module file."""
-        for name in list(sys.modules):
-            if name.partition(".")[0] in ("TACEResponseLib", "TACEResponseSlicer"):
-                del sys.modules[name]
-        ScriptedLoadableModuleWidget.onReload(self)
 
     def initializeParameterNode(self):
         """Make sure the parameter node exists and is observed."""

@@ -6,62 +6,47 @@ import qt
 import slicer
 import vtk
 from slicer.i18n import tr as _
+from slicer.util import VTKObservationMixin
 from TACEResponseLib.errors import Cancelled, TACEResponseError
 
-from . import publish, scene
-from .answer_view import lines_html
-from .found import find
+from . import scene
+from .answer_view import breakable, lines_html
+from .background import BackgroundTask
 from .segment_editor import SegmentEditorSection
-from .work import Work
+from .segment_summary import summarize
 
 #: Quiet time after the last change before the chosen segments are measured again.
 SETTLE_MS = 400
-#: The sample patient: number and seed in the phantom population; three lesions of up to 46 mm.
-SAMPLE_INDEX, SAMPLE_SEED = 21, 1
-SAMPLE_NAME = "TACE sample patient"
 
 
-def load_sample_patient(size: str = "small"):
-    """CT volume and segmentation node of one synthetic patient, made on the spot, shown in the views.
-
-    size: `small` (a crop, about a second) or `full` (512 x 512, some seconds). No download.
-    """
-    from TACEResponseLib.phantom import make_patient
-
-    patient = make_patient(SAMPLE_INDEX, seed=SAMPLE_SEED, size=size)
-    volume, segmentation = publish.patient_nodes(SAMPLE_NAME, patient.image, patient.mask)
-    volume.SetDescription("Synthetic: computed from random numbers, no patient is in it.")
-    slicer.util.setSliceViewerLayers(background=volume, fit=True)
-    return volume, segmentation
-
-
-class PatientSection:
+class PatientSection(VTKObservationMixin):
     """Shows the parameter node's patient; on_chosen(segment_ids), on_edited() and on_measured() report back.
 
     The segments are measured beside the panel, some time after the last change; only the latest
-    measurement counts. found: what it found, None while it is not known or cannot be. problem: why
+    measurement counts. summary: what it found, None while it is not known or cannot be. problem: why
     it cannot be.
     """
 
     def __init__(self, ui, on_chosen, on_edited, on_measured):
+        VTKObservationMixin.__init__(self)
         self._ui = ui
         self._on_chosen, self._on_edited, self._on_measured = on_chosen, on_edited, on_measured
         self._node = None
-        self._observed, self._tags = (None, None), []
+        self._observed = (None, None)
         self._chosen = None
         self._measuring = None
         self._ids = []
         self._filling = False
-        self.found, self.problem = None, ""
+        self.summary, self.problem = None, ""
         self.editor = SegmentEditorSection(ui.editorSection)
-        self._settle = qt.QTimer()
+        self._settle = qt.QTimer(ui.segmentsList)  # it goes with the widgets that it writes into
         self._settle.setSingleShot(True)
         self._settle.setInterval(SETTLE_MS)
         self._settle.connect("timeout()", self.measure)
         ui.segmentsList.connect("itemChanged(QListWidgetItem*)", self._on_ticked)
         ui.editorSection.connect("contentsCollapsed(bool)", self._on_editor_folded)
         ui.sampleLabel.text = _("Nothing is loaded yet.")
-        self._show_found(None, "")
+        self._show_summary(None, "")
 
     def show(self, node) -> None:
         """Follow a parameter node, or let go of everything when it is None."""
@@ -74,16 +59,17 @@ class PatientSection:
         if chosen != self._chosen:
             self._chosen = chosen
             self._say(None, "")  # what was found is about something else
-            self._settle.start()
+            if node:
+                self._settle.start()
         if node:
             self.editor.show(*nodes)
 
     def release(self) -> None:
         """The panel goes away or its scene closes."""
-        self._settle.stop()
-        self._drop()
         self.editor.forget_scene()
         self.show(None)
+        self._settle.stop()
+        self._drop()
 
     def offer_sample(self) -> None:
         """Show the offer of the sample patient exactly while no CT is loaded."""
@@ -114,7 +100,9 @@ class PatientSection:
         except TACEResponseError as error:
             self._say(None, str(error))
             return
-        self._measuring = Work(lambda progress: find(voxels, progress), lambda *step: None, self._on_found)
+        self._measuring = BackgroundTask(
+            lambda report: summarize(voxels, report), lambda *step: None, self._on_summary
+        )
 
     def waitForMeasurement(self, timeout_s: float = 60) -> bool:
         """Measure now and wait for what is found; False when time ran out. For tests and scripts."""
@@ -127,27 +115,26 @@ class PatientSection:
             self._measuring.drop()
         self._measuring = None
 
-    def _on_found(self, found, error) -> None:
+    def _on_summary(self, summary, error) -> None:
         self._measuring = None
         if not isinstance(error, Cancelled):
-            self._say(found, str(error) if error is not None else "")
+            self._say(summary, str(error) if error is not None else "")
 
-    def _say(self, found, problem: str) -> None:
-        self._show_found(found, problem)
+    def _say(self, summary, problem: str) -> None:
+        self._show_summary(summary, problem)
         self._on_measured()
 
-    def _show_found(self, found, problem: str) -> None:
-        self.found, self.problem = found, problem
-        notes = [problem] if problem else list(found.notes) if found else []
-        self._ui.foundLabel.text = found.text if found else ""
+    def _show_summary(self, summary, problem: str) -> None:
+        self.summary, self.problem = summary, problem
+        notes = [problem] if problem else list(summary.notes) if summary else []
+        self._ui.summaryLabel.text = breakable(summary.text) if summary else ""
         self._ui.noticeLabel.text = lines_html(notes)
-        self._ui.foundLabel.visible = bool(found)
+        self._ui.summaryLabel.visible = bool(summary)
         self._ui.noticeLabel.visible = bool(notes)
 
     def _observe(self, volume, segmentation) -> None:
-        for observed, tag in self._tags:
-            observed.RemoveObserver(tag)
-        self._observed, self._tags = (volume, segmentation), []
+        self.removeObservers()
+        self._observed = (volume, segmentation)
         moved = slicer.vtkMRMLTransformableNode.TransformModifiedEvent
         changed = slicer.vtkMRMLSegmentationNode.SegmentationChangedEvent
         inner = slicer.vtkSegmentation
@@ -164,7 +151,7 @@ class PatientSection:
             (segmentation, inner.SourceRepresentationModified, self._on_drawn),
         ):
             if node is not None:
-                self._tags.append((node, node.AddObserver(event, handler)))
+                self.addObserver(node, event, handler)
 
     def _on_moved(self, caller, event) -> None:
         """The CT, or where something lies: measured again when it is quiet."""

@@ -1,14 +1,18 @@
 """The TACE Response panel: patient, model and answer are sections of their own; here they meet."""
 
+import logging
+
 import qt
 import slicer
 from slicer.i18n import tr as _
+from TACEResponseLib.cases.fingerprint import tumour_fingerprint
+from TACEResponseLib.errors import Cancelled
 
-from . import dependencies, patient_section, scene
+from . import dependencies, sample_patient, scene
 from .answer_actions import AnswerActions
 from .answer_section import AnswerSection
+from .background import BackgroundTask
 from .clinical_section import ClinicalSection, as_options, burden_of
-from .found import fingerprint
 from .model_section import ModelSection, remember
 from .panel import Panel
 from .patient_section import PatientSection
@@ -19,20 +23,17 @@ DOWNLOAD_MB = 110
 
 
 class PredictionPanel(Panel):
-    """Base of the module's widget, which says what `makeLogic` is."""
+    """What the module's widget holds."""
 
     title = _("TACE Response")
-
-    def __init__(self, parent=None):
-        Panel.__init__(self, parent)
-        self._asked = None
-
-    # Setup, and the comings and goings of module and scene
 
     def build(self):
         """The sections, and what follows the scene."""
         ui = self.ui
-        self.run = RunSection(ui, self.errorsShown, self.checkCanApply, self.logic.endCompanion)
+        self._asked = self._ready = self._gettingReady = None
+        self.run = RunSection(
+            ui.runRow, ui.predictProgress, ui.stageLabel, self.errorsShown, self.checkCanApply
+        )
         self.answer = AnswerSection(ui)
         self.model = ModelSection(ui, self._onModelChosen)
         self.patient = PatientSection(ui, self._onSegmentsChosen, self._onEdited, self._onMeasured)
@@ -59,15 +60,12 @@ class PredictionPanel(Panel):
             }
         )
 
-    @property
-    def work(self):
-        """What runs beside the panel, or ran last; None before the first."""
-        return self.run.work
-
     def leave(self):
         """End what runs, and the process that computes."""
         self.run.abandon()
-        self.logic.endCompanion()
+        if self._gettingReady is not None:
+            self._gettingReady.drop()
+        self.logic.endService()
         self.patient.release()
 
     def exit(self):
@@ -103,7 +101,8 @@ class PredictionPanel(Panel):
                 node.segmentIds = kept  # calls this again, with what is left
                 return
         if self._choice() != self._asked:  # what runs or is shown is about another patient, tumour or model
-            self.run.cancel()
+            if self._asked is not None:
+                self.run.cancel()
             self.answer.clear()
         self.patient.show(node)
         self.clinical.show(node.clinicalValues)
@@ -145,11 +144,33 @@ class PredictionPanel(Panel):
         self.answer.mark_outdated(True)
 
     def _onMeasured(self):
-        found = self.patient.found
-        self.clinical.show_measured(None if found is None else found.lesions)
-        if found is not None:
-            self.answer.mark_outdated(found.fingerprint != self.answer.fingerprint)
+        summary = self.patient.summary
+        self.clinical.show_measured(None if summary is None else summary.lesions)
+        if summary is not None:
+            self.answer.mark_outdated(summary.fingerprint != self.answer.fingerprint)
         self.checkCanApply()
+        if summary is not None and not self._whyNot():
+            self._getReady()
+
+    def _getReady(self):
+        """Have the service load the model and compile while the user looks at the patient, once a model."""
+        bundle = self.model.chosen.path
+        if self._ready == bundle or self.run.running or not self.logic.canPredict():
+            return
+        self._ready = bundle
+        self._gettingReady = BackgroundTask(
+            lambda report: self.logic.getReady(bundle, lambda *step: report()),
+            lambda *step: None,
+            self._onReady,
+            patient=True,
+        )
+
+    def _onReady(self, _result, error):
+        self._gettingReady = None
+        if error is not None:
+            self._ready = None
+            if not isinstance(error, Cancelled):  # pressing Predict says what is wrong
+                logging.info(f"TACE Response was not made ready: {error}")
 
     def checkCanApply(self):
         """Enable Predict, or say in its tooltip why it is not; while it runs it is Cancel."""
@@ -161,7 +182,8 @@ class PredictionPanel(Panel):
             button.text, button.toolTip = _("Cancel"), _("Stop what is being computed")
         else:
             button.text = _("Predict")
-            button.toolTip = reason or _("Say how likely this tumour responds to the first TACE")
+            button.toolTip = reason or _("Estimate how likely this tumour is to respond to the first TACE")
+        self.ui.samplePatientButton.enabled = not running
         self.actions.check()
 
     def _whyNot(self):
@@ -177,12 +199,21 @@ class PredictionPanel(Panel):
     # Buttons
 
     def onSamplePatient(self, _checked=False):
-        """Load the synthetic patient and choose it."""
-        with self.errorsShown(_("The sample patient was not made."), waitCursor=True):
-            volume, segmentation = patient_section.load_sample_patient()
-            self._parameterNode.ctVolume = volume
-            self._parameterNode.segmentation = segmentation
-            self._parameterNode.segmentIds = list(scene.segment_names(segmentation))
+        """Make the synthetic patient beside the panel, load it and choose it."""
+
+        def make(report):
+            report(_("making the sample patient"), 0, 0)
+            return sample_patient.make()
+
+        self._asked = None  # nothing is asked about what is chosen now
+        self.run.start(make, _("The sample patient was not made."), self._showSamplePatient)
+
+    def _showSamplePatient(self, patient):
+        volume, segmentation = sample_patient.nodes_of(patient)
+        slicer.util.setSliceViewerLayers(background=volume, fit=True)
+        node = self.logic.getParameterNode()  # also while another module is open
+        node.ctVolume, node.segmentation = volume, segmentation
+        node.segmentIds = list(scene.segment_names(segmentation))
 
     def onDraw(self, _checked=False):
         """Open the Segment Editor on the chosen CT."""
@@ -225,16 +256,20 @@ class PredictionPanel(Panel):
             self.answer.clear()
             self._asked = self._choice()
             self.run.start(
-                lambda progress: self._predicted(voxels, bundle, options, progress),
+                lambda report: self._predicted(voxels, bundle, options, report),
                 _("No prediction was made."),
                 self._showAnswer,
             )
 
-    def _predicted(self, voxels, bundle, options, progress):
+    def _predicted(self, voxels, bundle, options, report):
         """Case, its fingerprint, Prediction; on the worker's thread."""
-        self.logic.warmUp()
-        case = voxels.case(progress=progress)
-        return case, fingerprint(case), self.logic.run(case, bundle, progress, **options)
+        try:
+            self.logic.startService()
+            case = voxels.case(progress=report)
+            return case, tumour_fingerprint(case), self.logic.run(case, bundle, report, **options)
+        except Cancelled:
+            self.logic.endService()
+            raise
 
     def _showAnswer(self, outcome):
         self.answer.show(*outcome)

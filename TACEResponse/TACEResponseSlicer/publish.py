@@ -12,6 +12,7 @@ import slicer
 import vtk
 from scipy import ndimage
 from slicer.i18n import tr as _
+from TACEResponseLib.service import where_not_zero
 from vtk.util.numpy_support import numpy_to_vtk
 
 from .node_voxels import ijk_to_ras_of_image
@@ -32,8 +33,8 @@ def prediction_table(prediction, node=None):
 
     rows = [(title(name), p, "") for name, p in prediction.probabilities.items()]
     sentence = prediction.statement() if prediction.demonstration else ""
-    verdict = "response likely" if prediction.responder else "response unlikely"
-    rows.append(("fused", prediction.fused, verdict))
+    verdict = _("response likely") if prediction.responder else _("response unlikely")
+    rows.append((_("fused"), prediction.fused, verdict))
     notes = [""] * (len(rows) - 1) + [sentence]
     columns = {
         "model": [row[0] for row in rows],
@@ -41,7 +42,7 @@ def prediction_table(prediction, node=None):
         "verdict": [row[2] for row in rows],
         "note": notes,
     }
-    node = table(f"TACE response {prediction.patient_id}", columns, node)
+    node = table(_("TACE response {patient}").format(patient=prediction.patient_id), columns, node)
     node.SetDescription(sentence)
     node.SetAttribute(KIND, "prediction")
     node.SetAttribute("TACEResponse.BundleId", prediction.bundle_id)
@@ -80,9 +81,9 @@ def curve_chart(title: str, curves: Mapping[str, tuple], x_title: str, y_title: 
     chart.SetXAxisTitle(x_title)
     chart.SetYAxisTitle(y_title)
     chart.SetAttribute(KIND, "chart")
-    lines = dict(curves)
+    lines, reference = dict(curves), _("no information")
     if diagonal:
-        lines["no information"] = (np.array([0.0, 1.0]), np.array([0.0, 1.0]))
+        lines[reference] = (np.array([0.0, 1.0]), np.array([0.0, 1.0]))
     for name, (x, y) in lines.items():
         series = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLPlotSeriesNode", name)
         columns = {x_title: np.asarray(x, float), y_title: np.asarray(y, float)}
@@ -92,7 +93,7 @@ def curve_chart(title: str, curves: Mapping[str, tuple], x_title: str, y_title: 
         series.SetPlotType(slicer.vtkMRMLPlotSeriesNode.PlotTypeScatter)
         series.SetMarkerStyle(slicer.vtkMRMLPlotSeriesNode.MarkerStyleNone)
         series.SetUniqueColor()
-        if diagonal and name == "no information":
+        if diagonal and name == reference:
             series.SetColor(0.5, 0.5, 0.5)
             series.SetLineStyle(slicer.vtkMRMLPlotSeriesNode.LineStyleDash)
         chart.AddAndObservePlotSeriesNodeID(series.GetID())
@@ -112,7 +113,7 @@ def contribution_chart(explanation, sentence: str = ""):
         "value": np.array([explanation.values[name] for name in names], float),
         "share": np.array([explanation.contributions[name] for name in names], float),
     }
-    content = table(f"TACE response shares {explanation.patient_id}", columns)
+    content = table(_("TACE response shares {patient}").format(patient=explanation.patient_id), columns)
     content.SetDescription(sentence)
     content.SetAttribute(KIND, "shares")
     series = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLPlotSeriesNode", _("share of the feature"))
@@ -137,7 +138,7 @@ def map_node(explanation, sentence: str = ""):
     Only the box in which the map is not 0 becomes voxels, so that a large CT is not doubled; where
     the map is 0 the colours are clear. `remove_map` takes node and colours away.
     """
-    node = volume_from_image(_where_it_speaks(explanation.network_map), _("TACE response map"))
+    node = volume_from_image(where_not_zero(explanation.network_map), _("TACE response map"))
     node.SetDescription(sentence)
     node.SetAttribute(KIND, "map")
     node.CreateDefaultDisplayNodes()
@@ -155,14 +156,6 @@ def remove_map(node) -> None:
         colours = display.GetColorNode()
         for made in (node, display, colours):
             slicer.mrmlScene.RemoveNode(made)
-
-
-def _where_it_speaks(image: sitk.Image) -> sitk.Image:
-    speaks = np.argwhere(sitk.GetArrayViewFromImage(image) != 0)[:, ::-1]
-    if len(speaks) == 0:
-        return image
-    first, size = speaks.min(axis=0), np.ptp(speaks, axis=0) + 1
-    return sitk.RegionOfInterest(image, [int(n) for n in size], [int(n) for n in first])
 
 
 def _map_colours():
@@ -206,7 +199,9 @@ def patient_nodes(name: str, image: sitk.Image, mask: sitk.Image):
     if display is not None:
         display.AutoWindowLevelOff()
         display.SetWindowLevel(350, 50)  # the usual abdominal window in HU
-    segmentation = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", f"{name} segmentation")
+    segmentation = slicer.mrmlScene.AddNewNodeByClass(
+        "vtkMRMLSegmentationNode", _("{name} segmentation").format(name=name)
+    )
     segmentation.CreateDefaultDisplayNodes()
     segmentation.SetReferenceImageGeometryParameterFromVolumeNode(volume)
     components, count = ndimage.label(sitk.GetArrayFromImage(mask) > 0, np.ones((3, 3, 3)))
@@ -214,7 +209,7 @@ def patient_nodes(name: str, image: sitk.Image, mask: sitk.Image):
     for n, component in enumerate(np.argsort(-sizes, kind="stable") + 1, start=1):
         labelmap = _oriented_labelmap(components == component, ijk_to_ras_of_image(image))
         colour = (0.9, 0.75 - 0.15 * (n % 5), 0.2)
-        segmentation.AddSegmentFromBinaryLabelmapRepresentation(labelmap, f"Tumour {n}", colour)
+        segmentation.AddSegmentFromBinaryLabelmapRepresentation(labelmap, _("Tumour {n}").format(n=n), colour)
     return volume, segmentation
 
 

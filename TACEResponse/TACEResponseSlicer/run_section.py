@@ -1,67 +1,68 @@
-"""What runs beside the panel right now: its progress in a row of its own, its end, its cancelling."""
+"""What runs beside the panel right now: its progress in a row of its own, its end, its stopping."""
 
 from slicer.i18n import tr as _
-from TACEResponseLib.errors import Cancelled
 
-from .work import Work
+from .answer_view import breakable
+from .background import BackgroundTask
 
 
 class RunSection:
-    """One computation at a time. work: the last one, None before the first.
+    """One computation at a time. task: the last one, None before the first.
 
-    errors_shown: the panel's way to show an error. on_changed(): something began or ended.
-    on_cancelled(): called on the worker's thread when a computation was stopped.
+    row, bar, label: where its progress stands. errors_shown: the panel's way to show an error.
+    on_changed(): something began or ended. patient: for work of hours.
     """
 
-    def __init__(self, ui, errors_shown, on_changed, on_cancelled):
-        self._ui = ui
-        self._errors_shown, self._on_changed, self._on_cancelled = errors_shown, on_changed, on_cancelled
-        self.work = None
-        ui.runRow.visible = False
+    def __init__(self, row, bar, label, errors_shown, on_changed, patient=False):
+        self._row, self._bar, self._label = row, bar, label
+        self._errors_shown, self._on_changed, self._patient = errors_shown, on_changed, patient
+        self.task = None
+        row.visible = False
 
     @property
     def running(self) -> bool:
         """Whether something runs."""
-        return self.work is not None and self.work.running
+        return self.task is not None and self.task.running
 
-    def start(self, compute, sentence: str, show) -> None:
-        """Run `compute(progress)` beside the panel, then `show(result)`; `sentence` begins its error."""
-        self._show_progress(_("starting"), 0, 0)
-        self.work = Work(
-            lambda progress: self._compute(compute, progress),
-            self._show_progress,
-            lambda result, error: self._finish(sentence, show, result, error),
-        )
+    def start(self, compute, sentence: str, show, on_report=None, on_failed=None) -> None:
+        """Run `compute(report)` beside the panel, then `show(result)`; `sentence` begins its error.
+
+        on_report: what to do with its reports, by default progress (stage, done, total). on_failed(error):
+        called before an error is shown.
+        """
+
+        def finish(result, error):
+            self._row.visible = False
+            self._on_changed()
+            if error is not None and on_failed is not None:
+                on_failed(error)
+            with self._errors_shown(sentence):
+                if error is not None:
+                    raise error
+                show(result)
+
+        self.show_progress(_("starting"), 0, 0)
+        self.task = BackgroundTask(compute, on_report or self.show_progress, finish, self._patient)
         self._on_changed()
 
+    def show_progress(self, stage: str, done: int, total: int) -> None:
+        """The stage in words, and how far it has come."""
+        self._row.visible = self._bar.visible = True
+        self._bar.setRange(0, total)
+        self._bar.setValue(done)
+        self._label.text = breakable(stage)
+
     def cancel(self) -> None:
-        """Stop what runs."""
-        if self.work is not None:
-            self.work.cancel()
+        """Stop what runs; that it was cancelled is reported at once."""
+        if self.task is not None:
+            self.task.cancel()
+
+    def stop(self) -> None:
+        """Stop what runs; that it was cancelled is reported when it has ended."""
+        if self.task is not None:
+            self.task.stop()
 
     def abandon(self) -> None:
         """Stop what runs, and wait for its end: the panel goes away."""
-        if self.work is not None:
-            self.work.abandon()
-
-    def _compute(self, compute, progress):
-        try:
-            return compute(progress)
-        except Cancelled:
-            self._on_cancelled()
-            raise
-
-    def _show_progress(self, stage: str, done: int, total: int) -> None:
-        ui = self._ui
-        ui.runRow.visible = ui.predictProgress.visible = True
-        ui.predictProgress.setRange(0, total)
-        ui.predictProgress.setValue(done)
-        ui.stageLabel.text = stage
-
-    def _finish(self, sentence: str, show, result, error) -> None:
-        self._ui.runRow.visible = False
-        self._on_changed()
-        with self._errors_shown(sentence):
-            if error is not None:
-                raise error
-            show(result)
+        if self.task is not None:
+            self.task.abandon()

@@ -13,9 +13,10 @@ import contextlib
 import numpy as np
 import slicer
 import vtk
+from slicer.i18n import tr as _
 from TACEResponseLib.cases import Case
 from TACEResponseLib.errors import GeometryError, InputError, MaskError, Problem
-from TACEResponseLib.readers.phases import phase_warning
+from TACEResponseLib.readers.phases import vessel_segments
 from vtk.util.numpy_support import vtk_to_numpy
 
 from .node_voxels import NodeVoxels, SegmentVoxels
@@ -41,13 +42,13 @@ def voxels_of_nodes(volume_node, segmentation_node, segment_ids=None, patient_id
     """
     check_volume_node(volume_node)
     chosen = chosen_segments(segmentation_node, segment_ids)
-    # The name is what Slicer makes of a DICOM series' description.
-    notes = [*_frame_notes(volume_node), *phase_warning(None, volume_node.GetName())]
+    notes = _frame_notes(volume_node)
     with _under_linear_transform(volume_node, notes, "CT") as volume:
         to_world = _matrix_to_world(volume) @ _ijk_to_ras(volume)
         voxels = slicer.util.arrayFromVolume(volume)  # a view, which keeps the memory where it is
     with _measurable_segments(segmentation_node, chosen, volume_node, notes) as segmentation:
         segments = _segment_voxels(segmentation, chosen)
+        vessels = _segment_voxels(segmentation, _vessels(segmentation))
     return NodeVoxels(
         patient_id=patient_id or volume_node.GetName(),
         image_name=volume_node.GetName(),
@@ -55,6 +56,7 @@ def voxels_of_nodes(volume_node, segmentation_node, segment_ids=None, patient_id
         voxels=voxels,
         to_world=to_world,
         segments=segments,
+        vessels=vessels,
         notes=tuple(notes),
     )
 
@@ -62,30 +64,34 @@ def voxels_of_nodes(volume_node, segmentation_node, segment_ids=None, patient_id
 def check_volume_node(node) -> None:
     """Raise InputError or GeometryError unless `node` is one scalar volume with voxels."""
     if node is None:
-        raise InputError("no CT volume is chosen", field="image", remedy="choose the CT volume")
+        raise InputError(_("no CT volume is chosen"), field="image", remedy=_("choose the CT volume"))
     name = node.GetName()
     if node.IsA("vtkMRMLSequenceNode") or not node.IsA("vtkMRMLScalarVolumeNode"):
         raise GeometryError(
-            f"{name} is not a volume",
+            _("{name} is not a volume").format(name=name),
             field="image",
-            expected="a scalar volume",
+            expected=_("a scalar volume"),
             received=node.GetNodeTagName(),
-            remedy="choose one phase of the CT as a volume of its own",
+            remedy=_("choose one phase of the CT as a volume of its own"),
         )
     if node.IsA("vtkMRMLLabelMapVolumeNode"):
         raise InputError(
-            f"{name} is a label map, not a CT", field="image", remedy="choose the CT volume in HU"
+            _("{name} is a label map, not a CT").format(name=name),
+            field="image",
+            remedy=_("choose the CT volume in HU"),
         )
     if node.GetImageData() is None or node.GetImageData().GetNumberOfPoints() == 0:
-        raise InputError(f"{name} holds no voxels", field="image", remedy="load the CT volume again")
+        raise InputError(
+            _("{name} holds no voxels").format(name=name), field="image", remedy=_("load the CT volume again")
+        )
     components = node.GetImageData().GetNumberOfScalarComponents()
     if components != 1:
         raise GeometryError(
-            f"{name} holds several values a voxel",
+            _("{name} holds several values a voxel").format(name=name),
             field="image",
-            expected="one value, in HU",
-            received=f"{components} values (a colour, vector or 4D volume)",
-            remedy="choose one phase of the CT as a volume of its own",
+            expected=_("one value, in HU"),
+            received=_("{components} values (a colour, vector or 4D volume)").format(components=components),
+            remedy=_("choose one phase of the CT as a volume of its own"),
         )
 
 
@@ -99,22 +105,26 @@ def chosen_segments(node, segment_ids=None) -> dict[str, str]:
     """ID -> name of the segments that `segment_ids` (IDs, names, None or "all") means."""
     if node is None:
         raise InputError(
-            "no tumour segmentation is chosen", field="mask", remedy="choose the tumour segmentation"
+            _("no tumour segmentation is chosen"), field="mask", remedy=_("choose the tumour segmentation")
         )
     present = segment_names(node)
-    listed = ", ".join(present.values()) or "no segment"
+    listed = ", ".join(present.values()) or _("no segment")
     if not present:
-        raise MaskError(f"{node.GetName()} holds no segment", field="mask", remedy="draw the tumour")
+        raise MaskError(
+            _("{name} holds no segment").format(name=node.GetName()),
+            field="mask",
+            remedy=_("draw the tumour"),
+        )
     if isinstance(segment_ids, str) and segment_ids == "all":
         return present
     if segment_ids is None:
         if len(present) > 1:
             raise MaskError(
-                f"{node.GetName()} holds several segments",
+                _("{name} holds several segments").format(name=node.GetName()),
                 field="label",
-                expected="one segment, or a choice",
+                expected=_("one segment, or a choice"),
                 received=listed,
-                remedy="choose the tumour's segments, or all",
+                remedy=_("choose the tumour's segments, or all"),
             )
         return present
     wanted = [segment_ids] if isinstance(segment_ids, str) else list(segment_ids)
@@ -123,11 +133,13 @@ def chosen_segments(node, segment_ids=None) -> dict[str, str]:
     if not wanted or None in found:
         missing = ", ".join(w for w, f in zip(wanted, found, strict=True) if f is None)
         raise MaskError(
-            f"{node.GetName()} has no segment {missing}" if wanted else "no segment is chosen",
+            _("{name} has no segment {missing}").format(name=node.GetName(), missing=missing)
+            if wanted
+            else _("no segment is chosen"),
             field="label",
-            expected=missing or "at least one segment",
+            expected=missing or _("at least one segment"),
             received=listed,
-            remedy="choose the tumour's segments",
+            remedy=_("choose the tumour's segments"),
         )
     return {identifier: present[identifier] for identifier in found}
 
@@ -139,13 +151,25 @@ def segment_names(node) -> dict[str, str]:
     return {identifier: segmentation.GetSegment(identifier).GetName() for identifier in ids}
 
 
+def _vessels(node) -> dict[str, str]:
+    """ID -> name of aorta and portal vein, ticked or not, where both are drawn as voxels; {} else."""
+    labelmap = slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName()
+    segmentation = node.GetSegmentation()
+    drawn = {
+        name: identifier
+        for identifier, name in segment_names(node).items()
+        if segmentation.GetSegment(identifier).GetRepresentation(labelmap)
+    }
+    return {drawn[name]: name for name in vessel_segments(list(drawn)) or ()}
+
+
 def _frame_notes(volume_node) -> list[Problem]:
     """A warning when the volume is what a sequence browser shows right now."""
     for browser in slicer.util.getNodesByClass("vtkMRMLSequenceBrowserNode"):
         if browser.IsProxyNodeID(volume_node.GetID()):
-            message = f"{volume_node.GetName()} is one frame of a sequence"
+            message = _("{name} is one frame of a sequence").format(name=volume_node.GetName())
             frame = browser.GetSelectedItemNumber() + 1
-            remedy = f"frame {frame} was measured; check that it is the arterial one"
+            remedy = _("frame {frame} was measured; check that it is the arterial one").format(frame=frame)
             return [Problem("geometry", message, field="image", remedy=remedy, severity="warning")]
     return []
 
@@ -191,8 +215,8 @@ def _under_linear_transform(node, notes: list[Problem], noun: str):
     if _is_linear(node):
         yield node
         return
-    message = f"the {noun} stands under a transform that is not linear"
-    remedy = "a hardened copy was measured; look at its outline and intensities"
+    message = _("the {noun} stands under a transform that is not linear").format(noun=noun)
+    remedy = _("a hardened copy was measured; look at its outline and intensities")
     notes.append(Problem("geometry", message, remedy=remedy, severity="warning"))
     with _clone(node) as clone:
         clone.HardenTransform()
@@ -214,12 +238,14 @@ def _measurable_segments(node, chosen: dict[str, str], volume_node, notes: list[
             node.SetReferenceImageGeometryParameterFromVolumeNode(volume_node)
             if not node.GetSegmentation().CreateRepresentation(labelmap):
                 raise MaskError(
-                    f"the surface of {', '.join(surfaces)} cannot be turned into voxels",
+                    _("the surface of {names} cannot be turned into voxels").format(
+                        names=", ".join(surfaces)
+                    ),
                     field="mask",
-                    remedy="create the binary labelmap in the Segmentations module",
+                    remedy=_("create the binary labelmap in the Segmentations module"),
                 )
-            message = f"{', '.join(surfaces)} is stored as a surface only"
-            remedy = "it was turned into voxels on the CT's grid; look at the outline"
+            message = _("{names} is stored as a surface only").format(names=", ".join(surfaces))
+            remedy = _("it was turned into voxels on the CT's grid; look at the outline")
             notes.append(Problem("mask", message, field="mask", remedy=remedy, severity="warning"))
         yield clones.enter_context(_under_linear_transform(node, notes, "segmentation"))
 

@@ -1,6 +1,7 @@
 """The contour part of the panel: what the answer would be with other outlines of the same tumour."""
 
 from slicer.i18n import tr as _
+from TACEResponseLib.answer import words
 
 from .answer_view import fill_table, lines_html
 
@@ -23,12 +24,12 @@ class SensitivitySection:
         ui, sentence = self._ui, f"{sensitivity.sentence()}."
         ui.sensitivityLabel.text = lines_html([sentence]) if sensitivity.changes_class else sentence
         headers = (_("outline"), _("volume"), _("response"))
-        fill_table(ui.sensitivityTable, headers, list(map(_row, sensitivity.variants)))
+        fill_table(ui.sensitivityTable, headers, list(map(_row, sensitivity.variants)), wide=2)
         ui.sensitivityLabel.visible = ui.sensitivityTable.visible = True
 
 
 def _row(variant) -> tuple[str, str, str]:
     if variant.probability is None:
-        return variant.name, f"{variant.volume_ml:.1f} mL", f"NA: {variant.problem}"
-    verdict = _("likely") if variant.responder else _("unlikely")
-    return variant.name, f"{variant.volume_ml:.1f} mL", f"{100 * variant.probability:.0f} % ({verdict})"
+        return variant.name, f"{variant.volume_ml:.1f} mL", _("NA: {reason}").format(reason=variant.problem)
+    answer = f"{words.percent(variant.probability)} ({words.verdict(variant.responder, _)})"
+    return variant.name, f"{variant.volume_ml:.1f} mL", answer

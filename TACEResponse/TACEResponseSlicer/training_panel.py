@@ -1,4 +1,4 @@
-"""The TACE Response Training panel: a cohort in, a child process beside it, a model and its figures out."""
+"""The TACE Response Training panel: a cohort in, a process beside it, a model and its figures out."""
 
 from pathlib import Path
 
@@ -9,6 +9,7 @@ from slicer.i18n import tr as _
 from . import dependencies
 from .cohort_section import CohortSection
 from .panel import Panel
+from .run_section import RunSection
 from .training_results import TrainingResultSection
 
 #: What the packages of training weigh as wheels, about, and what the network's framework adds.
@@ -16,18 +17,21 @@ DOWNLOAD_MB, FRAMEWORK_MB = 180, 420
 
 
 class TrainingPanel(Panel):
-    """Base of the module's widget, which says what `makeLogic` is."""
+    """What the module's widget holds."""
 
     title = _("TACE Response Training")
-
-    def __init__(self, parent=None):
-        Panel.__init__(self, parent)
-        self.child = None
 
     def build(self):
         """The sections."""
         ui = self.ui
-        ui.trainRow.visible = False
+        self.run = RunSection(
+            ui.trainRow,
+            ui.trainProgress,
+            ui.trainStageLabel,
+            self.errorsShown,
+            self.checkCanApply,
+            patient=True,
+        )
         self.cohort = CohortSection(ui)
         self.result = TrainingResultSection(ui)
         self.connectButtons(
@@ -45,9 +49,8 @@ class TrainingPanel(Panel):
         ui.cohortTable.connect("cellDoubleClicked(int,int)", self.onOpenPatient)
 
     def leave(self):
-        """A child that still runs is ended with all it started."""
-        if self.child is not None:
-            self.child.abandon()
+        """What still runs is ended with all it started."""
+        self.run.abandon()
 
     def initializeParameterNode(self):
         """Follow the scene's parameter node, and show the report that it names."""
@@ -71,12 +74,9 @@ class TrainingPanel(Panel):
                     self.cohort.clear()
                 node.cohort, node.output = cohort, output
 
-    def _running(self):
-        return self.child is not None and self.child.running
-
     def checkCanApply(self, caller=None, event=None):
         """Enable Check and Train, or say in their tooltips why they are not."""
-        running, noCohort = self._running(), self._whyNoCheck()
+        running, noCohort = self.run.running, self._whyNoCheck()
         withNetwork = bool(self._parameterNode) and self._parameterNode.cnn
         self.ui.epochsSpinBox.enabled = self.ui.deviceComboBox.enabled = withNetwork
         noTraining = noCohort or self._whyNoTraining()
@@ -93,7 +93,7 @@ class TrainingPanel(Panel):
         else:
             resume = bool(self._parameterNode) and self.logic.workFolder(self._parameterNode.output).exists()
             self.ui.trainButton.text = _("Resume") if resume else _("Train")
-            self.ui.trainButton.toolTip = noTraining or _("Train the model and evaluate it honestly")
+            self.ui.trainButton.toolTip = noTraining or _("Train the model and evaluate it")
 
     def _whyNoCheck(self):
         node = self._parameterNode
@@ -111,12 +111,13 @@ class TrainingPanel(Panel):
         self.cohort.clear()
         self.ui.cohortPathEdit.addCurrentPathToHistory()
         with self.errorsShown(_("The cohort was not checked.")):
-            self._start(self.logic.checkArguments(self._parameterNode.cohort), self._onChecked)
+            arguments = self.logic.checkArguments(self._parameterNode.cohort)
+            self._start(arguments, _("The cohort was not checked."), self.cohort.show)
 
     def onTrain(self, _checked=False):
         """Train, or cancel what runs."""
-        if self._running():
-            self.child.cancel()
+        if self.run.running:
+            self.run.stop()
             return
         node = self._parameterNode
         for edit in (self.ui.cohortPathEdit, self.ui.bundlePathEdit):
@@ -140,46 +141,41 @@ class TrainingPanel(Panel):
                 megabytes=DOWNLOAD_MB + (FRAMEWORK_MB if node.cnn else 0),
                 without=() if node.cnn else dependencies.FRAMEWORK,
             )
-            self._start(arguments, self._onTrained)
+            self._start(arguments, _("No model was trained."), self._takeResult)
 
-    def _start(self, arguments, onFinished):
+    def _start(self, arguments, sentence, show):
         self.ui.trainingLog.clear()
-        self.child = self.logic.run(arguments, self._onEvent, self.ui.trainingLog.appendPlainText, onFinished)
-        self.ui.trainRow.visible = self.ui.trainProgress.visible = True
-        self.ui.trainProgress.setRange(0, 0)
-        self.ui.trainStageLabel.text = _("starting")
-        self.checkCanApply()
+        reports = {"event": self._onEvent, "log": self.ui.trainingLog.appendPlainText}
+        self.run.start(
+            lambda report: self.logic.run(
+                arguments, lambda event: report("event", event), lambda line: report("log", line), report
+            ),
+            sentence,
+            show,
+            lambda kind, content: reports[kind](content),
+            self._onFailed,
+        )
 
     def _onEvent(self, event):
         if "verdict" in event:
             self.cohort.add(event)
         elif event.get("event") == "progress":
-            self.ui.trainProgress.setRange(0, event["total"])
-            self.ui.trainProgress.setValue(event["done"])
             left = event.get("eta_s")
             stage = f"{event['stage']} {event['done']}/{event['total']}"
-            self.ui.trainStageLabel.text = stage if left is None else f"{stage}, {_timeLeft(left)}"
+            stage = stage if left is None else f"{stage}, {_timeLeft(left)}"
+            self.run.show_progress(stage, event["done"], event["total"])
 
-    def _onChecked(self, done, error):
-        self._onFinished(error, _("The cohort was not checked."), lambda: self.cohort.show(done))
-
-    def _onTrained(self, done, error):
-        self._onFinished(error, _("No model was trained."), lambda: self._takeResult(done))
-
-    def _onFinished(self, error, title, show):
-        self.ui.trainRow.visible = False
-        self.checkCanApply()
+    def _onFailed(self, error):
+        """Open the log where the process wrote one before it ended."""
         if getattr(error, "log", ""):
             self.ui.logSection.collapsed = False
-        with self.errorsShown(title):
-            if error is not None:
-                raise error
-            show()
 
     def _takeResult(self, done):
         node = self.logic.getParameterNode()  # also while another module is open
         node.trained, node.report = done["bundle"], done["report"]
-        self.logic.publish(done["bundle"], done["report"])
+        nodes = self.logic.publish(done["bundle"], done["report"])
+        if slicer.app.layoutManager() is not None:
+            slicer.modules.plots.logic().ShowChartInLayout(nodes["roc"])
         self.result.show(done["report"])
 
     # What to do with patients and models
@@ -187,7 +183,9 @@ class TrainingPanel(Panel):
     def onOpenPatient(self, row, _column=0):
         """Load the patient of a row of the check with its mask."""
         with self.errorsShown(_("The patient was not opened."), waitCursor=True):
-            self.logic.openPatient(self._parameterNode.cohort, self.cohort.patient_id(row))
+            patientId = self.cohort.patient_id(row)
+            volume, _segmentation = self.logic.openPatient(self._parameterNode.cohort, patientId)
+            slicer.util.setSliceViewerLayers(background=volume, fit=True)
 
     def onOpenReport(self, _checked=False):
         """Open the report, or its folder, in the browser."""
@@ -197,13 +195,16 @@ class TrainingPanel(Panel):
         """Choose the trained model in the TACE Response module and go there."""
         with self.errorsShown(_("The model was not taken over.")):
             slicer.util.selectModule("TACEResponse")
-            slicer.util.getModuleWidget("TACEResponse").openBundle(self._parameterNode.trained)
+            slicer.util.getModuleWidget("TACEResponse").panel.openBundle(self._parameterNode.trained)
 
     def onShare(self, _checked=False):
         """Ask for a file and pack the trained model into it."""
         bundle = Path(self._parameterNode.trained)
         archive = qt.QFileDialog.getSaveFileName(
-            slicer.util.mainWindow(), _("Share the model as"), str(bundle.with_suffix(".zip")), "Zip (*.zip)"
+            slicer.util.mainWindow(),
+            _("Share the model as"),
+            str(bundle.with_suffix(".zip")),
+            _("Zip (*.zip)"),
         )
         if archive:
             self.shareAs(archive)

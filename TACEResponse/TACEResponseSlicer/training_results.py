@@ -15,11 +15,8 @@ from slicer.i18n import tr as _
 from . import publish
 from .answer_view import fill_table
 
-ESTIMATES = {
-    "out_of_fold": "out of fold",
-    "external": "external",
-    "resubstitution": "resubstitution",
-}
+#: Kinds of estimate, those to trust first.
+ESTIMATES = ("out_of_fold", "external", "resubstitution")
 
 
 class TrainingResultSection:
@@ -37,11 +34,11 @@ class TrainingResultSection:
             return
         rows = read_evaluation(Path(report))
         fill_table(self._ui.aucTable, (_("model"), _("estimate"), _("AUC (95 % CI)")), auc_rows(rows))
-        honest = _(
-            "Out-of-fold and external figures are honest; resubstitution is what the model says of the"
+        which = _(
+            "Trust out-of-fold and external figures; resubstitution is what the model answers for the"
             " patients it was fitted on, and is always too good."
         )
-        self._ui.trainingStatementLabel.text = f"{honest} {responders_sentence(rows)}"
+        self._ui.trainingStatementLabel.text = f"{which} {responders_sentence(rows)}"
         self._ui.trainingResultSection.collapsed = False
 
     def open(self, report: str) -> None:
@@ -52,10 +49,9 @@ class TrainingResultSection:
 
 
 def read_evaluation(report: Path) -> list[dict]:
-    """The rows of `evaluation.json`, honest estimates first."""
+    """The rows of `evaluation.json`, estimates to trust first."""
     rows = json.loads((Path(report) / "evaluation.json").read_text(encoding="utf-8"))
-    order = list(ESTIMATES)
-    return sorted(rows, key=lambda row: order.index(row["estimate"]))
+    return sorted(rows, key=lambda row: ESTIMATES.index(row["estimate"]))
 
 
 def auc_rows(rows: list[dict]) -> list[tuple[str, str, str]]:
@@ -64,7 +60,9 @@ def auc_rows(rows: list[dict]) -> list[tuple[str, str, str]]:
         (
             _model_title(row["model"]),
             _estimate_title(row),
-            f"{row['auc']:.2f} ({row['ci_low']:.2f} to {row['ci_high']:.2f})",
+            _("{auc:.3f} ({low:.3f} to {high:.3f})").format(
+                auc=row["auc"], low=row["ci_low"], high=row["ci_high"]
+            ),
         )
         for row in rows
     ]
@@ -72,18 +70,23 @@ def auc_rows(rows: list[dict]) -> list[tuple[str, str, str]]:
 
 def responders_sentence(rows: list[dict]) -> str:
     """How many patients stand behind the figures; for most estimates the same in every row."""
-    numbers = dict.fromkeys(f"{_estimate_title(row)} {row['responders']} of {row['n']}" for row in rows)
+    number = _("{estimate} {responders} of {patients}")
+    numbers = dict.fromkeys(
+        number.format(estimate=_estimate_title(row), responders=row["responders"], patients=row["n"])
+        for row in rows
+    )
     return _("Responders: {numbers}.").format(numbers=", ".join(numbers))
 
 
 def _estimate_title(row: dict) -> str:
-    return " ".join(part for part in (ESTIMATES[row["estimate"]], row["center"]) if part)
+    titles = dict(zip(ESTIMATES, (_("out of fold"), _("external"), _("resubstitution")), strict=True))
+    return " ".join(part for part in (titles[row["estimate"]], row["center"]) if part)
 
 
 def best_models(rows: list[dict], most: int = 4) -> list[str]:
     """The models with the best out-of-fold AUC, few enough for a chart that can be read."""
-    honest = [row for row in rows if row["estimate"] == "out_of_fold"]
-    return [row["model"] for row in sorted(honest, key=lambda row: -row["auc"])[:most]]
+    unseen = [row for row in rows if row["estimate"] == "out_of_fold"]
+    return [row["model"] for row in sorted(unseen, key=lambda row: -row["auc"])[:most]]
 
 
 def auc_table(rows: list[dict], name: str):

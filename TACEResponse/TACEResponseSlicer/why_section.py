@@ -39,6 +39,7 @@ class WhySection:
         ui.whyLabel.text = (
             lines_html([str(explanation.problem)]) if explanation.problem else said(explanation)
         )
+        ui.whyLabel.toolTip = tip(explanation)
         rows = share_rows(explanation)
         fill_table(ui.whyTable, (_("feature"), _("value"), _("response")), rows)
         ui.whyLabel.visible, ui.whyTable.visible = True, bool(rows)
@@ -71,7 +72,7 @@ class WhySection:
 
 
 def said(explanation) -> str:
-    """What the shares sum to, in a sentence."""
+    """What the features together speak for, in a sentence."""
     from TACEResponseLib.models.combination import title
 
     if not explanation.contributions:
@@ -79,13 +80,22 @@ def said(explanation) -> str:
             headline=title(explanation.headline)
         )
     push = explanation.total - explanation.base
+    sentence = _("Main reasons (1 feature, net {direction})")
+    if len(explanation.contributions) != 1:
+        sentence = _("Main reasons ({count} features, net {direction})")
+    return sentence.format(count=len(explanation.contributions), direction=_direction(push))
+
+
+def tip(explanation) -> str:
+    """What the shares sum to, in numbers."""
+    from TACEResponseLib.answer.prediction import title
+
+    if not explanation.contributions:
+        return _("Where the network looks.")
     return _(
-        "{count} features push {direction} by {push:.2f} {unit} ({models}: {total:.2f} here, {base:.2f} on"
-        " average of training patients)."
+        "Net {push:+.2f} {unit} ({models}: {total:.2f} here, {base:.2f} on average of training patients)."
     ).format(
-        count=len(explanation.contributions),
-        direction=_direction(push),
-        push=abs(push),
+        push=explanation.total - explanation.base,
         unit=explanation.unit,
         models=", ".join(map(title, explanation.members)),
         total=explanation.total,

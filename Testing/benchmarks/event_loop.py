@@ -5,10 +5,11 @@ pixels, about 105 slices, one tumour of 10 cm. A timer of 10 ms ticks on the mai
 between two ticks is how long the application could not react. Measured are
 
 - predict: from the click on Predict until the answer is drawn, each of `--rounds` times;
+- explain, sensitivity, report: after an answer, from the click until the result is drawn or written;
 - cancel: Predict is pressed, and again after each of `--after` seconds; besides the ticks, the time
   until the button says Predict, and the time until every process and thread and every temporary
   file of the computation is gone;
-- found: the tumour is edited and the line under it is brought up to date.
+- summary: the tumour is edited and the line under it is brought up to date.
 
 `--lock held` makes the main thread keep Python's lock while it idles, as Slicer's event loop does
 (PythonQt does not give it back); `free` gives it back, as PySide6's own loop does.
@@ -62,8 +63,11 @@ def main() -> None:
 def measure(options) -> list[dict]:
     """One row an action, on one panel that stays open."""
     host = Host(options.lock, options.diameter)
-    rows = [host.edit("found, after an edit")]
+    rows = [host.edit("summary, after an edit")]
     rows += [host.predict(f"predict, number {n + 1}") for n in range(options.rounds)]
+    rows.append(host.act("explain, after the answer", host.panel.ui.explainButton.click))
+    rows.append(host.act("sensitivity, after the answer", host.panel.ui.sensitivityButton.click))
+    rows.append(host.report("report, after the answer"))
     rows += [host.cancel(f"cancel after {after:g} s", after) for after in options.after]
     rows.append(host.predict("predict, after the last cancel"))
     host.close()
@@ -103,7 +107,7 @@ class Host:
     def edit(self, name: str) -> dict:
         """Change a voxel of the tumour and wait for the line that describes it."""
         panel, node = self.panel, self.panel._parameterNode
-        panel.ui.foundLabel.text = ""
+        panel.ui.summaryLabel.text = ""
         segment = node.segmentIds[0]
         labels = self._slicer.util.arrayFromSegmentInternalBinaryLabelmap(node.segmentation, segment)
         where = tuple(np.argwhere(labels)[0])
@@ -113,18 +117,30 @@ class Host:
         node.segmentation.GetSegmentation().InvokeEvent(
             node.segmentation.GetSegmentation().SourceRepresentationModified
         )
-        self._until(lambda: bool(panel.ui.foundLabel.text), 60)
+        self._until(lambda: bool(panel.ui.summaryLabel.text), 60)
         return self._row(name, start)
 
     def predict(self, name: str) -> dict:
         """Press Predict and wait for the answer."""
-        start = time.perf_counter()
-        self.panel.ui.predictButton.click()
-        self._until(lambda: not self.panel.work.running, 300)
-        row = self._row(name, start)
-        if self.panel.lastError or self.panel.answer.prediction is None:
-            raise SystemExit(f"{name}: {self.panel.lastError or 'no answer'}")
+        row = self.act(name, self.panel.ui.predictButton.click)
+        if self.panel.answer.prediction is None:
+            raise SystemExit(f"{name}: no answer")
         return row
+
+    def act(self, name: str, click) -> dict:
+        """Click, and wait for what was asked for."""
+        start = time.perf_counter()
+        click()
+        self._until(lambda: not self.panel.task.running, 300)
+        row = self._row(name, start)
+        if self.panel.lastError:
+            raise SystemExit(f"{name}: {self.panel.lastError}")
+        return row
+
+    def report(self, name: str) -> dict:
+        """Write the report into a folder that is gone afterwards."""
+        with tempfile.TemporaryDirectory() as folder:
+            return self.act(name, lambda: self.panel.actions.write_report(folder, lambda page: None))
 
     def cancel(self, name: str, after_s: float) -> dict:
         """Press Predict, press Cancel, and wait until nothing of it is left."""
@@ -132,8 +148,8 @@ class Host:
         self.panel.answer.clear()
         begin = time.perf_counter()
         self.panel.ui.predictButton.click()
-        self._until(lambda: not self.panel.work.running, after_s)
-        if not self.panel.work.running:
+        self._until(lambda: not self.panel.task.running, after_s)
+        if not self.panel.task.running:
             return {"action": f"{name}: the answer was there before", **self._figures(begin)}
         start = time.perf_counter()
         self.panel.ui.predictButton.click()

@@ -83,7 +83,8 @@ def start():
     slicer.selfTests = {}
     slicer.util.mainWindow = lambda: None
     slicer.util.selectModule = lambda name: open_panel(name)
-    slicer.util.getModuleWidget = lambda name: open_panel(name)
+    slicer.util.getModuleWidget = lambda name: open_panel(name) and _widgets[name]
+    slicer.util.reloadScriptedModule = reload_module
     slicer.util.showStatusMessage = lambda message, duration=0: None
     sources = os.environ.get("TACE_SLICER_PYTHON")
     if sources:
@@ -124,7 +125,7 @@ class PanelParent:
         return parent
 
 
-_panels: dict = {}
+_widgets: dict = {}
 
 
 def load_module(name: str):
@@ -144,34 +145,47 @@ def load_module(name: str):
 
 
 def open_panel(name: str):
-    """The module's widget, set up and entered; the same one on every call."""
-    if name not in _panels:
+    """The panel in the module's widget, set up and entered; the same one on every call."""
+    if name not in _widgets:
         module = sys.modules.get(name) or load_module(name)
         import slicer
 
         parent = PanelParent(name)
-        panel = getattr(module, f"{name}Widget")(parent)
-        setattr(slicer.modules, f"{name}Widget", panel)
-        panel.setup()
+        widget = getattr(module, f"{name}Widget")(parent)
+        setattr(slicer.modules, f"{name}Widget", widget)
+        widget.setup()
         parent.window_.show()
-        _panels[name] = panel
-    panel = _panels[name]
-    if not panel.parent.isEntered:
-        panel.parent.isEntered = True
-        panel.enter()
-    return panel
+        _widgets[name] = widget
+    widget = _widgets[name]
+    if not widget.parent.isEntered:
+        widget.parent.isEntered = True
+        widget.enter()
+    return widget.panel
 
 
 def leave_panel(name: str) -> None:
     """Open another module, as far as this panel can tell."""
-    panel = _panels[name]
-    panel.parent.isEntered = False
-    panel.exit()
+    widget = _widgets[name]
+    widget.parent.isEntered = False
+    widget.exit()
 
 
 def close_panel(name: str) -> None:
     """Unload the module: its widget is cleaned up and gone."""
-    panel = _panels.pop(name)
-    panel.cleanup()
-    panel.parent.window_.close()
-    panel.parent.window_.deleteLater()
+    widget = _widgets.pop(name)
+    widget.cleanup()
+    widget.parent.window_.close()
+    widget.parent.window_.deleteLater()
+
+
+def press_reload(name: str) -> None:
+    """Press the developer's button Reload of a module."""
+    _widgets[name].onReload()
+
+
+def reload_module(name: str) -> None:
+    """`slicer.util.reloadScriptedModule`: import the file again; a widget that was there is made again."""
+    if name in _widgets:
+        close_panel(name)
+    load_module(name)
+    open_panel(name)

@@ -1,4 +1,4 @@
-"""ChildProcess and Work with real processes and threads, on the host's event loop."""
+"""BackgroundTask and PythonProcess with real threads and processes, on the host's event loop."""
 
 import gc
 import os
@@ -16,29 +16,33 @@ from slicer_host import application
 application.start()
 
 from TACEResponseLib.errors import Cancelled, DependencyError, InputError
-from TACEResponseSlicer import processes
-from TACEResponseSlicer.background import ChildProcess
-from TACEResponseSlicer.companion import Companion
-from TACEResponseSlicer.processes import ChildError
-from TACEResponseSlicer.work import Work
+from TACEResponseSlicer import python_process
+from TACEResponseSlicer.background import BackgroundTask
+from TACEResponseSlicer.python_process import ChildError, PythonProcess, service_process
 
 
 class Listener:
-    """Keeps what a child reports."""
+    """Keeps what a program reports that runs beside the window, as the training panel listens to it."""
 
     def __init__(self):
         self.events, self.lines, self.ends = [], [], []
 
-    def start(self, code: str):
-        """A child that runs `code` in the place of the command line."""
-        command = [sys.executable, "-c", code]
-        self.child = ChildProcess(
-            [], self.events.append, self.lines.append, lambda *end: self.ends.append(end), command
+    def start(self, code: str) -> BackgroundTask:
+        """A task in which the process runs `code` in the place of the command line."""
+        self.process = PythonProcess(command=[sys.executable, "-c", code])
+        kept = {"event": self.events.append, "log": self.lines.append}
+        self.task = BackgroundTask(
+            lambda report: self.process.run(
+                lambda event: report("event", event), lambda line: report("log", line), report
+            ),
+            lambda kind, content: kept[kind](content),
+            lambda *end: self.ends.append(end),
+            patient=True,
         )
-        return self.child
+        return self.task
 
     def ended(self, timeout_s=30):
-        assert self.child.waitForCompletion(timeout_s), "the child did not end in time"
+        assert self.task.waitForCompletion(timeout_s), "the program did not end in time"
         assert len(self.ends) == 1, "the end is reported once"
         return self.ends[0]
 
@@ -47,7 +51,7 @@ class Listener:
 def listener():
     listener = Listener()
     yield listener
-    listener.child.abandon()
+    listener.task.abandon()
 
 
 def alive(pid: int) -> bool:
@@ -126,18 +130,18 @@ def test_cancel_ends_the_whole_tree_within_two_seconds_and_leaves_no_file(listen
     )
     end = time.monotonic() + 20
     while not listener.events and time.monotonic() < end:
-        listener.child.waitForCompletion(0.1)
+        listener.task.waitForCompletion(0.1)
     found = listener.events[0]
-    assert alive(listener.child.pid)
+    assert alive(listener.process.pid)
     assert alive(found["pid"])
     assert Path(found["file"]).exists()
     started = time.monotonic()
-    listener.child.cancel()
+    listener.task.stop()
     _done, error = listener.ended(10)
     assert isinstance(error, Cancelled)
     assert time.monotonic() - started < 3  # one second of grace, and a busy test machine
     time.sleep(0.1)
-    assert not alive(listener.child.pid)
+    assert not alive(listener.process.pid)
     assert not alive(found["pid"])
     assert not Path(found["file"]).exists()
     assert not Path(found["file"]).parent.exists()
@@ -153,69 +157,71 @@ def test_the_child_finds_the_library_and_speaks_utf_8_whatever_the_locale(listen
 
 def test_a_python_that_is_not_there_is_a_named_error():
     with pytest.raises(DependencyError, match="could not be started"):
-        ChildProcess([], print, print, print, ["/no/such/python"])
+        PythonProcess(command=["/no/such/python"]).run(print, print)
 
 
 def test_slicers_python_is_preferred_and_its_absence_is_named(monkeypatch):
-    monkeypatch.setattr(processes.shutil, "which", lambda name: f"/slicer/bin/{name}")
-    assert processes.python_executable() == "/slicer/bin/PythonSlicer"
-    monkeypatch.setattr(processes.shutil, "which", lambda name: None)
-    monkeypatch.setattr(processes.sys, "executable", "")  # as inside the application
+    monkeypatch.setattr(python_process.shutil, "which", lambda name: f"/slicer/bin/{name}")
+    assert python_process.python_executable() == "/slicer/bin/PythonSlicer"
+    monkeypatch.setattr(python_process.shutil, "which", lambda name: None)
+    monkeypatch.setattr(python_process.sys, "executable", "")  # as inside the application
     with pytest.raises(DependencyError, match="Slicer's Python was not found"):
-        processes.python_executable()
+        python_process.python_executable()
 
 
 def test_an_abandoned_child_is_gone_and_reports_nothing(listener):
-    listener.start("import time; time.sleep(60)")
-    listener.child.abandon()
-    assert not listener.child.running
-    assert not alive(listener.child.pid)
+    listener.start("import time; print('here', flush=True); time.sleep(60)")
+    while "here" not in listener.lines:
+        listener.task.waitForCompletion(0.1)
+    listener.task.abandon()
+    assert not listener.task.running
+    assert not alive(listener.process.pid)
+    assert not listener.process.alive
     assert listener.ends == []
 
 
-def test_work_beside_the_panel_reports_progress_and_one_result():
+def test_a_task_beside_the_panel_reports_every_step_in_order_and_one_result():
     stages, ends = [], []
 
     def compute(progress):
-        for done in range(3):
-            progress("counting", done, 3)
-            time.sleep(0.05)
+        for done in range(300):
+            progress("counting", done, 300)
         return "answer"
 
-    work = Work(compute, lambda *stage: stages.append(stage), lambda *end: ends.append(end))
-    assert work.waitForCompletion(10)
+    task = BackgroundTask(compute, lambda *stage: stages.append(stage), lambda *end: ends.append(end))
+    assert task.waitForCompletion(10)
     assert ends == [("answer", None)]
-    assert stages[-1] == ("counting", 2, 3)
+    assert stages == [("counting", done, 300) for done in range(300)]
 
 
-def test_cancelled_work_reports_at_once_and_its_late_result_is_dropped():
+def test_a_cancelled_task_reports_at_once_and_its_late_result_is_dropped():
     ends, go_on = [], threading.Event()
 
     def compute(progress):
         go_on.wait(10)
         return "too late"
 
-    work = Work(compute, lambda *stage: None, lambda *end: ends.append(end))
-    work.cancel()
-    assert not work.running
+    task = BackgroundTask(compute, lambda *stage: None, lambda *end: ends.append(end))
+    task.cancel()
+    assert not task.running
     assert isinstance(ends[0][1], Cancelled)
     go_on.set()
-    work.waitForCompletion(0.3)
+    task.waitForCompletion(0.3)
     assert len(ends) == 1
 
 
-def test_an_error_in_the_work_arrives_as_it_was_raised():
+def test_an_error_in_the_task_arrives_as_it_was_raised():
     ends = []
 
     def compute(progress):
         raise InputError("no")
 
-    work = Work(compute, lambda *stage: None, lambda *end: ends.append(end))
-    assert work.waitForCompletion(10)
+    task = BackgroundTask(compute, lambda *stage: None, lambda *end: ends.append(end))
+    assert task.waitForCompletion(10)
     assert isinstance(ends[0][1], InputError)
 
 
-def test_cancelled_work_goes_on_listening_until_its_thread_has_ended(qt_turns):
+def test_a_cancelled_task_goes_on_listening_until_its_thread_has_ended(qt_turns):
     stopped = threading.Event()
 
     def compute(progress):
@@ -226,9 +232,9 @@ def test_cancelled_work_goes_on_listening_until_its_thread_has_ended(qt_turns):
         finally:
             stopped.set()
 
-    work = Work(compute, lambda *stage: None, lambda *end: None)
-    work.cancel()
-    qt_turns(lambda: stopped.is_set() and work._timer is None)
+    task = BackgroundTask(compute, lambda *stage: None, lambda *end: None)
+    task.cancel()
+    qt_turns(lambda: stopped.is_set() and task._timer is None)
 
 
 @pytest.fixture
@@ -245,11 +251,11 @@ def qt_turns():
     return turn
 
 
-#: A companion that answers in the real one's words: it sleeps, fails, ends, or says what it was asked.
+#: A service that answers in the real one's words: it sleeps, fails, ends, or says what it was asked.
 TALKER = """
 import json, os, sys, tempfile, time
 from pathlib import Path
-from TACEResponseSlicer.questions import read, write
+from TACEResponseLib.service import read, write
 from TACEResponseLib.errors import InputError
 import dataclasses
 tempfile.NamedTemporaryFile(delete=False)
@@ -258,6 +264,8 @@ for line in sys.stdin:
     question, content = read(file)
     print("about to", question)
     print(json.dumps({"event": "progress", "stage": question, "done": 1, "total": 2}), flush=True)
+    if question == "nap":
+        time.sleep(1)
     if question == "sleep":
         time.sleep(60)
     if question == "end":
@@ -272,42 +280,42 @@ for line in sys.stdin:
 
 
 @pytest.fixture
-def companion(tmp_path, monkeypatch):
+def service(tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    companion = Companion([sys.executable, "-c", TALKER])
-    yield companion
-    companion.close()
+    service = PythonProcess(command=[sys.executable, "-c", TALKER])
+    yield service
+    service.close()
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_companion_answers_one_question_after_the_other_in_one_process(companion):
+def test_a_service_answers_one_question_after_the_other_in_one_process(service):
     steps = []
-    first = companion.ask("what", lambda *step: steps.append(step), big=b"x" * 3_000_000, ü="größer")
+    first = service.ask("what", lambda *step: steps.append(step), big=b"x" * 3_000_000, ü="größer")
     assert first[:2] == ("what", {"big": b"x" * 3_000_000, "ü": "größer"})
     assert ("what", 1, 2) in steps
-    assert companion.ask("again")[2] == first[2]
+    assert service.ask("again")[2] == first[2]
 
 
-def test_an_error_of_a_question_is_the_same_problem_here_and_the_companion_stays(companion):
-    pid = companion.ask("what")[2]
+def test_an_error_of_a_question_is_the_same_problem_here_and_the_service_stays(service):
+    pid = service.ask("what")[2]
     with pytest.raises(Exception, match=r"No texture\. Draw more\.") as caught:
-        companion.ask("fail")
+        service.ask("fail")
     assert caught.value.problem.kind == "input"
-    assert companion.ask("what")[2] == pid
+    assert service.ask("what")[2] == pid
 
 
 @pytest.mark.parametrize(("code", "words"), [(3, "exit code 3"), (137, "memory ran out")])
-def test_a_companion_that_ends_is_a_sentence_with_its_log_and_the_next_question_starts_another(
-    companion, code, words
+def test_a_service_that_ends_is_a_sentence_with_its_log_and_the_next_question_starts_another(
+    service, code, words
 ):
     with pytest.raises(ChildError, match=words) as caught:
-        companion.ask("end", code=code)
+        service.ask("end", code=code)
     assert "about to end" in caught.value.log
-    assert companion.ask("what")[0] == "what"
+    assert service.ask("what")[0] == "what"
 
 
-def test_a_cancelled_question_leaves_no_process_and_no_file(companion, tmp_path):
-    pid = companion.ask("what")[2]
+def test_a_cancelled_question_leaves_no_process_and_no_file(service, tmp_path):
+    pid = service.ask("what")[2]
     began = time.monotonic()
 
     def progress(stage, done, total):
@@ -315,39 +323,106 @@ def test_a_cancelled_question_leaves_no_process_and_no_file(companion, tmp_path)
             raise Cancelled()
 
     with pytest.raises(Cancelled):
-        companion.ask("sleep", progress)
+        service.ask("sleep", progress)
     assert time.monotonic() - began < 5  # a third of a second, on a busy test machine
     assert not alive(pid)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_real_companion_gives_named_errors_and_ends_with_its_panel(tmp_path):
-    companion = Companion()
+#: A service that says what it was given, and the size of the question.
+HOLDER = """
+import json, os, sys
+from pathlib import Path
+from TACEResponseLib.service import read, write
+for line in sys.stdin:
+    file = Path(line.rstrip("\\n"))
+    size = os.path.getsize(file)
+    question, content = read(file)
+    write(file, (question, content.get("case"), size))
+    print(json.dumps({"event": "log", "question": question, "stage": question, "done": 0, "total": size}))
+    print(json.dumps({"event": "done", "file": str(file)}), flush=True)
+"""
+
+
+def a_case(seed=1):
+    from TACEResponseLib.cases import make_case
+    from TACEResponseLib.phantom import make_patient
+
+    patient = make_patient(0, seed=seed, size="small")
+    return make_case(patient.patient_id, patient.image, patient.mask)
+
+
+def test_a_case_is_sent_once_and_named_by_its_fingerprint_until_another_one_or_another_process(tmp_path):
+    from TACEResponseLib.cases.fingerprint import case_fingerprint
+
+    service, steps = PythonProcess(command=[sys.executable, "-c", HOLDER]), []
+    case, other = a_case(1), a_case(2)
+    sent = lambda: [step[0] for step in steps if step[0] != "starting"]
+    _question, name, size = service.ask("explain", lambda *step: steps.append(step), case=case)
+    assert (name, sent()) == (case_fingerprint(case), ["hold", "explain"])
+    assert size < 1000
+    assert max(step[2] for step in steps) > 1_000_000  # the CT went with the first
+    for asked, expected in ((case, ["report"]), (other, ["hold", "report"])):
+        steps.clear()
+        assert service.ask("report", lambda *step: steps.append(step), case=asked)[1] == case_fingerprint(
+            asked
+        )
+        assert sent() == expected
+    service.close()
+    steps.clear()
+    service.ask("report", lambda *step: steps.append(step), case=other)
+    assert sent() == ["hold", "report"]
+    service.close()
+
+
+def test_whoever_waits_for_an_answer_to_somebody_else_hears_why_and_can_stop_waiting(service):
+    pid = service.ask("what")[2]
+    asked = threading.Thread(target=lambda: service.ask("nap"))
+    asked.start()
+    while service._turn.acquire(blocking=False):
+        service._turn.release()
+
+    began = time.monotonic()
+    service.start()  # that is somebody else's business now
+    assert time.monotonic() - began < 0.5
+
+    def progress(stage, done, total):
+        assert stage.startswith("getting ready")
+        raise Cancelled()
+
+    with pytest.raises(Cancelled):
+        service.ask("what", progress)
+    asked.join(10)
+    assert service.ask("what")[2] == pid  # it was not ended: it had not been asked yet
+
+
+def test_the_real_service_gives_named_errors_and_ends_with_its_panel(tmp_path):
+    service = service_process()
     with pytest.raises(Exception, match="not a model bundle"):
-        companion.ask("predict", case=None, bundle=str(tmp_path))
-    pid = companion._process.pid
+        service.ask("warm_up", bundle=str(tmp_path))
+    pid = service.pid
     assert alive(pid)
-    companion.close()
+    service.close()
     assert not alive(pid)
-    assert not companion.alive
+    assert not service.alive
 
 
-def test_a_companion_whose_application_is_gone_ends_by_itself():
-    companion = Companion()
-    companion.start()
-    companion._process.stdin.close()
-    companion._process.wait(60)
-    assert companion._process.returncode == 0
-    companion.close()
+def test_a_service_whose_application_is_gone_ends_by_itself():
+    service = service_process()
+    service.start()
+    service._process.stdin.close()
+    service._process.wait(60)
+    assert service._process.returncode == 0
+    service.close()
 
 
 def test_without_a_python_beside_the_application_the_question_is_a_named_error():
     with pytest.raises(DependencyError, match="could not be started"):
-        Companion(["/no/such/python"]).ask("what")
+        PythonProcess(command=["/no/such/python"]).ask("what")
 
 
 def test_what_a_computation_made_is_let_go_when_it_has_been_reported():
-    """A connected timer holds the Work for the session; it must not hold a CT with it."""
+    """A connected timer holds the task for the session; it must not hold a CT with it."""
 
     class Voxels:
         pass
@@ -359,8 +434,8 @@ def test_what_a_computation_made_is_let_go_when_it_has_been_reported():
         made.append(weakref.ref(voxels))
         return voxels
 
-    works = [Work(compute, lambda *stage: None, lambda *end: None) for _ in range(3)]
-    assert all(work.waitForCompletion(10) for work in works)
+    tasks = [BackgroundTask(compute, lambda *stage: None, lambda *end: None) for _ in range(3)]
+    assert all(task.waitForCompletion(10) for task in tasks)
     gc.collect()
     assert [voxels() for voxels in made] == [None] * 3
 
@@ -386,18 +461,18 @@ started.wait()
 
 @pytest.mark.skipif(os.name == "nt", reason="there a cancelled child is ended at once")
 def test_a_cancelled_child_has_its_second_when_its_launcher_ends_first(listener):
-    child = listener.start(LAUNCHER)
+    task = listener.start(LAUNCHER)
     end = time.monotonic() + 20
     while "working" not in listener.lines and time.monotonic() < end:
-        child.waitForCompletion(0.1)
-    child.cancel()
+        task.waitForCompletion(0.1)
+    task.stop()
     longest = 0.0
-    while child.running and time.monotonic() < end:
+    while task.running and time.monotonic() < end:
         started = time.monotonic()
-        child._tick()
+        task._tick()
         longest = max(longest, time.monotonic() - started)
     assert isinstance(listener.ended()[1], Cancelled)
-    assert "tidied up" in listener.lines
+    assert "tidied up" in listener.process.log
     assert longest < 0.3  # the main thread does not wait for it
 
 

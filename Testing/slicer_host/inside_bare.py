@@ -58,6 +58,12 @@ def nothing_is_found(monkeypatch):
     slicer.mrmlScene.Clear(True)
 
 
+def load_sample(panel) -> None:
+    """Press the button that offers the sample patient, and wait for it."""
+    panel.ui.samplePatientButton.click()
+    assert panel.task.waitForCompletion(60)
+
+
 def test_both_panels_open_and_nothing_is_installed_or_imported():
     for name in ("TACEResponse", "TACEResponseTraining"):
         assert application.open_panel(name).ui is not None
@@ -67,25 +73,25 @@ def test_both_panels_open_and_nothing_is_installed_or_imported():
 
 def test_the_sample_patient_is_loaded_and_measured_without_any_package():
     panel = application.open_panel("TACEResponse")
-    panel.ui.samplePatientButton.click()
+    load_sample(panel)
     assert panel.patient.waitForMeasurement()
-    assert "mm axial" in panel.ui.foundLabel.text
+    assert "mm axial" in panel.ui.summaryLabel.text
 
 
 def test_predict_names_the_packages_that_are_missing_in_testing_mode(monkeypatch):
     panel = application.open_panel("TACEResponse")
-    panel.ui.samplePatientButton.click()
+    load_sample(panel)
     panel.onPredict()
     assert panel.lastError.startswith("Python packages are missing. Expected ")
     for package in ("numba", "PyWavelets", "scikit-learn", "skops"):
         assert package in panel.lastError
     assert "tensorflow" not in panel.lastError
-    assert panel.work is None
+    assert panel.task.running is False
 
 
 def test_a_declined_installation_is_a_sentence(monkeypatch):
     panel = application.open_panel("TACEResponse")
-    panel.ui.samplePatientButton.click()
+    load_sample(panel)
     asked = []
 
     def decline(text, title=None, **options):
@@ -104,7 +110,7 @@ def test_a_declined_installation_is_a_sentence(monkeypatch):
 
 def test_a_failed_installation_names_the_reason_and_hands_slicers_versions_to_pip(monkeypatch):
     panel = application.open_panel("TACEResponse")
-    panel.ui.samplePatientButton.click()
+    load_sample(panel)
     constraints = []
 
     def fail(requirements, constraints_file=None, **options):

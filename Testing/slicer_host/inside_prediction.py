@@ -103,6 +103,7 @@ def panel(a_bundle):
     slicer.mrmlScene.Clear(True)
     slicer.app.settings.clear()
     panel = application.open_panel(NAME)
+    panel.logic.canPredict = lambda: False  # so that no process gets ready for an answer that is made up
     yield panel
     slicer.mrmlScene.Clear(True)
     application.close_panel(NAME)
@@ -110,9 +111,16 @@ def panel(a_bundle):
 
 @pytest.fixture
 def with_sample(panel):
-    panel.ui.samplePatientButton.click()
+    load_sample(panel)
     assert panel.patient.waitForMeasurement()
     return panel
+
+
+def load_sample(panel) -> None:
+    """Press the button that offers the sample patient, and wait for it."""
+    panel.ui.samplePatientButton.click()
+    assert panel.task.waitForCompletion(60)
+    assert panel.lastError == ""
 
 
 def answering(panel, compute=None):
@@ -129,32 +137,38 @@ def answering(panel, compute=None):
 
 
 def explained(panel):
-    """Predict and press Why; the logic answers with ten made-up shares and a map of two layers."""
+    """Predict and press Explain; the logic answers with ten made-up shares and a map of two slices."""
+
+    def run(case, bundle=None, progress=lambda *stage: None):
+        progress("map of the network", 4, 5)
+        return an_explanation(case)
+
+    answering(panel).logic.runExplanation = run
+    panel.ui.predictButton.click()
+    assert panel.task.waitForCompletion(20)
+    panel.ui.explainButton.click()
+    assert panel.task.waitForCompletion(20)
+    assert panel.lastError == ""
+    return panel
+
+
+def an_explanation(case, feature="feature "):
+    """Ten made-up shares of features, largest first, and a map of two slices."""
     import numpy as np
     import SimpleITK as sitk
     from TACEResponseLib.answer.explanation import Explanation
 
-    def run(case, bundle=None, progress=lambda *stage: None):
-        progress("map of the network", 4, 5)
-        voxels = np.zeros(sitk.GetArrayViewFromImage(case.image).shape, np.float32)
-        voxels[3:5, 10:20, 30:50] = 0.5
-        voxels[3, 10, 30] = -1
-        network_map = sitk.GetImageFromArray(voxels)
-        network_map.CopyInformation(case.image)
-        shares = {f"feature {n}": (1.0 if n % 2 else -1.0) / n for n in range(1, 11)}
-        return Explanation(
-            case.patient_id, "cnn+random_forest", ("random_forest",), "log-odds", shares,
-            dict.fromkeys(shares, 0.0), dict.fromkeys(shares, 12.345), 0.25, 0.25 + sum(shares.values()),
-            network_map,
-        )  # fmt: skip
-
-    answering(panel).logic.runExplanation = run
-    panel.ui.predictButton.click()
-    assert panel.work.waitForCompletion(20)
-    panel.ui.whyButton.click()
-    assert panel.work.waitForCompletion(20)
-    assert panel.lastError == ""
-    return panel
+    voxels = np.zeros(sitk.GetArrayViewFromImage(case.image).shape, np.float32)
+    voxels[3:5, 10:20, 30:50] = 0.5
+    voxels[3, 10, 30] = -1
+    network_map = sitk.GetImageFromArray(voxels)
+    network_map.CopyInformation(case.image)
+    shares = {f"{feature}{n}": (1.0 if n % 2 else -1.0) / n for n in range(1, 11)}
+    return Explanation(
+        case.patient_id, "cnn+random_forest", ("random_forest",), "log-odds", shares,
+        dict.fromkeys(shares, 0.0), dict.fromkeys(shares, 12.345), 0.25, 0.25 + sum(shares.values()),
+        network_map,
+    )  # fmt: skip
 
 
 def settle(panel, milliseconds=600):
@@ -182,8 +196,8 @@ def test_one_click_loads_the_sample_patient_chosen_and_measured(with_sample):
     assert not panel.ui.sampleFrame.visible
     assert panel.ui.ctVolumeSelector.currentNode().GetName() == "TACE sample patient"
     assert panel.ui.predictButton.enabled, tooltip(panel)
-    assert "mm axial" in panel.ui.foundLabel.text
-    assert "mL" in panel.ui.foundLabel.text
+    assert "mm axial" in panel.ui.summaryLabel.text
+    assert "mL" in panel.ui.summaryLabel.text
     assert panel.ui.segmentsList.count == len(panel._parameterNode.segmentIds) > 0
 
 
@@ -257,7 +271,7 @@ def test_a_folder_that_is_no_model_is_refused_and_a_lost_one_disables_predict(wi
 def test_predict_shows_the_answer_its_threshold_and_where_the_model_comes_from(with_sample):
     panel = answering(with_sample)
     panel.ui.predictButton.click()
-    assert panel.work.waitForCompletion(20)
+    assert panel.task.waitForCompletion(20)
     assert panel.ui.resultSection.visible
     assert "72 %" in panel.ui.answerLabel.text
     assert "likely" in panel.ui.answerLabel.text
@@ -290,7 +304,7 @@ def redraw(panel, value: int) -> None:
 def test_redrawing_after_an_answer_marks_it_as_out_of_date_and_undoing_takes_that_back(with_sample):
     panel = answering(with_sample)
     panel.ui.predictButton.click()
-    assert panel.work.waitForCompletion(20)
+    assert panel.task.waitForCompletion(20)
     assert not panel.ui.outdatedLabel.visible
     redraw(panel, 0)
     assert panel.answer.outdated  # at once, before anything was measured again
@@ -306,9 +320,32 @@ def test_redrawing_after_an_answer_marks_it_as_out_of_date_and_undoing_takes_tha
     assert panel.ui.answerFrame.enabled
     redraw(panel, 0)
     panel.ui.predictButton.click()
-    assert panel.work.waitForCompletion(20)
+    assert panel.task.waitForCompletion(20)
     settle(panel, 800)
     assert not panel.answer.outdated  # this answer is about what is drawn now
+
+
+def test_no_label_and_no_table_says_that_an_answer_is_certain(with_sample):
+    from PySide6 import QtWidgets
+
+    panel = with_sample
+    panel.logic.run = lambda case, bundle=None, progress=None, **options: Answer(
+        probabilities={"random_forest": 0.9996, "cnn": 0.0003, "all": 0.998},
+        fused=0.998,
+        threshold=0.003,
+        certainty=Certainty(0.004, 0.9999, ("response",), "All 2 models agree"),
+    )
+    panel.ui.predictButton.click()
+    assert panel.task.waitForCompletion(20)
+    panel.answer.sensitivity.show(
+        ContourSensitivity((Variant("as drawn", 61.3, 0.998, True), Variant("grown", 70.0, 0.001, False)))
+    )
+    texts = [label.text for label in panel.parent.findChildren(QtWidgets.QLabel) if label.text]
+    for table in (panel.ui.modelsTable, panel.ui.sensitivityTable):
+        texts += [cell for row in rows_of(table) for cell in row]
+    assert [text for text in texts if "100 %" in text or " 0 %" in f" {text}"] == []
+    assert "&gt; 99 %" in panel.ui.answerLabel.text
+    assert ("CNN", "< 1 %") in rows_of(panel.ui.modelsTable)
 
 
 def test_an_edit_that_leaves_the_tumour_as_it_is_leaves_the_answer_as_it_is(with_sample):
@@ -316,7 +353,7 @@ def test_an_edit_that_leaves_the_tumour_as_it_is_leaves_the_answer_as_it_is(with
     node = panel._parameterNode
     node.segmentIds = list(node.segmentIds)[:1]
     panel.ui.predictButton.click()
-    assert panel.work.waitForCompletion(20)
+    assert panel.task.waitForCompletion(20)
     other = node.segmentation.GetSegmentation().GetNthSegmentID(1)
     slicer.util.arrayFromSegmentInternalBinaryLabelmap(node.segmentation, other)[:] = 0
     node.segmentation.GetSegmentation().InvokeEvent(slicer.vtkSegmentation.SourceRepresentationModified)
@@ -329,7 +366,7 @@ def test_changed_hounsfield_units_and_a_moved_segmentation_outdate_an_answer_too
     node = panel._parameterNode
     for change in ("voxels", "transform"):
         panel.ui.predictButton.click()
-        assert panel.work.waitForCompletion(20)
+        assert panel.task.waitForCompletion(20)
         if change == "voxels":
             slicer.util.arrayFromVolume(node.ctVolume)[:] += 1
             slicer.util.arrayFromVolumeModified(node.ctVolume)
@@ -354,7 +391,7 @@ def shifted_by_a_voxel(volume):
 def test_redrawing_while_another_module_is_open_is_noticed_too(with_sample):
     panel = answering(with_sample)
     panel.ui.predictButton.click()
-    assert panel.work.waitForCompletion(20)
+    assert panel.task.waitForCompletion(20)
     application.leave_panel(NAME)
     panel._parameterNode = panel.logic.getParameterNode()
     redraw(panel, 0)
@@ -367,7 +404,7 @@ def test_redrawing_while_another_module_is_open_is_noticed_too(with_sample):
 def test_the_bar_is_filled_up_to_the_probability_and_marked_at_the_threshold(with_sample):
     panel = answering(with_sample)
     panel.ui.predictButton.click()
-    assert panel.work.waitForCompletion(20)
+    assert panel.task.waitForCompletion(20)
     image = panel.ui.barLabel.pixmap.toImage()
     row = [image.pixelColor(x, 20).rgb() for x in range(8, image.width() - 8)]
     inside, outside = row[len(row) // 4], row[-10]
@@ -381,7 +418,7 @@ def test_the_bar_is_filled_up_to_the_probability_and_marked_at_the_threshold(wit
 def test_the_interval_is_drawn_under_the_bar_between_its_two_ends(with_sample):
     panel = answering(with_sample)
     panel.ui.predictButton.click()
-    assert panel.work.waitForCompletion(20)
+    assert panel.task.waitForCompletion(20)
     image = panel.ui.barLabel.pixmap.toImage()
     row = [image.pixelColor(x, 39).rgb() for x in range(8, image.width() - 8)]
     drawn = [x / len(row) for x in range(len(row)) if row[x] != row[0]]
@@ -392,7 +429,7 @@ def test_the_interval_is_drawn_under_the_bar_between_its_two_ends(with_sample):
 def test_the_answer_says_whether_the_case_is_like_the_training_cases_and_how_sure_it_is(with_sample):
     panel = answering(with_sample)
     panel.ui.predictButton.click()
-    assert panel.work.waitForCompletion(20)
+    assert panel.task.waitForCompletion(20)
     similarity, certainty = panel.ui.similarityLabel.text, panel.ui.certaintyLabel.text
     assert "Like the training cases: at the edge (tumour diameter 96 mm, training 22 to 90 mm)" in similarity
     assert "\u26a0" in similarity  # a sign beside the words, because it is not inside
@@ -404,12 +441,12 @@ def test_the_answer_says_whether_the_case_is_like_the_training_cases_and_how_sur
 def test_scores_that_can_be_computed_are_listed_and_the_others_say_what_is_missing(with_sample):
     panel = answering(with_sample)
     panel.ui.predictButton.click()
-    assert panel.work.waitForCompletion(20)
+    assert panel.task.waitForCompletion(20)
     rows = rows_of(panel.ui.scoresTable)
     assert ("six-and-twelve", "5.72: low", "survival") in rows
     assert "ALBI" not in [row[0] for row in rows]
-    assert panel.ui.scoresLabel.text.startswith("NA: HAP, mHAP-II")
-    assert "missing: albumin, bilirubin" in panel.ui.scoresLabel.text
+    assert panel.ui.scoresLabel.text.startswith("Not computed: HAP, mHAP-II")
+    assert "Needs albumin, bilirubin" in panel.ui.scoresLabel.text
 
 
 def rows_of(table) -> list[tuple[str, ...]]:
@@ -450,7 +487,7 @@ def test_clinical_values_reach_the_prediction_and_survive_in_the_parameter_node(
         "diameter_mm": "61",
     }
     panel.ui.predictButton.click()
-    assert panel.work.waitForCompletion(20)
+    assert panel.task.waitForCompletion(20)
     clinical = asked[0]["clinical"]
     assert clinical.albumin_g_l.value == pytest.approx(38)
     assert (str(clinical.afp_ng_ml), clinical.ascites, clinical.vascular_invasion) == (">1210", "mild", False)
@@ -491,7 +528,7 @@ def test_an_implausible_value_is_refused_with_a_sentence_at_its_field(with_sampl
 def test_the_lesions_that_were_measured_are_shown_until_they_are_overridden(with_sample):
     panel = with_sample
     number, diameter = (clinical_widget(panel, f"{name}Edit") for name in ("lesions", "diameter"))
-    measured = panel.patient.found.lesions
+    measured = panel.patient.summary.lesions
     assert number.placeholderText == f"{measured.number} (measured)"
     assert diameter.placeholderText == f"{measured.largest_diameter_mm:.1f} (measured)"
     panel._parameterNode.segmentIds = []
@@ -501,7 +538,7 @@ def test_the_lesions_that_were_measured_are_shown_until_they_are_overridden(with
 def test_values_that_become_known_after_the_answer_change_the_scores_and_not_the_answer(with_sample):
     panel = answering(with_sample)
     panel.ui.predictButton.click()
-    assert panel.work.waitForCompletion(20)
+    assert panel.task.waitForCompletion(20)
     clinical_widget(panel, "albuminEdit").text = "38"
     clinical_widget(panel, "bilirubinEdit").text = "14"
     albi = next(row for row in rows_of(panel.ui.scoresTable) if row[0] == "ALBI")
@@ -531,11 +568,11 @@ def test_other_outlines_are_tried_beside_the_panel_and_shown_in_words_and_rows(w
     panel = answering(with_sample)
     panel.logic.runSensitivity = run
     panel.ui.predictButton.click()
-    assert panel.work.waitForCompletion(20)
+    assert panel.task.waitForCompletion(20)
     assert not panel.ui.sensitivityTable.visible
     panel.ui.sensitivityButton.click()
     assert panel.ui.predictButton.text == "Cancel"
-    assert panel.work.waitForCompletion(20)
+    assert panel.task.waitForCompletion(20)
     assert panel.lastError == ""
     assert "between 51 % and 72 %; the class changes with: shrunk by 2 mm" in panel.ui.sensitivityLabel.text
     assert "\u26a0" in panel.ui.sensitivityLabel.text
@@ -554,7 +591,7 @@ def test_what_runs_about_another_patient_or_model_is_stopped(with_sample, tmp_pa
     )
     panel.ui.predictButton.click()
     panel.openBundle(a_manifest(tmp_path / "other"))
-    assert not panel.work.running
+    assert not panel.task.running
     assert panel.answer.prediction is None
     assert panel.ui.predictButton.text == "Predict"
 
@@ -576,7 +613,7 @@ def test_dicom_results_are_offered_only_for_a_ct_from_dicom_and_the_tooltip_says
 ):
     panel = answering(with_sample)
     panel.ui.predictButton.click()
-    assert panel.work.waitForCompletion(20)
+    assert panel.task.waitForCompletion(20)
     button, volume = panel.ui.dicomButton, panel._parameterNode.ctVolume
     assert not button.enabled
     assert button.toolTip.startswith("The CT was not loaded from DICOM.")
@@ -598,7 +635,7 @@ def test_dicom_results_are_offered_only_for_a_ct_from_dicom_and_the_tooltip_says
         written.append((series, folder)) or ()
     )
     panel.actions.write_dicom(tmp_path / "out")
-    assert panel.work.waitForCompletion(20)
+    assert panel.task.waitForCompletion(20)
     assert written == [(list(slices.values()), tmp_path / "out")]
 
 
@@ -610,7 +647,7 @@ def test_an_answer_is_kept_in_a_register_under_the_id_that_was_given_and_the_fil
 
     panel, file = answering(with_sample), tmp_path / "Register \u00e4.sqlite"
     panel.ui.predictButton.click()
-    assert panel.work.waitForCompletion(20)
+    assert panel.task.waitForCompletion(20)
     asked = []
     monkeypatch.setattr(register_questions, "ask_file", lambda: asked.append("file") or str(file))
     monkeypatch.setattr(register_questions, "ask_id", lambda: asked.append("ID") or "")
@@ -619,7 +656,7 @@ def test_an_answer_is_kept_in_a_register_under_the_id_that_was_given_and_the_fil
     monkeypatch.setattr(register_questions, "ask_id", lambda: "pseudonym 7")
     panel.ui.registerButton.click()
     assert not panel.ui.registerButton.enabled
-    assert panel.work.waitForCompletion(20)
+    assert panel.task.waitForCompletion(20)
     assert panel.lastError == ""
     assert panel.ui.registerButton.enabled
     with Register(file) as register:
@@ -629,7 +666,7 @@ def test_an_answer_is_kept_in_a_register_under_the_id_that_was_given_and_the_fil
     assert register_questions.remembered() == str(file)
     file.write_text("something else", encoding="utf-8")
     panel.ui.registerButton.click()
-    assert panel.work.waitForCompletion(20)
+    assert panel.task.waitForCompletion(20)
     assert "the register is damaged, or is no register" in panel.lastError
 
 
@@ -682,7 +719,7 @@ def test_the_panel_stays_alive_and_shows_progress_while_it_predicts(with_sample)
     assert panel.ui.predictButton.text == "Cancel"
     assert panel.ui.predictButton.enabled
     last = time.monotonic()
-    while panel.work.running:
+    while panel.task.running:
         slicer.app.processEvents()
         now = time.monotonic()
         gaps.append(now - last)
@@ -710,7 +747,7 @@ def test_cancel_ends_at_once_and_leaves_no_answer(with_sample):
     panel.ui.predictButton.click()
     settle(panel, 150)
     panel.ui.predictButton.click()
-    assert not panel.work.running
+    assert not panel.task.running
     assert panel.ui.predictButton.text == "Predict"
     settle(panel, 200)
     assert stopped == [True]
@@ -721,8 +758,8 @@ def test_cancel_ends_at_once_and_leaves_no_answer(with_sample):
 
 def test_only_the_latest_drawing_is_measured_and_the_line_says_so(with_sample):
     panel, shown = with_sample, []
-    original = panel.patient._show_found
-    panel.patient._show_found = lambda found, problem: (shown.append(found), original(found, problem))
+    original = panel.patient._show_summary
+    panel.patient._show_summary = lambda found, problem: (shown.append(found), original(found, problem))
     for value in (0, 1, 0):
         redraw(panel, value)
         panel.patient.measure()
@@ -731,13 +768,15 @@ def test_only_the_latest_drawing_is_measured_and_the_line_says_so(with_sample):
     assert len(fingerprints) == 1  # the first two measurements were overtaken
     redraw(panel, 1)
     assert panel.patient.waitForMeasurement()
-    assert panel.patient.found.fingerprint not in fingerprints
+    assert panel.patient.summary.fingerprint not in fingerprints
 
 
-def test_cancel_ends_the_process_that_was_started_even_before_it_was_asked_anything(with_sample):
+def test_cancel_ends_the_process_that_was_started_even_before_it_was_asked_anything(
+    with_sample, monkeypatch, tmp_path
+):
     import tempfile
 
-    files = set(Path(tempfile.gettempdir()).glob("tace-*"))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     panel = answering(
         with_sample, lambda progress: [progress("measuring", 1, 2) or time.sleep(0.02) for _n in range(900)]
     )
@@ -745,11 +784,12 @@ def test_cancel_ends_the_process_that_was_started_even_before_it_was_asked_anyth
     end = time.monotonic() + 20
     while panel.ui.stageLabel.text != "measuring" and time.monotonic() < end:
         slicer.app.processEvents()
-    assert panel.logic.companion.alive
+    assert panel.logic.service.alive
+    assert len(list(tmp_path.glob("tace-*"))) == 1
     panel.ui.predictButton.click()
     settle(panel, 1500)
-    assert not panel.logic.companion.alive
-    assert set(Path(tempfile.gettempdir()).glob("tace-*")) <= files
+    assert not panel.logic.service.alive
+    assert list(tmp_path.glob("tace-*")) == []
 
 
 def test_an_error_of_the_science_is_one_sentence_and_no_answer(with_sample):
@@ -758,7 +798,7 @@ def test_an_error_of_the_science_is_one_sentence_and_no_answer(with_sample):
 
     panel = answering(with_sample, failing)
     panel.ui.predictButton.click()
-    assert panel.work.waitForCompletion(20)
+    assert panel.task.waitForCompletion(20)
     assert panel.lastError == "No texture. Expected 2 voxels; received 1. Draw more."
     assert not panel.ui.resultSection.visible
     assert panel.ui.predictButton.enabled
@@ -768,12 +808,12 @@ def test_closing_the_scene_while_predicting_leaves_a_working_panel(with_sample):
     panel = answering(with_sample, lambda progress: time.sleep(0.2))
     panel.ui.predictButton.click()
     slicer.mrmlScene.Clear(False)
-    assert not panel.work.running
+    assert not panel.task.running
     assert tooltip(panel) == "Choose a CT volume"
     assert panel.ui.sampleFrame.visible
     settle(panel, 400)
     assert not panel.ui.resultSection.visible
-    panel.ui.samplePatientButton.click()
+    load_sample(panel)
     assert panel.ui.predictButton.enabled
 
 
@@ -795,7 +835,7 @@ def test_choices_survive_saving_and_loading_the_scene(with_sample, tmp_path):
     assert panel.ui.ctVolumeSelector.currentNode().GetName() == "TACE sample patient"
     settle(panel)
     assert panel.ui.predictButton.enabled, tooltip(panel)
-    assert "mm axial" in panel.ui.foundLabel.text
+    assert "mm axial" in panel.ui.summaryLabel.text
 
 
 def save_node(node, file: Path) -> None:
@@ -803,6 +843,69 @@ def save_node(node, file: Path) -> None:
         node.AddDefaultStorageNode()
     node.GetStorageNode().SetFileName(str(file))
     assert node.GetStorageNode().WriteData(node)
+
+
+def test_no_timer_outlives_the_panel_that_it_would_write_into(with_sample):
+    panel = with_sample
+    panel.ui.samplePatientButton.click()  # and something runs beside it
+    redraw(panel, 0)
+    assert panel.patient._settle.isActive()
+    settle_timer, widget = panel.patient._settle, panel.ui.segmentsList
+    panel.cleanup()
+    assert not settle_timer.isActive()
+    assert settle_timer.parent() is widget  # what Slicer deletes without a word takes it along
+    assert panel.patient._measuring is None
+    assert panel.task._timer is None
+    assert panel.patient.Observations == panel.Observations == []
+
+
+def test_making_the_sample_patient_does_not_hold_up_the_application(panel, monkeypatch):
+    monkeypatch.undo()  # it is really made
+    gaps, last = [], time.monotonic()
+    panel.ui.samplePatientButton.click()
+    assert panel.ui.predictButton.text == "Cancel"
+    stages = set()
+    while panel.task.running:
+        slicer.app.processEvents()
+        stages.add(panel.ui.stageLabel.text)
+        now = time.monotonic()
+        gaps.append(now - last)
+        last = now
+    assert "making the sample patient" in stages
+    assert len(gaps) > 10
+    assert panel.ui.ctVolumeSelector.currentNode().GetName() == "TACE sample patient"
+    assert not panel.ui.sampleFrame.visible
+    application.leave_panel(NAME)
+    panel.onSamplePatient()
+    panel.run.cancel()
+    application.open_panel(NAME)
+    assert panel.ui.predictButton.text == "Predict"
+
+
+def test_a_patient_that_can_be_predicted_has_the_service_get_ready_once_for_each_model(with_sample, tmp_path):
+    panel, asked = with_sample, []
+    panel.logic.canPredict = lambda: True
+    panel.logic.getReady = lambda bundle, progress: asked.append(bundle)
+    for value in (0, 1):
+        redraw(panel, value)
+        settle(panel)
+    assert asked == [panel.model.chosen.path]
+    panel.openBundle(a_manifest(tmp_path / "other"))
+    redraw(panel, 0)
+    settle(panel)
+    assert asked[1:] == [tmp_path / "other"]
+
+    def fail(bundle, progress):
+        asked.append("failed")
+        raise BundleError("not a model bundle")
+
+    panel.logic.getReady = fail
+    panel._ready = None
+    for value in (1, 0):
+        redraw(panel, value)
+        settle(panel)
+    assert asked[2:] == ["failed", "failed"]  # tried again, and pressing Predict says what is wrong
+    assert panel.lastError == ""
 
 
 def test_leaving_and_coming_back_keeps_the_choice_and_follows_again(with_sample):
@@ -828,12 +931,30 @@ def test_reload_brings_a_new_panel_with_the_same_choices_and_a_new_library(with_
 
     library = sys.modules["TACEResponseLib.cases"]
     ids = list(with_sample._parameterNode.segmentIds)
-    with_sample.onReload()
+    application.press_reload(NAME)
     panel = application.open_panel(NAME)
     assert panel is not with_sample
     assert sys.modules["TACEResponseLib.cases"] is not library
     assert list(panel._parameterNode.segmentIds) == ids
     assert panel.ui.segmentsList.count == len(ids)
+
+
+def test_reload_of_one_module_leaves_the_other_with_the_same_classes(panel):
+    import sys
+
+    other = application.open_panel("TACEResponseTraining")
+    old = sys.modules["TACEResponseLib.errors"].TACEResponseError
+    application.press_reload(NAME)
+    panels = [application.open_panel(name) for name in (NAME, "TACEResponseTraining")]
+    new = sys.modules["TACEResponseLib.errors"].TACEResponseError
+    assert new is not old
+    assert panels[1] is not other
+    for one in panels:
+        module = sys.modules[type(one).__module__]
+        assert isinstance(one, module.Panel)
+        assert sys.modules["TACEResponseSlicer.panel"].TACEResponseError is new
+        assert type(one).__mro__[1] is sys.modules["TACEResponseSlicer.panel"].Panel
+    application.close_panel("TACEResponseTraining")
 
 
 def test_draw_makes_a_segmentation_and_opens_the_editor_on_it(with_sample):
@@ -860,16 +981,16 @@ def test_why_lists_the_largest_shares_in_words_and_draws_them_all_as_bars(with_s
     assert rows[1] == ["feature 2", "12.35", "-0.50 against"]
     assert rows[-1] == ["2 others together", "", "+0.01 for"]
     assert len(rows) == 9
-    assert "10 features push towards response by 0.65 log-odds" in panel.ui.whyLabel.text
-    assert "random forest: 0.90 here, 0.25 on average" in panel.ui.whyLabel.text
+    assert panel.ui.whyLabel.text == "Main reasons (10 features, net towards response)"
+    assert "Net +0.65 log-odds (random forest: 0.90 here, 0.25 on average" in panel.ui.whyLabel.toolTip
     charts = slicer.util.getNodesByClass("vtkMRMLPlotChartNode")
     series = charts[0].GetNthPlotSeriesNode(0)
     assert (len(charts), series.GetPlotType()) == (1, series.PlotTypeBar)
     shares = slicer.util.arrayFromTableColumn(series.GetTableNode(), "share")
     np.testing.assert_allclose(shares[:3], [1, -0.5, 1 / 3])
     assert series.GetTableNode().GetDescription() == SENTENCE
-    panel.ui.whyButton.click()
-    assert panel.work.waitForCompletion(20)
+    panel.ui.explainButton.click()
+    assert panel.task.waitForCompletion(20)
     assert len(slicer.util.getNodesByClass("vtkMRMLPlotChartNode")) == 1  # replaced, not piled up
 
 
@@ -936,18 +1057,18 @@ def test_an_answer_and_its_map_go_when_another_model_tumour_or_scene_is_chosen(w
     assert panel.ui.mapButton.text == "Show map on CT"
 
 
-def test_the_found_line_says_hu_and_the_phase_of_the_name_and_warns_of_another_phase(with_sample):
+def test_the_summary_line_says_hu_and_the_phase_of_the_name_and_warns_of_another_phase(with_sample):
     import numpy as np
     import SimpleITK as sitk
 
     panel, node = with_sample, with_sample._parameterNode
     case = panel.logic.prepare(node.ctVolume, node.segmentation, list(node.segmentIds))
     image, mask = map(sitk.GetArrayFromImage, (case.image, case.mask))
-    assert f"median {np.median(image[mask > 0]):.0f} HU" in panel.ui.foundLabel.text
-    assert "phase" not in panel.ui.foundLabel.text
+    assert f"median {np.median(image[mask > 0]):.0f} HU" in panel.ui.summaryLabel.text
+    assert "phase" not in panel.ui.summaryLabel.text
     node.ctVolume.SetName("3: pre TACE art. 1.0")
     assert panel.patient.waitForMeasurement()
-    assert "named as arterial phase" in panel.ui.foundLabel.text
+    assert "named as arterial phase" in panel.ui.summaryLabel.text
     assert not panel.ui.noticeLabel.visible
     node.ctVolume.SetName("5: ABDOMEN PORTAL VENOUS")
     assert panel.patient.waitForMeasurement()
@@ -955,24 +1076,44 @@ def test_the_found_line_says_hu_and_the_phase_of_the_name_and_warns_of_another_p
     assert panel.ui.predictButton.enabled  # a reason to look, not an error
 
 
-def test_the_largest_layer_is_found_in_the_patients_coordinates(with_sample):
+def test_the_views_go_to_the_slice_that_the_network_saw(with_sample):
     import numpy as np
-    import SimpleITK as sitk
-    from TACEResponseSlicer.answer_section import largest_layer_centre_mm
+    from TACEResponseLib.measuring.patch import largest_layer_patch
 
     node = with_sample._parameterNode
     case = with_sample.logic.prepare(node.ctVolume, node.segmentation, "all")
-    index = case.mask.TransformPhysicalPointToIndex(largest_layer_centre_mm(case))
-    areas = sitk.GetArrayFromImage(case.mask).sum(axis=(1, 2))
-    assert areas[index[2]] == areas.max()
     slice_node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSliceNode")
     answering(with_sample)
     with_sample.ui.predictButton.click()
-    assert with_sample.work.waitForCompletion(20)
-    with_sample.ui.largestLayerButton.click()
+    assert with_sample.task.waitForCompletion(20)
+    with_sample.ui.largestSliceButton.click()
     centre = [slice_node.GetSliceToRAS().GetElement(row, 3) for row in range(3)]
-    left, posterior, superior = largest_layer_centre_mm(case)
+    left, posterior, superior = largest_layer_patch(case).centre_mm
     np.testing.assert_allclose(centre, [-left, -posterior, superior], atol=1e-6)
+
+
+def test_with_several_lesions_the_views_go_to_the_largest_one_and_not_to_the_slice_with_most_tumour(panel):
+    """Two small lesions share a slice that the large one does not reach, and have more area together."""
+    import numpy as np
+    import SimpleITK as sitk
+    from TACEResponseSlicer import publish, scene
+
+    mask = np.zeros((20, 60, 60), np.uint8)
+    mask[3:6, 10:22, 10:22] = 1  # 144 pixels: the largest section of one lesion
+    mask[14:16, 5:16, 5:16] = mask[14:16, 30:41, 30:41] = 1  # 121 each, 242 on one slice
+    image = sitk.GetImageFromArray(np.random.default_rng(0).normal(60, 25, mask.shape).astype(np.int16))
+    tumour = sitk.GetImageFromArray(mask)
+    for volume in (image, tumour):
+        volume.SetSpacing((0.8, 0.8, 2.5))
+    node = panel._parameterNode
+    node.ctVolume, node.segmentation = publish.patient_nodes("three lesions", image, tumour)
+    node.segmentIds = list(scene.segment_names(node.segmentation))
+    slice_node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSliceNode")
+    answering(panel).ui.predictButton.click()
+    assert panel.task.waitForCompletion(20)
+    panel.ui.largestSliceButton.click()
+    centre = [slice_node.GetSliceToRAS().GetElement(row, 3) for row in range(3)]
+    np.testing.assert_allclose(centre, [-15.5 * 0.8, -15.5 * 0.8, 4 * 2.5], atol=1e-6)
 
 
 def test_every_control_has_a_tooltip_and_can_be_reached_with_the_keyboard(panel):
@@ -1015,7 +1156,7 @@ def test_the_tab_key_goes_through_the_panel_from_top_to_bottom_and_is_held_by_no
     assert [table.name for table in tables if table.tabKeyNavigation] == []
 
 
-@pytest.mark.parametrize(("width", "dark"), [(360, False), (520, False), (420, True)])
+@pytest.mark.parametrize(("width", "dark"), [(330, False), (480, False), (420, True)])
 def test_nothing_is_clipped_at_common_widths_and_in_a_dark_palette(with_sample, width, dark, request):
     from PySide6 import QtGui, QtWidgets
 
@@ -1040,6 +1181,67 @@ def test_nothing_is_clipped_at_common_widths_and_in_a_dark_palette(with_sample, 
         assert layout_faults(panel.parent) == []
     finally:
         application_.setPalette(light)
+
+
+LONG = "wavelet-HHL_glszm_SizeZoneNonUniformityNormalized"
+
+
+def a_wordy_answer() -> Answer:
+    """Everything that can be long: models, reasons, agreement and warnings with names of features."""
+    return Answer(
+        probabilities={"cnn+random_forest+gbm+svm": 0.74, "cnn": 0.61, "all": 0.72},
+        warnings=(
+            f"7 of 20 features lie outside the range of the training patients, farthest {LONG}. Take care.",
+            f"The CT {LONG * 2} looks portal venous (aorta 152 HU, portal vein 168 HU).",
+        ),
+        similarity=Similarity("outside", 1.3, (f"radiomics features, farthest {LONG}",), ()),
+    )
+
+
+@pytest.mark.parametrize("point_size", [9, 11])
+def test_no_action_makes_the_panel_wider_than_slicers_own(with_sample, tmp_path, point_size):
+    from PySide6 import QtWidgets
+
+    from slicer_host.layout import too_wide
+
+    application_ = QtWidgets.QApplication.instance()
+    usual = application_.font()
+    larger = application_.font()
+    larger.setPointSize(point_size)
+    panel = with_sample
+    try:
+        application_.setFont(larger)
+        panel.parent.window_.resize(480, 900)
+        settle(panel, 50)
+        faults = {"before": too_wide(panel.parent)}
+        answering(panel).logic.run = lambda case, bundle=None, progress=None, **options: a_wordy_answer()
+        panel._parameterNode.ctVolume.SetName(f"3: pre TACE {LONG} portal venous")
+        assert panel.patient.waitForMeasurement()
+        panel.ui.clinicalSection.collapsed = panel.ui.editorSection.collapsed = False
+        clinical_widget(panel, "albuminEdit").text = "fourteen"
+        clinical_widget(panel, "albuminEdit").text = ""
+        panel.openBundle(a_manifest(tmp_path / f"A model of a department whose name is long {LONG}"))
+        panel.ui.predictButton.click()
+        assert panel.task.waitForCompletion(20)
+        assert panel.lastError == ""
+        faults["predict"] = too_wide(panel.parent)
+        panel.logic.runExplanation = lambda case, bundle=None, progress=None: an_explanation(case, f"{LONG} ")
+        panel.ui.explainButton.click()
+        assert panel.task.waitForCompletion(20)
+        faults["explain"] = too_wide(panel.parent)
+        panel.ui.mapButton.click()
+        faults["map"] = too_wide(panel.parent)
+        panel.answer.sensitivity.show(ContourSensitivity((*OUTLINES, Variant(LONG, 1.0, None, None, LONG))))
+        faults["sensitivity"] = too_wide(panel.parent)
+        redraw(panel, 0)
+        settle(panel, 100)
+        faults["outdated"] = too_wide(panel.parent)
+        panel.run.show_progress(f"final fit: {LONG}", 3, 10)
+        faults["run"] = too_wide(panel.parent)
+        panel.ui.runRow.visible = False
+        assert [(action, found) for action, found in faults.items() if found] == []
+    finally:
+        application_.setFont(usual)
 
 
 def dark_palette(gui):
@@ -1114,27 +1316,27 @@ def test_the_panel_answers_what_the_command_line_answers(panel, monkeypatch, tmp
     except BundleError as error:
         pytest.skip(str(error))
     panel.model.fill("")
-    panel.ui.samplePatientButton.click()
+    load_sample(panel)
     panel.ui.predictButton.click()
-    assert panel.work.waitForCompletion(120)
+    assert panel.task.waitForCompletion(120)
     assert panel.lastError == ""
     prediction = panel.answer.prediction
     assert prediction.demonstration
-    panel.ui.whyButton.click()
-    assert panel.work.waitForCompletion(120)
+    panel.ui.explainButton.click()
+    assert panel.task.waitForCompletion(120)
     assert panel.lastError == ""
     why = panel.answer.why.explanation
     assert sum(why.contributions.values()) == pytest.approx(why.total - why.base, abs=1e-9)
     assert panel.ui.mapButton.enabled
     panel.ui.sensitivityButton.click()
-    assert panel.work.waitForCompletion(120)
+    assert panel.task.waitForCompletion(120)
     assert panel.lastError == ""
     outlines = panel.answer.sensitivity.sensitivity.variants
     assert (outlines[0].name, outlines[0].probability) == ("as drawn", prediction.fused)
     assert panel.ui.sensitivityTable.rowCount == len(outlines) > 5
     pages = []
     panel.actions.write_report(tmp_path / "Bericht", pages.append)
-    assert panel.work.waitForCompletion(120)
+    assert panel.task.waitForCompletion(120)
     assert panel.lastError == ""
     page = pages[0]
     written = json.loads((page.parent / "prediction.json").read_text(encoding="utf-8"))
@@ -1181,11 +1383,11 @@ def test_a_ct_from_dicom_is_answered_as_dicom_that_points_at_its_slices(panel, m
     node.ctVolume, node.segmentation = volume, segmentation
     node.segmentIds = [segmentation.GetSegmentation().GetNthSegmentID(0)]
     panel.ui.predictButton.click()
-    assert panel.work.waitForCompletion(120)
+    assert panel.task.waitForCompletion(120)
     assert panel.lastError == ""
     assert panel.ui.dicomButton.enabled, panel.ui.dicomButton.toolTip
     panel.actions.write_dicom(tmp_path / "out")
-    assert panel.work.waitForCompletion(120)
+    assert panel.task.waitForCompletion(120)
     assert panel.lastError == ""
     written = {data.Modality: data for data in map(pydicom.dcmread, (tmp_path / "out").glob("*.dcm"))}
     assert set(written) == {"SR", "SEG"}

@@ -35,11 +35,13 @@ def panel():
 
 
 def a_child(code: str):
-    """Arguments -> a child that runs `code` in the place of the command line."""
-    from TACEResponseSlicer.background import ChildProcess
+    """A run of the logic in which the process runs `code` in the place of the command line."""
+    from TACEResponseSlicer.python_process import PythonProcess
 
-    def run(arguments, on_event, on_log, on_finished):
-        return ChildProcess(arguments, on_event, on_log, on_finished, [sys.executable, "-c", code])
+    def run(arguments, onEvent=None, onLog=None, onQuiet=None):
+        ignore = lambda *content: None
+        process = PythonProcess(command=[sys.executable, "-c", code])
+        return process.run(onEvent or ignore, onLog or ignore, onQuiet or ignore)
 
     return run
 
@@ -119,7 +121,7 @@ def test_check_lists_every_patient_and_double_click_opens_one(panel, cohort):
     panel._parameterNode.cohort = str(cohort)
     panel.ui.checkButton.click()
     assert panel.ui.trainButton.text == "Cancel"
-    assert panel.child.waitForCompletion(120)
+    assert panel.task.waitForCompletion(120)
     assert panel.lastError == ""
     assert panel.ui.cohortSummaryLabel.text == "2 patients: 2 ok, 0 with warnings, 0 with errors"
     first = panel.ui.cohortTable.item(0, 0).text()
@@ -134,7 +136,7 @@ def test_a_cohort_that_cannot_be_read_is_the_command_lines_sentence(panel, tmp_p
     (tmp_path / "cohort.csv").write_text("name,picture\na,b\n", encoding="utf-8")
     panel._parameterNode.cohort = str(tmp_path)
     panel.ui.checkButton.click()
-    assert panel.child.waitForCompletion(120)
+    assert panel.task.waitForCompletion(120)
     assert "patient_id" in panel.lastError
     assert "Traceback" not in panel.lastError
     assert panel.ui.checkButton.enabled
@@ -147,7 +149,7 @@ def test_an_emptied_path_is_taken_over_and_a_used_one_is_remembered(panel, cohor
     assert panel._parameterNode.output == ""
     assert not panel.ui.trainButton.enabled
     panel.ui.checkButton.click()
-    assert panel.child.waitForCompletion(120)
+    assert panel.task.waitForCompletion(120)
     assert panel.ui.cohortPathEdit.history[-1] == str(cohort)
 
 
@@ -206,12 +208,12 @@ def test_training_shows_progress_then_figures_as_nodes_with_estimates_kept_apart
     panel.ui.trainButton.click()
     wait_until(lambda: panel.ui.trainStageLabel.text == "features 3/10, 2 min left")
     assert panel.ui.trainProgress.value == 3
-    assert panel.child.waitForCompletion(30)
+    assert panel.task.waitForCompletion(30)
     assert panel.lastError == ""
     assert "reading P1" in panel.ui.trainingLog.toPlainText()
     table = panel.ui.aucTable
     rows = [[table.item(r, c).text() for c in range(3)] for r in range(table.rowCount)]
-    assert rows[0] == ["CNN", "out of fold", "0.75 (0.60 to 0.90)"]
+    assert rows[0] == ["CNN", "out of fold", "0.750 (0.600 to 0.900)"]
     assert rows[-1][1] == "resubstitution"
     assert panel.ui.trainingStatementLabel.text.endswith(
         "Responders: out of fold 30 of 60, resubstitution 30 of 60."
@@ -236,7 +238,7 @@ def test_cancel_ends_the_training_and_the_panel_is_ready_again(panel, cohort, tm
     panel.ui.trainButton.click()
     wait_until(lambda: "started" in panel.ui.trainingLog.toPlainText())
     panel.ui.trainButton.click()
-    assert panel.child.waitForCompletion(10)
+    assert panel.task.waitForCompletion(10)
     assert panel.lastError == ""
     assert panel.ui.trainButton.text == "Train"
     assert not panel.ui.trainRow.visible
@@ -246,7 +248,7 @@ def test_a_crash_opens_the_log_and_says_what_to_do(panel, cohort, tmp_path):
     panel._parameterNode.cohort, panel._parameterNode.output = str(cohort), str(tmp_path / "model")
     panel.logic.run = a_child("raise RuntimeError('the disk is on fire')")
     panel.ui.trainButton.click()
-    assert panel.child.waitForCompletion(20)
+    assert panel.task.waitForCompletion(20)
     assert "ended unexpectedly" in panel.lastError
     assert "the disk is on fire" in panel.ui.trainingLog.toPlainText()
     assert not panel.ui.logSection.collapsed
@@ -259,7 +261,7 @@ def test_training_goes_on_while_the_scene_is_closed_or_another_module_is_open(pa
     panel.ui.trainButton.click()
     slicer.mrmlScene.Clear(False)
     application.leave_panel(NAME)
-    assert panel.child.waitForCompletion(30)
+    assert panel.task.waitForCompletion(30)
     assert panel.lastError == ""
     application.open_panel(NAME)
     assert panel._parameterNode.trained == str(bundle)
@@ -298,14 +300,45 @@ def test_choices_survive_leaving_and_reloading_the_module(panel, cohort):
     application.leave_panel(NAME)
     application.open_panel(NAME)
     assert panel.ui.foldsSpinBox.value == 9
-    panel.onReload()
+    application.press_reload(NAME)
     again = application.open_panel(NAME)
     assert again is not panel
     assert again.ui.cohortPathEdit.currentPath == str(cohort)
     assert again.ui.foldsSpinBox.value == 9
 
 
-@pytest.mark.parametrize("width", [360, 520])
+@pytest.mark.parametrize("point_size", [9, 11])
+def test_no_action_makes_the_panel_wider_than_slicers_own(panel, cohort, tmp_path, point_size):
+    from PySide6 import QtWidgets
+
+    from slicer_host.layout import too_wide
+
+    application_ = QtWidgets.QApplication.instance()
+    usual = application_.font()
+    larger = application_.font()
+    larger.setPointSize(point_size)
+    long = "a folder whose name is longer than the panel is wide/" * 2
+    bundle, report = a_trained_model(tmp_path / long)
+    try:
+        application_.setFont(larger)
+        panel.ui.settingsSection.collapsed = panel.ui.logSection.collapsed = False
+        panel._parameterNode.cohort, panel._parameterNode.output = str(cohort), str(bundle)
+        faults = {"chosen": too_wide(panel.parent)}
+        panel.cohort.add({"patient_id": "P" * 40, "verdict": "ok", "problems": [{"message": long}]})
+        panel.cohort.show({"ok": 1, "warning": 0, "error": 0})
+        faults["check"] = too_wide(panel.parent)
+        panel.logic.run = a_child(trained(bundle, report, f"print({long!r} * 3, flush=True)"))
+        panel.ui.trainButton.click()
+        panel.run.show_progress("final fit: wavelet-HHL_glszm_SizeZoneNonUniformityNormalized", 3, 10)
+        faults["train"] = too_wide(panel.parent)
+        assert panel.task.waitForCompletion(30)
+        faults["trained"] = too_wide(panel.parent)
+        assert [(action, found) for action, found in faults.items() if found] == []
+    finally:
+        application_.setFont(usual)
+
+
+@pytest.mark.parametrize("width", [330, 480])
 def test_nothing_is_clipped_at_common_widths(panel, cohort, tmp_path, width, request):
     import os
 

@@ -24,6 +24,22 @@ def layout_faults(panel) -> list[str]:
     return faults
 
 
+def too_wide(panel, most: int = 300) -> list[str]:
+    """One sentence a widget that would make Slicer's module panel wider than `most` pixels, shown or not.
+
+    Slicer gives a module the width that its minimum size hint asks for, and takes it from the slice views.
+    The panel itself counts as it is shown now.
+    """
+    widgets = [w for w in panel.findChildren(QtWidgets.QWidget) if w.name and not w.name.startswith("qt_")]
+    needed = {f"{w.name} ({type(w).__name__})": _least_width(w) for w in widgets}
+    needed["the whole panel"] = _least_width(panel)
+    return [f"{name} needs {width} pixels" for name, width in needed.items() if width > most]
+
+
+def _least_width(widget) -> int:
+    return max(widget.minimumSizeHint().width(), widget.minimumSize.width())
+
+
 def _folded(widget) -> bool:
     """Whether it lies in a collapsed section."""
     return getattr(widget.parentWidget(), "collapsed", False) is True

@@ -30,6 +30,10 @@ CONNECTED = (
 )
 
 
+#: Class -> properties that are read through methods which Qt itself calls.
+VIRTUAL = {"QWidget": ("sizeHint", "minimumSizeHint"), "QProgressBar": ("text",)}
+
+
 def module() -> types.ModuleType:
     """The module `qt`, also entered in `sys.modules`."""
     if "qt" in sys.modules:
@@ -68,6 +72,10 @@ def give_properties(class_) -> None:
     meta = class_.staticMetaObject
     for n in range(meta.propertyOffset(), meta.propertyCount()):
         name = meta.property(n).name()
+        if name in VIRTUAL.get(
+            class_.__name__, ()
+        ):  # Qt would call a Python property of this name in the place of the method
+            continue
         setattr(class_, name, property(_getter(name), _setter(name)))
 
 

@@ -66,11 +66,7 @@ def ScriptedLoadableModule() -> types.ModuleType:
             pass
 
         def onReload(self):
-            from . import application
-
-            application.close_panel(self.moduleName)
-            application.load_module(self.moduleName)
-            application.open_panel(self.moduleName)
+            slicer.util.reloadScriptedModule(self.moduleName)
 
         def resourcePath(self, name):
             path = getattr(slicer.modules, self.moduleName.lower()).path

@@ -3,6 +3,7 @@
 import sys
 import types
 
+import shiboken6
 import slicer
 from PySide6 import QtCore, QtGui, QtWidgets
 
@@ -102,7 +103,7 @@ class qMRMLNodeComboBox(QtWidgets.QComboBox):
             self.currentNodeChanged.emit(node)
 
     def _refill(self):
-        if self._scene is None:
+        if not shiboken6.isValid(self) or self._scene is None:  # the scene outlives its panels
             return
         nodes = [node for kind in self._types for node in slicer.util.getNodesByClass(kind, self._scene)]
         if not self._show_children:
@@ -119,6 +120,7 @@ class qMRMLSegmentEditorWidget(QtWidgets.QLabel):
 
     def __init__(self, parent=None):
         super().__init__("(the Segment Editor of Slicer stands here)", parent)
+        self.setWordWrap(True)  # how wide Slicer's own is, only Slicer shows
         self._segmentation = self._volume = self._settings = None
 
     def setMRMLScene(self, scene):

@@ -17,6 +17,8 @@ import numpy as np
 
 from TACEResponseLib.models.combination import title
 
+from .words import percent
+
 #: Share of sets that are meant to hold the truth.
 COVERAGE = 0.9
 RESPONSE, NO_RESPONSE = "response", "no response"
@@ -92,5 +94,5 @@ def agreement(probabilities: Mapping[str, float], thresholds: Mapping[str, float
     count = f"{len(above) - len(against)} of {len(above)} models lie {side} their thresholds"
     if not against:
         return f"All {len(above)} models agree" if len(above) > 1 else "One model answers"
-    named = ", ".join(f"{title(n)} ({100 * probabilities[n]:.0f} %)" for n in against)
+    named = ", ".join(f"{title(n)} ({percent(probabilities[n])})" for n in against)
     return f"{count}; on the other side: {named}"

@@ -15,9 +15,11 @@ from scipy.ndimage import distance_transform_edt, gaussian_filter
 
 from TACEResponseLib.cases import Case, bounding_box
 from TACEResponseLib.errors import TACEResponseError
+from TACEResponseLib.measuring.case import Measurements
 from TACEResponseLib.progress import Progress, silent
 
 from .response_model import ResponseModel
+from .words import percent
 
 #: How far the border is moved outwards (or inwards, below 0), in mm.
 SHIFTS_MM = (1.0, -1.0, 2.0, -2.0)
@@ -68,7 +70,7 @@ class ContourSensitivity:
         turned = [v.name for v in answered if v.responder != answered[0].responder]
         spread = (
             f"With {len(answered) - 1} other outlines the answer lies between "
-            f"{100 * self.lowest:.0f} % and {100 * self.highest:.0f} %"
+            f"{percent(self.lowest)} and {percent(self.highest)}"
         )
         return f"{spread}; the class changes with: {', '.join(turned)}" if turned else f"{spread}, same class"
 
@@ -83,10 +85,16 @@ class ContourSensitivity:
 
 
 def contour_sensitivity(
-    model: ResponseModel, case: Case, *, threads: int = 2, progress: Progress = silent
+    model: ResponseModel,
+    case: Case,
+    *,
+    measured: Measurements | None = None,
+    threads: int = 2,
+    progress: Progress = silent,
 ) -> ContourSensitivity:
     """Predict the case with its own and ten other outlines; an outline without answer says why.
 
+    measured: what `ResponseModel.measure` found with the outline as it was drawn; measured here when None.
     Raises what `model.predict` raises for the outline as it was drawn.
     """
     variants = []
@@ -97,7 +105,8 @@ def contour_sensitivity(
             variants.append(Variant(name, 0.0, None, None, "the tumour vanishes"))
             continue
         try:
-            prediction = model.predict(outlined, threads=threads)
+            known = {"measured": measured} if outlined is case and measured is not None else {}
+            prediction = model.predict(outlined, threads=threads, **known)
             variants.append(
                 Variant(name, prediction.lesions.volume_ml, prediction.fused, prediction.responder)
             )

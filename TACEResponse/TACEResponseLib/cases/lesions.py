@@ -15,6 +15,8 @@ from scipy.spatial.distance import cdist, pdist
 
 from . import Case, bounding_box
 
+#: Neighbours of a voxel that belong to the same lesion: faces, edges and corners.
+NEIGHBOURS_26 = np.ones((3, 3, 3), dtype=bool)
 #: Components smaller than this are stray voxels, not lesions.
 SMALLEST_LESION_ML = 0.01
 
@@ -66,7 +68,7 @@ def measure_lesions(case: Case, *, feret: bool = False) -> Lesions:
     spacing_mm = mask.GetSpacing()
     voxel_ml = float(np.prod(spacing_mm)) / 1000
     # Only the tumour's box: labelling the whole CT would hold up an application for a second.
-    components, count = ndimage.label(voxels[bounding_box(voxels)], structure=np.ones((3, 3, 3)))
+    components, count = ndimage.label(voxels[bounding_box(voxels)], structure=NEIGHBOURS_26)
     volumes_ml = np.bincount(components.ravel(), minlength=count + 1)[1:] * voxel_ml
     kept = np.flatnonzero(volumes_ml >= SMALLEST_LESION_ML)
     if kept.size == 0:
@@ -84,6 +86,45 @@ def measure_lesions(case: Case, *, feret: bool = False) -> Lesions:
         dropped=count - len(lesions),
         feret_mm=tuple(feret_mm for _, _, feret_mm in lesions) if feret else (),
     )
+
+
+@dataclass(frozen=True, eq=False)
+class LargestSlice:
+    """The axial slice on which a single lesion has its largest section.
+
+    index: k of the slice on `Case.on_axial_grid`. section: (rows, columns) bool, where that lesion is on
+    the slice. centre_mm: LPS position of the centre of the section's box, on the slice.
+    """
+
+    index: int
+    section: np.ndarray
+    centre_mm: tuple[float, float, float]
+
+
+def largest_slice(case: Case) -> LargestSlice:
+    """The slice that the network sees and that every picture, view and page shows.
+
+    Lesions are 26-connected components, so that many small ones on one slice do not outweigh the main
+    one. Of several slices of that same size it is the middle one, away from the blurred ends.
+    """
+    mask = case.on_axial_grid().mask
+    index, section = _largest_section(sitk.GetArrayViewFromImage(mask))
+    rows, columns = (np.flatnonzero(section.any(axis=axis)) for axis in (1, 0))
+    centre = (float(columns[0] + columns[-1]) / 2, float(rows[0] + rows[-1]) / 2, float(index))
+    return LargestSlice(index, section, mask.TransformContinuousIndexToPhysicalPoint(centre))
+
+
+def _largest_section(mask: np.ndarray) -> tuple[int, np.ndarray]:
+    """Slice k and the (j, i) boolean section of the lesion that is largest on any slice."""
+    box = bounding_box(mask)
+    lesions, count = ndimage.label(mask[box], structure=NEIGHBOURS_26)
+    areas = np.array([np.bincount(layer.ravel(), minlength=count + 1)[1:] for layer in lesions])
+    lesion = int(areas.max(axis=0).argmax())
+    tied = np.flatnonzero(areas[:, lesion] == areas.max())
+    layer = int(tied[(len(tied) - 1) // 2])
+    section = np.zeros(mask.shape[1:], dtype=bool)
+    section[box[1:]] = lesions[layer] == lesion + 1
+    return box[0].start + layer, section
 
 
 def _axial_diameter_mm(lesion: np.ndarray, spacing_x_mm: float, spacing_y_mm: float) -> float:

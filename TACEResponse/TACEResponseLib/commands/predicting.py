@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from TACEResponseLib.errors import InputError, TACEResponseError
+from TACEResponseLib.service import PredictionService
 from TACEResponseLib.storage import folder_names, make_folder, quoted, require_short
 
 from .output import DONE, SOME_FAILED, Reporting, formula_warnings, say_done, with_repairs
@@ -18,7 +19,6 @@ PREDICTIONS = "predictions.csv"
 
 def demo(options: Namespace, progress: Reporting) -> int:
     """Make the phantom patient, predict it with the demonstration bundle, show and write the answer."""
-    from TACEResponseLib.bundle import demonstration_bundle, load_bundle
     from TACEResponseLib.cases import make_case
     from TACEResponseLib.phantom import make_patient
 
@@ -26,13 +26,13 @@ def demo(options: Namespace, progress: Reporting) -> int:
     patient = make_patient(0, options.seed, "full")
     progress("synthetic patient", 1, 1)
     case = make_case(patient.patient_id, patient.image, patient.mask)
-    model = load_bundle(demonstration_bundle())
-    return _answer(model.predict(case, progress=progress), case, options, progress)
+    service = PredictionService()
+    service.open()
+    return _answer(service, service.predict(case, progress=progress), case, options, progress)
 
 
 def predict(options: Namespace, progress: Reporting) -> int:
     """Predict one patient or a cohort; nothing is written for a patient that cannot be predicted."""
-    from TACEResponseLib.bundle import demonstration_bundle, load_bundle
     from TACEResponseLib.cases.repair import parse_repairs
     from TACEResponseLib.readers import read_case
     from TACEResponseLib.storage import require_writable
@@ -53,9 +53,10 @@ def predict(options: Namespace, progress: Reporting) -> int:
             remedy="predict from the DICOM series, or leave out --dicom",
         )
     require_writable(options.out)  # said before the work, not after it
-    model = load_bundle(options.bundle or demonstration_bundle())
+    service = PredictionService()
+    service.open(options.bundle)
     if options.cohort is not None:
-        return _predict_cohort(model, options, progress)
+        return _predict_cohort(service, options, progress)
     _clear(options.out, options.mask)
     label = options.label
     case = read_case(
@@ -67,16 +68,18 @@ def predict(options: Namespace, progress: Reporting) -> int:
         series=options.series,
         repairs=parse_repairs(options.repair),
     )
-    prediction = model.predict(
+    prediction = service.predict(
         case,
+        options.bundle,
         clinical=clinical,
         lesions=options.lesions,
         diameter_mm=options.diameter_mm,
+        center=options.center,
         engine=options.engine,
         progress=progress,
     )
     keep(prediction, options, options.date)
-    return _answer(prediction, case, options, progress)
+    return _answer(service, prediction, case, options, progress)
 
 
 def _patient_id(options: Namespace) -> str:
@@ -137,12 +140,11 @@ def _clinical_values(options: Namespace):
     return ClinicalValues.from_columns(columns)
 
 
-def _answer(prediction, case, options: Namespace, progress: Reporting) -> int:
-    from TACEResponseLib.dicom_export import write_dicom
+def _answer(service: PredictionService, prediction, case, options: Namespace, progress: Reporting) -> int:
     from TACEResponseLib.report.patient_page import summary
 
-    files = write_dicom(prediction, case, options.image, options.out) if options.dicom else ()
-    page = _write_page(prediction, case, options, options.out)
+    files = service.dicom(prediction, case, options.image, options.out) if options.dicom else ()
+    page = service.report(prediction, case, options.out, options.bundle, named=options.show_identifier)
     text = [summary(prediction, show_identifier=options.show_identifier), "", f"Page: {page}"]
     text += [f"DICOM: {file}" for file in files]
     text += [f"Register: {options.register}"] if options.register is not None else []
@@ -151,16 +153,7 @@ def _answer(prediction, case, options: Namespace, progress: Reporting) -> int:
     return DONE
 
 
-def _write_page(prediction, case, options: Namespace, folder: Path) -> Path:
-    """The page and `prediction.json`, with the model card of the bundle that answered."""
-    from TACEResponseLib.bundle import demonstration_bundle, read_card
-    from TACEResponseLib.report.patient_page import write_patient_report
-
-    card = read_card(options.bundle or demonstration_bundle())
-    return write_patient_report(prediction, case, folder, show_identifier=options.show_identifier, card=card)
-
-
-def _predict_cohort(model, options: Namespace, progress: Reporting) -> int:
+def _predict_cohort(service: PredictionService, options: Namespace, progress: Reporting) -> int:
     """A folder a patient and one table; a bad patient is reported and the rest go on."""
     from TACEResponseLib.cohorts.table import read_cohort
 
@@ -173,7 +166,7 @@ def _predict_cohort(model, options: Namespace, progress: Reporting) -> int:
         name = folders[patient.patient_id]
         try:
             require_short(name, patient.patient_id)
-            prediction = _predict_patient(model, patient, days[done], options, options.out / name)
+            prediction = _predict_patient(service, patient, days[done], options, options.out / name)
         except (TACEResponseError, OSError) as error:
             problems.append(_problem_of(error, patient.patient_id))
             rows.append({"patient_id": patient.patient_id, "folder": "", "error": str(problems[-1])})
@@ -191,20 +184,21 @@ def _predict_cohort(model, options: Namespace, progress: Reporting) -> int:
     return SOME_FAILED if problems else DONE
 
 
-def _predict_patient(model, patient, day, options: Namespace, folder: Path):
+def _predict_patient(service: PredictionService, patient, day, options: Namespace, folder: Path):
     """The prediction of one patient of a cohort, kept and written into its folder."""
     from TACEResponseLib.clinical.items import read_values
-    from TACEResponseLib.dicom_export import write_dicom
 
     _clear(folder, patient.mask)
     case = patient.read_case()
     clinical, unread = read_values(patient.clinical, patient.row)
-    prediction = model.predict(case, clinical=clinical, engine=options.engine)
+    prediction = service.predict(
+        case, options.bundle, clinical=clinical, center=patient.center, engine=options.engine
+    )
     prediction = replace(prediction, warnings=(*prediction.warnings, *map(str, unread)))
     keep(prediction, options, day, response_known=patient.label is not None)
     if options.dicom:
-        write_dicom(prediction, case, patient.image, folder)
-    _write_page(prediction, case, options, folder)
+        service.dicom(prediction, case, patient.image, folder)
+    service.report(prediction, case, folder, options.bundle, named=options.show_identifier)
     return prediction
 
 

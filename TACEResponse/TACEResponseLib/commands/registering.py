@@ -151,8 +151,8 @@ def _read(options: Namespace, image: Path, mask: Path) -> "Case":
 def _beside(one: "Recorded") -> str:
     """Observed beside predicted, in a line."""
     from TACEResponseLib.answer.prediction import DEMONSTRATION
+    from TACEResponseLib.answer.words import percent
     from TACEResponseLib.models.combination import title
-    from TACEResponseLib.report.patient_page import percent
 
     observed = f"observed {one.response} ({'response' if one.label else 'no response'})"
     predicted = f"predicted response {'likely' if one.called else 'unlikely'}"

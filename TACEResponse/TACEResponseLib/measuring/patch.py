@@ -17,13 +17,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import SimpleITK as sitk
-from scipy import ndimage
 
-from TACEResponseLib.cases import Case, bounding_box
+from TACEResponseLib.cases import Case
+from TACEResponseLib.cases.lesions import largest_slice
 from TACEResponseLib.settings import PatchSettings
-
-#: Neighbours of a voxel that belong to the same lesion: faces, edges and corners.
-NEIGHBOURS_26 = np.ones((3, 3, 3), dtype=bool)
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +57,8 @@ def largest_layer_patch(case: Case, settings: PatchSettings | None = None) -> Pa
     """The patch of the tumour's largest axial layer; see the module for what is decided."""
     settings = settings or PatchSettings()
     axial = case.on_axial_grid()
-    layer_index, section = _largest_section(sitk.GetArrayViewFromImage(axial.mask))
+    largest = largest_slice(axial)
+    layer_index, section = largest.index, largest.section
     spacing_x_mm, spacing_y_mm, spacing_z_mm = axial.mask.GetSpacing()
     rows, columns = (np.flatnonzero(section.any(axis=axis)) for axis in (1, 0))
     extent_mm = (np.ptp(rows) + 1) * spacing_y_mm, (np.ptp(columns) + 1) * spacing_x_mm
@@ -76,24 +74,11 @@ def largest_layer_patch(case: Case, settings: PatchSettings | None = None) -> Pa
     return Patch(
         pixels=pixels,
         layer_index=layer_index,
-        centre_mm=axial.mask.TransformContinuousIndexToPhysicalPoint(centre),
+        centre_mm=largest.centre_mm,
         box_mm=float(box_mm),
         layer_thickness_mm=float(spacing_z_mm),
         area_mm2=float(section.sum() * spacing_x_mm * spacing_y_mm),
     )
-
-
-def _largest_section(mask: np.ndarray) -> tuple[int, np.ndarray]:
-    """Layer k and the (j, i) boolean section of the lesion that is largest on any layer."""
-    box = bounding_box(mask)
-    lesions, count = ndimage.label(mask[box], structure=NEIGHBOURS_26)
-    areas = np.array([np.bincount(layer.ravel(), minlength=count + 1)[1:] for layer in lesions])
-    lesion = int(areas.max(axis=0).argmax())
-    tied = np.flatnonzero(areas[:, lesion] == areas.max())
-    layer = int(tied[(len(tied) - 1) // 2])
-    section = np.zeros(mask.shape[1:], dtype=bool)
-    section[box[1:]] = lesions[layer] == lesion + 1
-    return box[0].start + layer, section
 
 
 def _positions(centre: float, length: float, size_px: int) -> np.ndarray:

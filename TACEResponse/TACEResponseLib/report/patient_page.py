@@ -16,8 +16,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import SimpleITK as sitk
 
+from TACEResponseLib.answer import words
 from TACEResponseLib.answer.prediction import Prediction
 from TACEResponseLib.cases import Case, bounding_box
+from TACEResponseLib.cases.lesions import largest_slice
 from TACEResponseLib.models.combination import title
 from TACEResponseLib.models.learners import LEARNERS
 from TACEResponseLib.storage import whole_file
@@ -92,16 +94,14 @@ def summary(prediction: Prediction, *, show_identifier: bool = False) -> str:
         prediction.statement(),
         "",
         f"Patient {prediction.patient_id}" if show_identifier else UNNAMED,
-        f"Response (CR + PR) {'likely' if prediction.responder else 'unlikely'}: "
-        f"{percent(prediction.fused)} by {title(prediction.headline)} "
-        f"(threshold {percent(prediction.threshold)})",
-        *filter(None, (instability_in_words(prediction),)),
+        f"{words.headline(prediction)} by {title(prediction.headline)} ({words.threshold(prediction)})",
+        *filter(None, (words.instability(prediction.certainty),)),
         " ".join(f"{part}." for part in (certainty.sentence(), certainty.agreement) if part),
         f"{prediction.similarity.sentence()}.",
-        f"Tumour: {lesions_in_words(prediction)}",
+        f"Tumour: {words.lesions(prediction.lesions)}",
         "",
         f"{'model':<{width}}probability of response",
-        *(f"{title(name):<{width}}{percent(p):>6}" for name, p in prediction.probabilities.items()),
+        *(f"{title(name):<{width}}{words.percent(p):>6}" for name, p in prediction.probabilities.items()),
         "",
         f"{'clinical score':<{width}}group",
         *(f"{score.title:<{width}}{score.text}" for score in prediction.clinical_scores),
@@ -111,28 +111,6 @@ def summary(prediction: Prediction, *, show_identifier: bool = False) -> str:
         f"Model {prediction.bundle_id}",
     ]
     return "\n".join(lines)
-
-
-def percent(share: float) -> str:
-    """0.724 as "72 %", never rounded to a certainty that no model has."""
-    return "> 99 %" if share > 0.99 else "< 1 %" if share < 0.01 else f"{100 * share:.0f} %"
-
-
-def instability_in_words(prediction: Prediction) -> str:
-    """How far the models of the folds are apart; empty for a bundle that does not hold them."""
-    certainty = prediction.certainty
-    if certainty.instability is None:
-        return ""
-    low, high = map(percent, certainty.instability)
-    models = f"{len(certainty.of_folds)} models, each trained without a part of the patients,"
-    return f"Instability: {models} say {low} to {high}"
-
-
-def lesions_in_words(prediction: Prediction) -> str:
-    """Number, largest diameter and volume."""
-    lesions = prediction.lesions
-    number = "1 lesion" if lesions.number == 1 else f"{lesions.number} lesions"
-    return f"{number}, largest {lesions.largest_diameter_mm:.0f} mm axial, {lesions.volume_ml:.1f} mL"
 
 
 def summarize_card(card: str, headline: str) -> tuple[str, ...]:
@@ -159,14 +137,14 @@ def _page(
     picture = _draw_slice(case)
     below_mm = CAPTION_MM + (0 if prediction.patch is None else PATCH_MM)
     singles = [name for name in prediction.probabilities if name in LEARNERS]
-    rows = [(title(n), p, percent(p), n in singles) for n, p in prediction.probabilities.items()]
+    rows = [(title(n), p, words.percent(p), n in singles) for n, p in prediction.probabilities.items()]
     return render_page(
         "patient.html",
         prediction=prediction,
         name=name,
         headline=title(prediction.headline),
-        percent=percent,
-        instability=instability_in_words(prediction),
+        percent=words.percent,
+        instability=words.instability(prediction.certainty),
         print_pt=_print_pt(prediction, card),
         rows=rows,
         sensitivity=sensitivity,
@@ -193,7 +171,7 @@ def _draw_slice(case: Case):
 
     axial = case.on_axial_grid()
     mask = sitk.GetArrayViewFromImage(axial.mask)
-    layer = int(mask.sum(axis=(1, 2)).argmax())
+    layer = largest_slice(axial).index
     centre, width = WINDOW_HU
     spacing_x_mm, spacing_y_mm, _ = axial.spacing_mm
     pixels = sitk.GetArrayViewFromImage(axial.image)[layer]

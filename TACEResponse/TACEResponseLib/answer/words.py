@@ -1,0 +1,100 @@
+"""The words of an answer, in one place for panel, page, terminal and archive.
+
+Every function takes `translate`, which turns an English text, or the template of one, into the
+reader's language; without it the text stays as it is written here.
+"""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from TACEResponseLib.cases.lesions import Lesions
+    from TACEResponseLib.clinical.scores import ClinicalScore
+
+    from .certainty import Certainty
+    from .prediction import Prediction
+    from .similarity import Similarity
+
+Translate = Callable[[str], str]
+
+
+def english(text: str) -> str:
+    """The text as it is."""
+    return text
+
+
+def percent(share: float) -> str:
+    """0.724 as "72 %"; never rounded to a certainty that no model has: "> 99 %", "< 1 %"."""
+    return "> 99 %" if share > 0.99 else "< 1 %" if share < 0.01 else f"{100 * share:.0f} %"
+
+
+def verdict(responder: bool, translate: Translate = english) -> str:
+    """ "likely" above the threshold, "unlikely" else."""
+    return translate("likely") if responder else translate("unlikely")
+
+
+def headline(prediction: "Prediction", translate: Translate = english) -> str:
+    """ "Response (CR + PR) likely: 72 %"."""
+    return translate("Response (CR + PR) {verdict}: {percent}").format(
+        verdict=verdict(prediction.responder, translate), percent=percent(prediction.fused)
+    )
+
+
+def threshold(prediction: "Prediction", translate: Translate = english) -> str:
+    """ "threshold 55 %"."""
+    return translate("threshold {percent}").format(percent=percent(prediction.threshold))
+
+
+def lesions(found: "Lesions", translate: Translate = english) -> str:
+    """Number, largest diameter and volume: "2 lesions, largest 47.2 mm axial, 53.3 mL"."""
+    number = translate("1 lesion") if found.number == 1 else translate("{n} lesions").format(n=found.number)
+    return translate("{number}, largest {diameter:.1f} mm axial, {volume:.1f} mL").format(
+        number=number, diameter=found.largest_diameter_mm, volume=found.volume_ml
+    )
+
+
+def instability(certainty: "Certainty", translate: Translate = english) -> str:
+    """How far the models of the folds are apart; empty where they are not known."""
+    if certainty.instability is None:
+        return ""
+    low, high = map(percent, certainty.instability)
+    return translate(
+        "Instability: {count} models, each trained without a part of the patients, say {low} to {high}"
+    ).format(count=len(certainty.of_folds), low=low, high=high)
+
+
+def certainty_lines(certainty: "Certainty", translate: Translate = english) -> tuple[str, ...]:
+    """The instability where it is known, what cannot be excluded, and how the models agree."""
+    lines = (instability(certainty, translate), certainty.sentence(), certainty.agreement)
+    return tuple(line for line in lines if line)
+
+
+def similarity(found: "Similarity") -> str:
+    """Whether the case is like the training cases, and why not."""
+    return found.sentence()
+
+
+def needs_care(found: "Similarity") -> bool:
+    """Whether a sign must stand beside the sentence of `similarity`."""
+    return found.verdict != "inside"
+
+
+def statement(prediction: "Prediction") -> str:
+    """Where the model comes from: the sentence that stands with every answer."""
+    return prediction.statement()
+
+
+def warnings(prediction: "Prediction") -> tuple[str, ...]:
+    """What to read beside the answer, a sentence or two each."""
+    return tuple(prediction.warnings)
+
+
+def lacking_scores(scores: tuple["ClinicalScore", ...], translate: Translate = english) -> str:
+    """The clinical scores that could not be computed and what they need; empty when there are none."""
+    lacking = [score for score in scores if score.missing]
+    if not lacking:
+        return ""
+    items = dict.fromkeys(item for score in lacking for item in score.missing)
+    return translate("Not computed: {scores}. Needs {items}.").format(
+        scores=", ".join(score.title for score in lacking), items=", ".join(items)
+    )

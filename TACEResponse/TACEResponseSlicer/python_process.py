@@ -1,0 +1,387 @@
+"""A Python process beside the application: how it is found, asked, listened to, and ended.
+
+Two programs run in one: the service that answers about a patient (`TACEResponseLib.service`) and the
+command line that trains. In the application itself they would share Python's lock with the event loop,
+could not be stopped inside a step, and training would load a deep-learning framework that crashes it.
+Everything here blocks and belongs on a worker thread (`background`).
+"""
+
+import contextlib
+import json
+import os
+import queue
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import deque
+from pathlib import Path
+
+from slicer.i18n import tr as _
+from TACEResponseLib.errors import Cancelled, DependencyError, Problem, TACEResponseError
+from TACEResponseLib.progress import Progress, silent
+
+#: How long the process is listened to before whoever waits is asked whether to go on.
+POLL_S = 0.05
+#: Time that a process has to stop on its own, and that its pipes have after it ended.
+GRACE_S = 1.0
+LOG_LINES = 400
+#: Exit code of the command line when some patients failed and the rest was done.
+SOME_FAILED = 1
+#: Exit codes of a process that was ended from outside, which is what systems do when memory is gone.
+KILLED = (-9, 137)
+#: What Slicer's launcher writes of a Python that did not end by itself; its own exit code is then 1.
+LAUNCHER_SAW_IT_KILLED = "exit abnormally"
+
+
+class ChildError(TACEResponseError):
+    """The process ended without a result; `log` holds its last lines."""
+
+    kind = "child"
+    log = ""
+
+    @classmethod
+    def of(cls, message: str, log: str, kind: str = "child", remedy: str = "") -> "ChildError":
+        """The error that says `message`, a sentence or a clause."""
+        error = cls.from_problem(Problem(kind=kind, message=message.rstrip("."), remedy=remedy))
+        error.log = log
+        return error
+
+    @classmethod
+    def of_end(cls, code: int, log: str) -> "ChildError":
+        """The error for a process that ended with this exit code before it had a result."""
+        if code in KILLED or LAUNCHER_SAW_IT_KILLED in log or "MemoryError" in log:
+            return cls.of(
+                _("the computation was ended by the system, most likely because memory ran out"),
+                log,
+                remedy=_("close other programs, or work on smaller images"),
+            )
+        return cls.of(
+            _("the computation ended unexpectedly (exit code {code})").format(code=code),
+            log,
+            remedy=_("read the log"),
+        )
+
+
+class PythonProcess:
+    """One process, started when it is first needed; nothing of it is left after `end`.
+
+    arguments: what Python is called with. command: in the place of Slicer's own Python and these.
+    pid: of the process that was started last.
+    Its standard output is read as JSON events, one a line; every other line, and its standard error,
+    is its log. Its temporary files lie in a folder that goes with it.
+    """
+
+    def __init__(self, *arguments: str, command=None):
+        self._arguments, self._command = arguments, command
+        self._turn = threading.Lock()
+        self._process = self._folder = None
+        self._held = ""
+        self.pid = None
+        self._said, self._log = queue.Queue(), deque(maxlen=LOG_LINES)
+
+    @property
+    def alive(self) -> bool:
+        """Whether a process is there."""
+        process = self._process
+        return process is not None and process.poll() is None
+
+    @property
+    def log(self) -> str:
+        """The last lines that were not events."""
+        return "\n".join(self._log)
+
+    def ask(self, question: str, progress: Progress = silent, *, case=None, **content):
+        """The answer to a question of `service.PredictionService`, which this process runs.
+
+        case: sent only when the process does not hold it already. content: what else is asked about.
+        progress: called with every step, and many times a second while there is none; when it raises,
+        the process is ended and the exception goes on. Raises the error of the question, or ChildError
+        when the process ended without an answer.
+        """
+        self._wait_for_turn(progress)
+        try:
+            self._start()
+            if case is not None:
+                content["case"] = self._hand_over(case, progress)
+            return self._exchange(question, content, progress)
+        finally:
+            self._turn.release()
+
+    def run(self, on_event, on_log, on_quiet=lambda: None) -> dict:
+        """Let the program run to its end; its last event, which is `done`.
+
+        on_event(event), on_log(line): what it writes. on_quiet(): many times a second while it writes
+        nothing. When one of them raises, the program is asked to stop, ended a second later with all it
+        started, and the exception goes on. Raises Cancelled when the program says so, ChildError with
+        its log for any other end.
+        """
+        last = {}
+        self._start()
+        self._process.stdin.close()  # nobody will answer it
+        try:
+            while not self._has_ended():
+                said = self._next()
+                if said is None:
+                    on_quiet()
+                elif isinstance(said, str):
+                    on_log(said)
+                elif said.get("event") in ("done", "error"):
+                    last = said
+                else:
+                    on_event(said)
+        except BaseException:
+            self.stop()
+            raise
+        code = self.end()
+        if last.get("kind") == "cancelled":
+            raise Cancelled()
+        if last.get("event") == "error":
+            raise ChildError.of(last.get("message", ""), self.log, last.get("kind", "child"))
+        if not last or code not in (0, SOME_FAILED):
+            raise ChildError.of_end(code, self.log)
+        return last
+
+    def start(self) -> None:
+        """Have a process, or leave that to whoever asks right now; DependencyError when none can start."""
+        if self._turn.acquire(blocking=False):
+            try:
+                self._start()
+            finally:
+                self._turn.release()
+
+    def stop(self) -> None:
+        """Ask the process to stop, and end it when it has not after a second."""
+        if self._process is not None:
+            ask_to_stop(self._process)
+        end = time.monotonic() + GRACE_S
+        while time.monotonic() < end and not self._has_ended():
+            time.sleep(0.02)
+        self.end()
+
+    def close(self) -> None:
+        """End the process after what it is being asked, if that ends soon."""
+        if self._turn.acquire(timeout=2):
+            self._turn.release()
+        self.end()
+
+    def end(self, patience_s: float = 0) -> int | None:
+        """Nothing is left: no process of the tree, no stream, no file. Its exit code, if it had one."""
+        process, self._process, self._held = self._process, None, ""
+        if process is None:
+            return None
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(patience_s)
+        code = process.returncode
+        end_tree(process)
+        process.wait(5)
+        for reader in self._readers:
+            reader.join(1)
+        for stream in filter(None, (process.stdin, process.stdout, process.stderr)):
+            with contextlib.suppress(OSError):  # what was still to be written has nowhere to go
+                stream.close()
+        self._folder.cleanup()
+        return code
+
+    # Starting and reading
+
+    def _start(self) -> None:
+        if self.alive:
+            return
+        self.end()  # what is left of one that ended by itself
+        self._said, self._log = queue.Queue(), deque(maxlen=LOG_LINES)
+        self._ended_at = None
+        command = self._command or [python_executable(), *self._arguments]
+        folder = tempfile.TemporaryDirectory(prefix="tace-", ignore_cleanup_errors=True)
+        try:
+            self._process = start(command, folder.name)
+        except BaseException:
+            folder.cleanup()
+            raise
+        self._folder, self.pid = folder, self._process.pid
+        self._readers = [
+            threading.Thread(target=_read, args=(stream, self._said, self._log), daemon=True)
+            for stream in (self._process.stdout, self._process.stderr)
+        ]
+        for reader in self._readers:
+            reader.start()
+
+    def _next(self) -> dict | str | None:
+        """The next event or line of the log; None when there was none for a moment."""
+        try:
+            return self._said.get(timeout=POLL_S)
+        except queue.Empty:
+            return None
+
+    def _has_ended(self) -> bool:
+        """Whether the process has ended and everything that it wrote has been taken.
+
+        Slicer's launcher ends before the Python that it started, which then still holds the pipes.
+        """
+        if not self._said.empty() or self.alive:
+            return False
+        self._ended_at = self._ended_at or time.monotonic()
+        late = time.monotonic() - self._ended_at > GRACE_S
+        return (late or not any(reader.is_alive() for reader in self._readers)) and self._said.empty()
+
+    # Asking
+
+    def _wait_for_turn(self, progress: Progress) -> None:
+        while not self._turn.acquire(timeout=POLL_S):
+            progress(_("getting ready (the first time takes some seconds)"), 0, 0)
+
+    def _hand_over(self, case, progress: Progress) -> str:
+        """The name by which the process knows the case, which it gets when it does not hold it."""
+        from TACEResponseLib.cases.fingerprint import case_fingerprint
+
+        name = case_fingerprint(case)
+        if name != self._held:
+            self._exchange("hold", {"case": case, "fingerprint": name}, progress)
+            self._held = name
+        return name
+
+    def _exchange(self, question: str, content: dict, progress: Progress):
+        from TACEResponseLib.service import read, write
+
+        try:
+            file = Path(self._folder.name) / "question"
+            write(file, (question, content))
+            self._process.stdin.write(f"{file}\n")
+            self._process.stdin.flush()
+            event = self._last_event(progress)
+        except OSError as error:  # a pipe that broke with its process, or a disk that is full
+            code = self.end(patience_s=1)
+            if code is None:
+                raise ChildError.of(str(error), self.log) from error
+            raise ChildError.of_end(code, self.log) from error
+        except BaseException:
+            self.end()
+            raise
+        if event["event"] == "error":
+            raise TACEResponseError.from_problem(Problem(**event["problem"]))
+        return read(Path(event["file"]))
+
+    def _last_event(self, progress: Progress) -> dict:
+        """Hand progress on until the answer or an error is there."""
+        process, latest = self._process, (_("starting"), 0, 0)
+        while not self._has_ended():
+            said = self._next()
+            if isinstance(said, dict):
+                if said.get("event") in ("done", "error"):
+                    return said
+                if "stage" in said:
+                    latest = (said["stage"], said["done"], said["total"])
+            progress(*latest)
+        raise ChildError.of_end(process.returncode, self.log)
+
+
+def service_process() -> PythonProcess:
+    """The process that answers about patients; see `PythonProcess.ask`."""
+    return PythonProcess("-m", "TACEResponseLib.service")
+
+
+def command_line(arguments) -> PythonProcess:
+    """The process of `tace-response ARGUMENTS --json`; see `PythonProcess.run`."""
+    return PythonProcess("-m", "TACEResponseLib", *map(str, arguments), "--json")
+
+
+def python_executable() -> str:
+    """Slicer's own Python; DependencyError where there is none."""
+    # Inside the application `sys.executable` is empty, and PythonSlicer is on the PATH.
+    found = shutil.which("PythonSlicer") or sys.executable
+    if not found:
+        raise DependencyError(
+            _("Slicer's Python was not found"),
+            expected=_("PythonSlicer on the PATH"),
+            remedy=_("start Slicer through its launcher"),
+        )
+    return found
+
+
+def start(command: list[str], temporary_folder: str) -> subprocess.Popen:
+    """Start `command`, which finds the library and keeps its temporary files in the given folder.
+
+    It and everything that it starts can be ended by `end_tree`. DependencyError when it cannot start.
+    """
+    try:
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=_environment(temporary_folder),
+            encoding="utf-8",
+            errors="replace",
+            **_own_group(),
+        )
+    except OSError as error:
+        raise DependencyError(_("the computation could not be started"), received=str(error)) from error
+
+
+def event_of(line: str) -> dict | None:
+    """The JSON object of a line, None for any other line."""
+    if not line.startswith("{"):
+        return None
+    try:
+        content = json.loads(line)
+    except ValueError:
+        return None
+    return content if isinstance(content, dict) else None
+
+
+def ask_to_stop(process: subprocess.Popen) -> None:
+    """Ctrl-C, where a process without a console can be sent one; elsewhere end it."""
+    if os.name == "nt":
+        end_tree(process)
+        return
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGINT)
+
+
+def end_tree(process: subprocess.Popen) -> None:
+    """End the process and everything that it started and that is still there."""
+    if os.name == "nt":
+        subprocess.run(
+            ["taskkill", "/F", "/T", "/PID", str(process.pid)],
+            capture_output=True,
+            check=False,
+            creationflags=subprocess.CREATE_NO_WINDOW,
+        )
+        return
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+def _read(stream, said: queue.Queue, log: deque) -> None:
+    """Put every event and every line of the log of a stream into `said`, until it closes."""
+    with contextlib.suppress(ValueError):  # closed meanwhile
+        for line in stream:
+            event = event_of(line)
+            if event is None:
+                log.append(line.rstrip("\r\n"))
+            said.put(line.rstrip("\r\n") if event is None else event)
+
+
+def _environment(temporary_folder: str) -> dict[str, str]:
+    """This process's environment with the library found, UTF-8 spoken, and a temporary folder."""
+    library = str(Path(__file__).resolve().parent.parent)
+    inherited = os.environ.get("PYTHONPATH")
+    return {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([library, inherited] if inherited else [library]),
+        "PYTHONUTF8": "1",
+        "PYTHONIOENCODING": "utf-8",  # where it is set to something else it would win
+        "PYTHONUNBUFFERED": "1",
+        "PYTHONDONTWRITEBYTECODE": "1",  # the extension's folder may be read-only
+        **dict.fromkeys(("TMPDIR", "TEMP", "TMP"), temporary_folder),
+    }
+
+
+def _own_group() -> dict:
+    """How to start a process whose whole tree can be ended, and without a console window."""
+    if os.name == "nt":
+        return {"creationflags": subprocess.CREATE_NO_WINDOW | subprocess.CREATE_NEW_PROCESS_GROUP}
+    return {"start_new_session": True}

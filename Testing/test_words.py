@@ -1,0 +1,90 @@
+"""The words of an answer: no certainty that no model has, and one translation road."""
+
+import dataclasses
+
+import pytest
+from answers import a_full_answer, an_answer
+from TACEResponseLib.answer import words
+from TACEResponseLib.answer.certainty import agreement
+from TACEResponseLib.answer.contour_sensitivity import ContourSensitivity, Variant
+from TACEResponseLib.answer.words import percent
+from TACEResponseLib.cases.lesions import Lesions
+
+
+@pytest.mark.parametrize(
+    ("share", "text"),
+    [
+        (0.0, "< 1 %"),
+        (0.004, "< 1 %"),
+        (0.0099, "< 1 %"),
+        (0.01, "1 %"),
+        (0.724, "72 %"),
+        (0.99, "99 %"),
+        (0.991, "> 99 %"),
+        (0.9999, "> 99 %"),
+        (1.0, "> 99 %"),
+    ],
+)
+def test_a_probability_is_never_rounded_to_a_certainty(share, text):
+    assert words.percent(share) == percent(share) == text
+
+
+def every_text(prediction, translate=words.english) -> list[str]:
+    return [
+        words.headline(prediction, translate),
+        words.threshold(prediction, translate),
+        words.lesions(prediction.lesions, translate),
+        *words.certainty_lines(prediction.certainty, translate),
+        words.similarity(prediction.similarity),
+        words.lacking_scores(prediction.clinical_scores, translate),
+        *words.warnings(prediction),
+        words.statement(prediction),
+    ]
+
+
+def test_no_sentence_of_an_answer_says_100_or_0_percent():
+    almost = an_answer(fused=0.9996, threshold=0.004)
+    almost = dataclasses.replace(
+        almost, certainty=dataclasses.replace(almost.certainty, low=0.002, high=0.9999)
+    )
+    texts = every_text(almost)
+    texts.append(agreement({"cnn": 0.999, "gbm": 0.2}, {"cnn": 0.5, "gbm": 0.5}, False, {}))
+    outlines = (Variant("as drawn", 1.0, 0.9996, True), Variant("grown", 1.2, 0.001, False))
+    texts.append(ContourSensitivity(outlines).sentence())
+    for text in texts:
+        assert "100 %" not in text
+        assert " 0 %" not in text
+    assert texts[0] == "Response (CR + PR) likely: > 99 %"
+    assert "between < 1 % and > 99 %" in texts[-1]
+
+
+def test_the_words_are_those_that_were_agreed_on():
+    prediction = an_answer()
+    assert words.headline(prediction) == "Response (CR + PR) likely: 72 %"
+    assert words.threshold(prediction) == "threshold 55 %"
+    assert words.lesions(prediction.lesions) == "2 lesions, largest 47.2 mm axial, 53.3 mL"
+    assert words.lesions(Lesions((9.04,), (0.31,), 0)) == "1 lesion, largest 9.0 mm axial, 0.3 mL"
+    interval, *others = words.certainty_lines(prediction.certainty)
+    assert interval == "95 % interval 58 % to 84 %, from the models of the folds"
+    assert others == [prediction.certainty.sentence(), "All 2 models agree"]
+    without = dataclasses.replace(prediction.certainty, low=None, high=None)
+    assert words.certainty_lines(without) == tuple(others)
+    assert words.lacking_scores(prediction.clinical_scores).startswith("Not computed: HAP")
+    assert words.lacking_scores(a_full_answer().clinical_scores[:0]) == ""
+    assert not words.needs_care(prediction.similarity)
+    assert words.needs_care(a_full_answer().similarity)
+
+
+def test_every_template_goes_through_the_translation_and_keeps_its_numbers():
+    asked = []
+
+    def mirrored(text):
+        asked.append(text)
+        return text.upper() if "{" not in text else f"<{text}>"
+
+    texts = every_text(an_answer(), mirrored)
+    assert texts[0] == "<Response (CR + PR) LIKELY: 72 %>"
+    assert texts[1] == "<threshold 55 %>"
+    assert texts[2] == "<<2 lesions>, largest 47.2 mm axial, 53.3 mL>"
+    assert texts[3].startswith("<95 % interval 58 % to 84 %")
+    assert "likely" in asked
