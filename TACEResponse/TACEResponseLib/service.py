@@ -76,7 +76,8 @@ class PredictionService:
 
         clinical: None when nothing is known. lesions, diameter_mm: number of lesions and largest diameter
         for the clinical scores, None for what the mask says. center: the patient's hospital, for a model
-        that harmonises between some. engine: of the radiomics, the model's own when None. Raises BundleError, FeatureError, InputError, and what `progress` does.
+        that harmonises between some. engine: of the radiomics, the model's own when None. Raises
+        BundleError, FeatureError, InputError, and what `progress` does.
         """
         model, case = self._model(bundle, progress), self._held(case)
         return model.predict(

@@ -17,7 +17,7 @@ import numpy as np
 
 from TACEResponseLib.models.combination import title
 
-from .words import percent
+from .numbers import percent
 
 #: Share of sets that are meant to hold the truth.
 COVERAGE = 0.9

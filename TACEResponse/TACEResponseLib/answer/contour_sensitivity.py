@@ -18,8 +18,8 @@ from TACEResponseLib.errors import TACEResponseError
 from TACEResponseLib.measuring.case import Measurements
 from TACEResponseLib.progress import Progress, silent
 
+from .numbers import percent
 from .response_model import ResponseModel
-from .words import percent
 
 #: How far the border is moved outwards (or inwards, below 0), in mm.
 SHIFTS_MM = (1.0, -1.0, 2.0, -2.0)

@@ -7,6 +7,8 @@ reader's language; without it the text stays as it is written here.
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from .numbers import percent
+
 if TYPE_CHECKING:
     from TACEResponseLib.cases.lesions import Lesions
     from TACEResponseLib.clinical.scores import ClinicalScore
@@ -21,11 +23,6 @@ Translate = Callable[[str], str]
 def english(text: str) -> str:
     """The text as it is."""
     return text
-
-
-def percent(share: float) -> str:
-    """0.724 as "72 %"; never rounded to a certainty that no model has: "> 99 %", "< 1 %"."""
-    return "> 99 %" if share > 0.99 else "< 1 %" if share < 0.01 else f"{100 * share:.0f} %"
 
 
 def verdict(responder: bool, translate: Translate = english) -> str:
