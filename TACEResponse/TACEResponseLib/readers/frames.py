@@ -1,4 +1,4 @@
-"""Enhanced and legacy-converted DICOM images: one file with many slices, each frame read as a slice of its own.
+"""Enhanced and legacy-converted DICOM images: one file with many slices, each frame read as one.
 
 What a frame does not say itself stands in the group that all share. Frames may lie in any order,
 and a volume may be spread over several files (a concatenation).
