@@ -227,10 +227,12 @@ def _check_shape(mask: sitk.Image) -> list[Problem]:
 
 def _cut_off_at(layers: np.ndarray, voxels_by_slice: Sequence[int]) -> str:
     """Which ends of the scan the mask (k, j, i) reaches, in words; empty for none."""
+    slices = np.flatnonzero(voxels_by_slice)
+    drawn = layers[slices[0] : slices[-1] + 1]
     ends = {
         "the first slice": voxels_by_slice[0],
         "the last slice": voxels_by_slice[-1],
-        "the border": layers[:, [0, -1]].any() or layers[:, :, [0, -1]].any(),
+        "the border": any(edge.any() for edge in (drawn[:, 0], drawn[:, -1], drawn[..., 0], drawn[..., -1])),
     }
     return " and ".join(name for name, touched in ends.items() if touched)
 

@@ -13,7 +13,7 @@ from TACEResponseLib.errors import IntensityError, Problem
 #: Values below air; scanners write them outside the reconstructed circle.
 BELOW_AIR_HU = -1050
 #: The sample takes about this many voxels along each axis.
-SAMPLED = 40
+SAMPLED = 24
 #: Any CT spans more than this from its darkest to its brightest voxel, by its noise alone.
 LEAST_RANGE_HU = 30
 #: What grows in a liver has a median between the last two; below are lung and air, then fat, above bone.

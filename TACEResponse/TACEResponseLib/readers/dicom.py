@@ -15,9 +15,10 @@ import SimpleITK as sitk
 from TACEResponseLib.errors import GeometryError, Problem
 
 from .dicom_open import SEGMENTATION, STRUCTURE_SET, damaged, dicom_files, is_dicom, reading_dicom
+from .frames import read_slices
 from .gate import Admitted, Claims, admit
 from .rescale import decode_each, is_uniform, require_ct_slices, scale_notes
-from .slices import Slice, read_slice, read_slices
+from .slices import Slice, read_slice
 
 __all__ = [
     "SEGMENTATION",

@@ -1,4 +1,4 @@
-"""The headers of DICOM images: one slice a file, or the frames of an Enhanced (multi-frame) one.
+"""The header of a DICOM slice: where it lies, and what its numbers mean.
 
 A `Slice` is what decides where one plane of voxels belongs and what its numbers mean, whether it
 has a file of its own or is a frame among others. Nothing is read of the pixels here.
@@ -101,12 +101,6 @@ class Slice:
     def is_localizer(self) -> bool:
         """Whether it is the overview from which the scan was planned."""
         return "LOCALIZER" in self.image_type
-
-
-def read_slices(path: Path) -> list[Slice]:
-    """The slices of one file: one, the frames of a multi-frame image, or none. InputError when damaged."""
-    one = read_slice(path)
-    return read_frames(path) if one is None else [one]
 
 
 def read_slice(path: Path) -> Slice | None:
@@ -245,71 +239,3 @@ def _is_right_angled(orientation: tuple[float, ...]) -> bool:
     lengths = math.hypot(*rows), math.hypot(*columns)
     between = sum(a * b for a, b in zip(rows, columns, strict=True))
     return all(abs(length - 1) < 1e-2 for length in lengths) and abs(between) < 1e-2
-
-
-# --- multi-frame images ---------------------------------------------------------------------------
-
-
-def read_frames(path: Path) -> list[Slice]:
-    """The frames of an Enhanced or legacy-converted image as slices, in whatever order they lie.
-
-    Empty for a file that is none. Raises InputError for a file that is damaged, or a frame that does
-    not say where it lies.
-    """
-    import pydicom
-
-    tags = ["SOPClassUID", "NumberOfFrames"]
-    with reading_dicom(path), path.open("rb") as stream:
-        header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=tags, force=True)
-        if "NumberOfFrames" not in header or kinds_of(header) & {SEGMENTATION, LABEL_MAP}:
-            return []
-        header = pydicom.dcmread(stream, stop_before_pixels=True, force=True)
-        groups = header.get("PerFrameFunctionalGroupsSequence")
-        if not groups:
-            return []
-        if len(groups) != int(header.NumberOfFrames):
-            raise ValueError
-        require_possible_pixels(header, path, len(groups))
-        require_whole_elements(stream, syntax_of(header))
-        shared = (header.get("SharedFunctionalGroupsSequence") or [pydicom.Dataset()])[0]
-        file = {**about_file(header, path), "part": _part(header)}
-        kind = words_of(header, "ImageType")
-        return [_frame(number, group, shared, file, kind, path) for number, group in enumerate(groups)]
-
-
-def _frame(number: int, group, shared, file: dict, image_type: tuple[str, ...], path: Path) -> Slice:
-    """One frame: what its own group says, and what the shared one says for all."""
-
-    def part(name: str):
-        return next((g[name][0] for g in (group, shared) if g.get(name)), {})
-
-    position = part("PlanePositionSequence").get("ImagePositionPatient")
-    orientation = part("PlaneOrientationSequence").get("ImageOrientationPatient")
-    if not position or not orientation:
-        raise InputError(
-            "a frame of the CT does not say where it lies",
-            field="image",
-            file=path.name,
-            expected="ImagePositionPatient and ImageOrientationPatient of every frame",
-            received=f"frame {number + 1} without {'a position' if not position else 'an orientation'}",
-            remedy="export the series as single slices",
-        )
-    content = part("FrameContentSequence")
-    time = text_of(content, "FrameAcquisitionDateTime") or text_of(content, "FrameReferenceDateTime")
-    return Slice(
-        **file,
-        **placed(position, orientation, part("PixelMeasuresSequence").get("PixelSpacing")),
-        **scaled(part("PixelValueTransformationSequence")),
-        acquisition=text_of(content, "FrameAcquisitionNumber"),
-        temporal_position=text_of(content, "TemporalPositionIndex"),
-        time=time[8:],
-        image_type=words_of(part("CTImageFrameTypeSequence"), "FrameType") or image_type,
-        frame=number,
-        stack=text_of(content, "StackID"),
-    )
-
-
-def _part(header) -> tuple[int, int] | None:
-    """Which part of a concatenation a file is, and of how many (0: it does not say)."""
-    number = header.get("InConcatenationNumber")
-    return None if number is None else (int(number), int(header.get("InConcatenationTotalNumber") or 0))
