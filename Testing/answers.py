@@ -37,7 +37,7 @@ def an_answer(**changes) -> Prediction:
         "responder": True,
         "lesions": Lesions((47.2, 12.5), (52.3, 1.02), 0),
         "similarity": Similarity("inside", 0.4, (), (Measure("diameter_mm", "diameter", 47.2, 0.4, ""),)),
-        "certainty": Certainty(0.58, 0.84, ("response",), "All 2 models agree"),
+        "certainty": Certainty((0.58, 0.7, 0.71, 0.75, 0.84), ("response",), "All 2 models agree"),
         "clinical_scores": clinical_scores(ClinicalValues(), TumourBurden(2, (4.72, 1.25))),
         "warnings": (),
         "checked": ("image and mask on one grid", "intensities are HU"),
@@ -81,8 +81,7 @@ def a_full_answer(**changes) -> Prediction:
         "lesions": Lesions(diameters_mm, (412.3, 30.1, 5.2, 0.9), 3),
         "similarity": Similarity("outside", 1.31, reasons, ()),
         "certainty": Certainty(
-            0.31,
-            0.93,
+            (0.31, 0.6, 0.74, 0.8, 0.93),
             ("response", "no response"),
             "6 of 7 models lie above their thresholds; on the other side: tumour size (35 %)",
         ),

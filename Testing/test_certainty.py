@@ -1,26 +1,22 @@
-"""Interval, conformal set, agreement and the choice of calibration, against slow twins and crepes."""
+"""Instability, conformal set and agreement, against slow twins and crepes."""
 
 import importlib.util
 from fractions import Fraction
 
 import numpy as np
 import pytest
-from scipy.special import expit, logit
-from sklearn.isotonic import IsotonicRegression
+from scipy.special import expit
 from TACEResponseLib.answer.certainty import (
     NO_RESPONSE,
     RESPONSE,
     Certainty,
     agreement,
     conformal_set,
-    jackknife_interval,
 )
 from TACEResponseLib.errors import BundleError
-from TACEResponseLib.models.combination import Combination, fit_combinations
-from TACEResponseLib.models.fusion import fit_fusion, platt
-from TACEResponseLib.models.isotonic import FEWEST, Isotonic, better_isotonic, fit_isotonic
-from TACEResponseLib.settings import TrainingSettings
-from TACEResponseLib.statistics.outcome import Outcome
+from TACEResponseLib.models.combination import Combination
+from TACEResponseLib.models.fusion import fit_calibration
+from TACEResponseLib.models.isotonic import Isotonic
 
 
 def a_cohort(n: int, seed: int, bend=lambda score: score) -> tuple[np.ndarray, np.ndarray]:
@@ -29,37 +25,13 @@ def a_cohort(n: int, seed: int, bend=lambda score: score) -> tuple[np.ndarray, n
     return score, (rng.uniform(size=n) < expit(bend(score))).astype(int)
 
 
-def test_the_interval_is_that_of_the_delete_a_group_jackknife_worked_out_by_hand():
-    # log-odds 0, 1, -1, 2, -2 have mean 0 and squares 10: error sqrt(4/5 * 10) = 2.828427,
-    # times t(0.975, 4) = 2.776445 is 7.852974.
-    of_folds = expit(np.array([0, 1, -1, 2, -2.0]))
-    low, high = jackknife_interval(0.5, of_folds)
-    assert logit([low, high]) == pytest.approx([-7.852974, 7.852974], abs=1e-5)
-
-
-def test_models_that_agree_leave_no_interval_and_the_answer_lies_inside_always():
-    assert jackknife_interval(0.7, np.full(5, 0.6)) == pytest.approx((0.7, 0.7))
-    rng = np.random.default_rng(1)
-    for _ in range(100):
-        probability, of_folds = rng.uniform(), rng.uniform(size=5)
-        low, high = jackknife_interval(probability, of_folds)
-        assert 0 <= low <= probability <= high <= 1
-
-
-def test_the_interval_holds_what_the_model_of_endless_patients_would_say():
-    """Logistic models of 100 patients: 95 % of the intervals at x = 1 hold the true 1 + 0.5."""
-    held, trials = 0, 300
-    for trial in range(trials):
-        rng = np.random.default_rng(trial)
-        x = rng.normal(size=100)
-        y = (rng.uniform(size=100) < expit(0.5 + x)).astype(int)
-        part = np.arange(100) % 5
-        answer = lambda rows, x=x, y=y: platt(x[rows], y[rows]).probability(np.array([1.0]))[0]
-        of_folds = np.array([answer(part != fold) for fold in range(5)])
-        low, high = jackknife_interval(answer(part >= 0), of_folds)
-        held += low <= expit(1.5) <= high
-    # 99.9 % binomial limits around 0.95 of 300 trials, upwards open: t on 4 degrees is on the safe side.
-    assert held / trials >= 0.95 - 3.3 * np.sqrt(0.95 * 0.05 / trials)
+def test_the_instability_is_the_span_of_the_folds_answers_and_nothing_more():
+    certainty = Certainty((0.4, 0.62, 0.5), (RESPONSE,), "")
+    assert certainty.instability == (0.4, 0.62)
+    assert certainty.to_json()["instability"] == [0.4, 0.62]
+    assert certainty.to_json()["fold_answers"] == [0.4, 0.62, 0.5]
+    assert Certainty((), (), "").instability is None
+    assert Certainty((), (), "").to_json()["instability"] is None
 
 
 def slow_set(probability, scores, labels, coverage):
@@ -122,10 +94,11 @@ def test_conformal_sets_hold_the_truth_as_often_as_they_say():
 
 
 def test_a_set_is_said_in_words():
-    say = lambda *answers: Certainty(0.5, 0.8, answers, "").sentence()
-    assert say(RESPONSE) == "Response is the only answer left at 90 % coverage"
-    assert say(RESPONSE, NO_RESPONSE) == "Neither response nor no response can be excluded at 90 % coverage"
-    assert say() == "Unlike patients of either kind at 90 % coverage"
+    say = lambda *answers: Certainty((0.5, 0.8), answers, "").sentence()
+    assert say(RESPONSE) == "Non-response is excluded (90 % conformal)"
+    assert say(NO_RESPONSE) == "Response is excluded (90 % conformal)"
+    assert say(RESPONSE, NO_RESPONSE) == "Undecided: both outcomes are plausible (90 % conformal)"
+    assert say() == "Unlike patients of either kind (90 % conformal)"
 
 
 def test_the_agreement_of_the_models_names_who_stands_on_the_other_side():
@@ -137,49 +110,10 @@ def test_the_agreement_of_the_models_names_who_stands_on_the_other_side():
     assert agreement({"cnn": 0.7}, thresholds, True) == "One model answers"
 
 
-def test_isotonic_blocks_are_those_of_scikit_learn_at_their_centres():
-    score, labels = a_cohort(150, 8)
-    probabilities = expit(score)
-    ours = fit_isotonic(probabilities, labels)
-    theirs = IsotonicRegression().fit(probabilities, labels).predict(probabilities)
-    for at, share in zip(ours.fitted, ours.observed, strict=True):
-        block = theirs == theirs[np.argmin(np.abs(probabilities - at))]
-        assert at == pytest.approx(probabilities[block].mean())
-        assert share == pytest.approx(np.clip(theirs[block][0], 1 / 152, 1 - 1 / 152))
-
-
-def test_isotonic_keeps_the_order_and_is_never_certain():
-    score, labels = a_cohort(80, 9, lambda s: 4 * s)
-    curve = fit_isotonic(expit(score), labels)
-    values = curve(np.linspace(0, 1, 1001))
-    assert (np.diff(values) >= 0).all()
-    assert 0 < values[0] < values[-1] < 1
-
-
-def test_isotonic_is_taken_where_the_outcome_bends_and_not_where_it_is_logistic():
-    settings = TrainingSettings()
-    bent = a_cohort(1500, 10, lambda s: np.where(s > 0, 3.0, np.where(s < -1, -3.0, 0.0)))
-    straight = [a_cohort(300, seed, lambda s: 1.2 * s) for seed in range(20)]
-
-    def curve(score, labels):
-        return fit_combinations({"size": score}, Outcome(labels), settings.fusion, settings.seed)[
-            "size"
-        ].isotonic
-
-    assert curve(*bent) is not None
-    taken = [curve(score, labels) is not None for score, labels in straight]
-    assert sum(taken) <= 2
-
-
-def test_few_patients_are_never_calibrated_isotonically():
-    score, labels = np.arange(60.0), (np.arange(60) >= 60 - FEWEST + 1).astype(int)
-    assert better_isotonic(lambda rows: lambda others: expit(score[others]), labels, 1) is None
-
-
 def test_a_combination_with_a_curve_survives_its_json_and_bends_the_fusion():
     score, labels = a_cohort(100, 11)
-    fusion = fit_fusion(score[:, None], labels)
-    curve = fit_isotonic(fusion.probability(score), labels)
+    fusion = fit_calibration(score, labels)
+    curve = Isotonic((0.1, 0.5, 0.9), (0.2, 0.3, 0.8))
     kept = Combination.from_json(Combination(("cnn",), fusion, curve).to_json())
     assert kept == Combination(("cnn",), fusion, curve)
     assert kept.probability({"cnn": score}) == pytest.approx(curve(fusion.probability(score)))

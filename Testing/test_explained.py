@@ -14,13 +14,13 @@ from TACEResponseLib.answer.similarity import TrainingSpread
 from TACEResponseLib.cases import make_case
 from TACEResponseLib.measuring.case import measure
 from TACEResponseLib.measuring.patient_table import PatientTable
-from TACEResponseLib.models.classical import CLASSIFIERS
 from TACEResponseLib.models.cnn import FittedCnn
 from TACEResponseLib.models.combination import fit_combinations
 from TACEResponseLib.models.fold_models import FoldModels
 from TACEResponseLib.models.learners import LEARNERS
 from TACEResponseLib.models.network.inference import NumpyNetwork
 from TACEResponseLib.models.network.keras_file import read_keras_file
+from TACEResponseLib.models.recipes import CLASSIFIERS
 from TACEResponseLib.selection.select import Selected
 from TACEResponseLib.settings import TrainingSettings, preset
 from TACEResponseLib.statistics.outcome import Outcome

@@ -80,14 +80,14 @@ def test_extra_trees_learn_from_the_share_of_readers_who_saw_a_response():
 
 def test_a_sixth_model_goes_through_training_fusion_bundle_and_back(tmp_path):
     table, outcome = a_cohort(60, 4)
-    quick = {"folds": 2, "network": None, "models": ["size", "extra_trees"]}
+    quick = {"folds": 3, "network": None, "models": ["size", "extra_trees"]}
     model, record = fit_response_model(
         table, outcome, preset("peng2021", **quick, fusion={"headline": "all"}, extra_trees={"trees": 40})
     )
     assert tuple(model.models.models) == ("size", "extra_trees")
     assert model.models.steps == {}  # nothing looks at selected features, so nothing is selected
     assert model.combinations["all"].models == ("size", "extra_trees")
-    assert record.fold_selected == ((), ())
+    assert record.fold_selected == ((), (), ())
     again = load_bundle(save_bundle(tmp_path / "bundle", model, None, "card\n"))
     np.testing.assert_array_equal(again.probabilities(table)["all"], model.probabilities(table)["all"])
     assert again.needed == FEATURES

@@ -167,7 +167,7 @@ def test_the_held_out_half_of_the_demonstration_cohort_lies_in_the_interval_of_t
     assert low <= auc <= high, f"AUC {auc:.3f}, the phantom allows {low:.3f} to {high:.3f}"
 
 
-QUICK = {"folds": 2, "selection": {"sizes": [14], "trees": 100, "folds": 3, "bootstraps": 0}}
+QUICK = {"folds": 3, "selection": {"sizes": [14], "trees": 100, "folds": 3, "bootstraps": 0}}
 
 
 def test_shuffled_labels_give_one_half(fresh_cohort):

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from TACEResponseLib.errors import Cancelled, TrainingError
-from TACEResponseLib.models.classical import fit_classifier, score
+from TACEResponseLib.models.fitting import fit_classifier, score
 from TACEResponseLib.progress import silent
 from TACEResponseLib.selection.elimination import (
     _run_folds,

@@ -173,7 +173,7 @@ def test_one_outline_of_a_second_reader_that_fails_is_named_in_result_and_report
     broken = next(row for row in rows if row["mask_reader2"])
     (cohort / broken["mask_reader2"]).write_bytes(b"no image")
     code = main(
-        ["train", "--cohort", str(cohort), "--out", str(tmp_path / "model"), "--no-cnn", "--folds", "2"]
+        ["train", "--cohort", str(cohort), "--out", str(tmp_path / "model"), "--no-cnn", "--folds", "3"]
     )
     printed, complaint = capsys.readouterr()
     assert code == 0, complaint
@@ -353,7 +353,7 @@ def test_training_on_a_table_touches_no_folder_beside_the_bundle(tmp_path):
     (tmp_path / "model-work").mkdir()
     (tmp_path / "model-work" / "0123456789abcdef0123456789abcdef.json").write_text("{}")
     features, labels = write_tables(tmp_path, patients_of(40))
-    options = ["--features", str(features), "--labels", str(labels), "--folds", "2"]
+    options = ["--features", str(features), "--labels", str(labels), "--folds", "3"]
     assert main(["train", *options, "--out", str(tmp_path / "model")]) == 0
     assert len(list((tmp_path / "model-work").iterdir())) == 1
 

@@ -45,10 +45,10 @@ def every_text(prediction, translate=words.english) -> list[str]:
 def test_no_sentence_of_an_answer_says_100_or_0_percent():
     almost = an_answer(fused=0.9996, threshold=0.004)
     almost = dataclasses.replace(
-        almost, certainty=dataclasses.replace(almost.certainty, low=0.002, high=0.9999)
+        almost, certainty=dataclasses.replace(almost.certainty, of_folds=(0.002, 0.9999))
     )
     texts = every_text(almost)
-    texts.append(agreement({"cnn": 0.999, "gbm": 0.2}, {"cnn": 0.5, "gbm": 0.5}, False, {}))
+    texts.append(agreement({"cnn": 0.999, "gbm": 0.2}, {"cnn": 0.5, "gbm": 0.5}, False))
     outlines = (Variant("as drawn", 1.0, 0.9996, True), Variant("grown", 1.2, 0.001, False))
     texts.append(ContourSensitivity(outlines).sentence())
     for text in texts:
@@ -64,10 +64,12 @@ def test_the_words_are_those_that_were_agreed_on():
     assert words.threshold(prediction) == "threshold 55 %"
     assert words.lesions(prediction.lesions) == "2 lesions, largest 47.2 mm axial, 53.3 mL"
     assert words.lesions(Lesions((9.04,), (0.31,), 0)) == "1 lesion, largest 9.0 mm axial, 0.3 mL"
-    interval, *others = words.certainty_lines(prediction.certainty)
-    assert interval == "95 % interval 58 % to 84 %, from the models of the folds"
+    instability, *others = words.certainty_lines(prediction.certainty)
+    assert instability == (
+        "Instability: 5 models, each trained without a part of the patients, say 58 % to 84 %"
+    )
     assert others == [prediction.certainty.sentence(), "All 2 models agree"]
-    without = dataclasses.replace(prediction.certainty, low=None, high=None)
+    without = dataclasses.replace(prediction.certainty, of_folds=())
     assert words.certainty_lines(without) == tuple(others)
     assert words.lacking_scores(prediction.clinical_scores).startswith("Not computed: HAP")
     assert words.lacking_scores(a_full_answer().clinical_scores[:0]) == ""
@@ -86,5 +88,5 @@ def test_every_template_goes_through_the_translation_and_keeps_its_numbers():
     assert texts[0] == "<Response (CR + PR) LIKELY: 72 %>"
     assert texts[1] == "<threshold 55 %>"
     assert texts[2] == "<<2 lesions>, largest 47.2 mm axial, 53.3 mL>"
-    assert texts[3].startswith("<95 % interval 58 % to 84 %")
+    assert texts[3].startswith("<Instability: 5 models, ")
     assert "likely" in asked

@@ -24,7 +24,8 @@ import numpy as np
 TESTING = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(TESTING.parent / "TACEResponse"))
 
-from TACEResponseLib.models.classical import CLASSIFIERS, fit_classifier, score
+from TACEResponseLib.models.fitting import fit_classifier, score
+from TACEResponseLib.models.recipes import CLASSIFIERS
 from TACEResponseLib.selection.elimination import eliminate
 from TACEResponseLib.settings import SelectionSettings
 from TACEResponseLib.statistics.discrimination import auc_delong

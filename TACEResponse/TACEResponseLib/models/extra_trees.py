@@ -7,9 +7,9 @@ trees are fitted to the share of readers who saw a response.
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from sklearn.ensemble import ExtraTreesRegressor
 
 from TACEResponseLib.measuring.patient_table import PatientTable
 from TACEResponseLib.progress import Progress, silent
@@ -17,7 +17,9 @@ from TACEResponseLib.settings import ExtraTreesSettings, TrainingSettings
 from TACEResponseLib.statistics.outcome import Outcome
 
 from .contract import FittedModel, Learner, Need
-from .skops_file import read_skops, write_skops
+
+if TYPE_CHECKING:
+    from sklearn.ensemble import ExtraTreesRegressor
 
 FILE = "extra_trees.skops"
 
@@ -26,7 +28,7 @@ FILE = "extra_trees.skops"
 class FittedExtraTrees(FittedModel):
     """The trees, and the columns that they look at, in their order."""
 
-    trees: ExtraTreesRegressor
+    trees: "ExtraTreesRegressor"
     features: tuple[str, ...]
 
     @property
@@ -40,6 +42,8 @@ class FittedExtraTrees(FittedModel):
 
     def save(self, folder: Path) -> None:
         """Write `extra_trees.skops`."""
+        from .skops_file import write_skops
+
         write_skops(self.trees, folder / FILE)
 
 
@@ -60,6 +64,8 @@ class ExtraTrees(Learner):
         self, table: PatientTable, outcome: Outcome, seed: int, progress: Progress = silent
     ) -> FittedExtraTrees:
         """Regression on the share of readers who saw a response, which for one reader is the label."""
+        from sklearn.ensemble import ExtraTreesRegressor
+
         trees = ExtraTreesRegressor(
             self.settings.trees,
             min_samples_leaf=self.settings.smallest_leaf,
@@ -71,4 +77,8 @@ class ExtraTrees(Learner):
     def load(self, folder: Path, features: tuple[str, ...]) -> FittedExtraTrees | None:
         """From `extra_trees.skops`."""
         path = folder / FILE
-        return FittedExtraTrees(read_skops(path), features) if path.is_file() else None
+        if not path.is_file():
+            return None
+        from .skops_file import read_skops
+
+        return FittedExtraTrees(read_skops(path), features)

@@ -169,6 +169,8 @@ def _slopes(standard: np.ndarray, labels: np.ndarray, groups: np.ndarray, ridge:
     Slopes that come out below it are set to it, the lowest first, and the rest is fitted again.
     """
     levels = (groups[:, None] == np.unique(groups)).astype(float)
+    # Less their group's mean, so that the small penalty on the intercepts has no say in the slopes.
+    standard = standard - levels @ (levels.T @ standard / levels.sum(axis=0)[:, None])
     slopes = np.full(standard.shape[1], LEAST_SLOPE)
     free = np.ones(standard.shape[1], dtype=bool)
     while free.any():
