@@ -16,9 +16,10 @@ from slicer_host import application
 application.start()
 
 from TACEResponseLib.errors import Cancelled, DependencyError, InputError
-from TACEResponseSlicer import python_process
+from TACEResponseSlicer import process_tree
 from TACEResponseSlicer.background import BackgroundTask
-from TACEResponseSlicer.python_process import ChildError, PythonProcess, service_process
+from TACEResponseSlicer.process_tree import ChildError
+from TACEResponseSlicer.python_process import PythonProcess, service_process
 
 
 class Listener:
@@ -161,12 +162,12 @@ def test_a_python_that_is_not_there_is_a_named_error():
 
 
 def test_slicers_python_is_preferred_and_its_absence_is_named(monkeypatch):
-    monkeypatch.setattr(python_process.shutil, "which", lambda name: f"/slicer/bin/{name}")
-    assert python_process.python_executable() == "/slicer/bin/PythonSlicer"
-    monkeypatch.setattr(python_process.shutil, "which", lambda name: None)
-    monkeypatch.setattr(python_process.sys, "executable", "")  # as inside the application
+    monkeypatch.setattr(process_tree.shutil, "which", lambda name: f"/slicer/bin/{name}")
+    assert process_tree.python_executable() == "/slicer/bin/PythonSlicer"
+    monkeypatch.setattr(process_tree.shutil, "which", lambda name: None)
+    monkeypatch.setattr(process_tree.sys, "executable", "")  # as inside the application
     with pytest.raises(DependencyError, match="Slicer's Python was not found"):
-        python_process.python_executable()
+        process_tree.python_executable()
 
 
 def test_an_abandoned_child_is_gone_and_reports_nothing(listener):
