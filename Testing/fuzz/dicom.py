@@ -28,7 +28,27 @@ def material() -> dict[str, bytes]:
         slices = write_dicom_series(folder / "series", IMAGE)
         write_dicom_seg(folder / "seg.dcm", slices, SEGMENTS)
         write_rtstruct(folder / "contours.dcm", {"Mass": contours_of(IMAGE, MASS)})
-        return {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*.dcm")}
+        files = {p.relative_to(folder).as_posix(): p.read_bytes() for p in sorted(folder.rglob("*.dcm"))}
+    numbers = {}
+    return {name: _with_numbered_uids(content, numbers) for name, content in files.items()}
+
+
+_WHEN = {"DA": "20200101", "TM": "120000", "DT": "20200101120000"}
+
+
+def _with_numbered_uids(content: bytes, numbers: dict[str, str]) -> bytes:
+    """The file with its drawn identifiers numbered, so that a seed is the same bytes on every day."""
+
+    def number(_, element) -> None:
+        if element.VR == "UI" and element.value and not str(element.value).startswith("1.2.840.10008."):
+            element.value = numbers.setdefault(str(element.value), f"2.25.{1000 + len(numbers)}")
+        elif element.VR in _WHEN and element.value:
+            element.value = _WHEN[element.VR]
+
+    data = parsed(content)
+    data.walk(number)
+    data.file_meta.walk(number)
+    return _save(data)
 
 
 def parsed(content: bytes) -> pydicom.Dataset:
