@@ -123,17 +123,27 @@ def test_a_request_to_end_is_exit_130_without_a_traceback_or_anything_left(
         assert left_over(place) == []
 
 
+def a_case_is_under_way(process, place: Path) -> bool:
+    return bool(list((place / "f-work").glob("[0-9a-f]*.lock")))
+
+
+def a_worker_has_started(process, place: Path) -> bool:
+    """Before it has been given anything to do, as far as one can tell from outside."""
+    return any("loky" in " ".join(p.cmdline()) for p in psutil.Process(process.pid).children())
+
+
 @pytest.mark.skipif(not POSIX, reason="Windows has no process sessions")
-def test_a_parent_that_is_killed_leaves_no_worker_behind(cohort, tmp_path):
+@pytest.mark.parametrize("moment", [a_worker_has_started, a_case_is_under_way], ids=lambda m: m.__name__)
+def test_a_parent_that_is_killed_leaves_no_worker_behind(cohort, tmp_path, moment):
     process = start(arguments(cohort, tmp_path / "f.csv", "--jobs", "2"), tmp_path / "temporary")
     end = time.monotonic() + 60
-    while not list((tmp_path / "f-work").glob("[0-9a-f]*.lock")) and time.monotonic() < end:
-        time.sleep(0.05)
-    workers = [p for p in of_session(process.pid) if p.pid != process.pid]
-    assert len(workers) >= 2
+    while not moment(process, tmp_path) and time.monotonic() < end:
+        time.sleep(0.01)
+    assert [p for p in of_session(process.pid) if p.pid != process.pid]
     process.kill()
-    process.communicate()
+    process.wait()
     assert gone_within(5, process.pid) == []
+    process.communicate()
 
 
 def test_twelve_kills_at_seeded_moments_and_the_tables_are_the_same(cohort, tmp_path, expected):

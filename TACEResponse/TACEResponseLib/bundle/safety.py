@@ -7,6 +7,7 @@ sizes that a file claims are compared with the bytes that it holds before anythi
 import io
 import re
 import zipfile
+import zlib
 from importlib import metadata
 from pathlib import Path
 
@@ -47,7 +48,7 @@ def require_bounded(folder: Path, names: list[str]) -> None:
             try:
                 _check_archive((folder / name).read_bytes())
             except (ValueError, OSError, EOFError, LookupError, SyntaxError, RuntimeError, TypeError,
-                    NotImplementedError, zipfile.BadZipFile) as error:  # fmt: skip
+                    NotImplementedError, zipfile.BadZipFile, zlib.error) as error:  # fmt: skip
                 raise _unbounded(name, f"{type(error).__name__} in its sizes") from None
             except _Unbounded as error:
                 raise _unbounded(name, str(error)) from None
@@ -75,6 +76,9 @@ def _check_archive(content: bytes) -> None:
         size = sum(entry.file_size for entry in entries)
         if size > LARGEST_ARCHIVE_BYTES:
             raise _Unbounded(f"{size} bytes unpacked, more than {LARGEST_ARCHIVE_BYTES}")
+        damaged = archive.testzip()
+        if damaged is not None:
+            raise _Unbounded(f"another checksum of {damaged}")
         for entry in entries:
             if entry.filename.endswith(".npy"):
                 with archive.open(entry) as stream:

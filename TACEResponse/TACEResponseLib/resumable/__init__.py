@@ -26,7 +26,7 @@ from TACEResponseLib.errors import Cancelled, DependencyError, InputError, Probl
 from TACEResponseLib.progress import Progress, silent
 from TACEResponseLib.storage import WRITING, whole_file
 
-from .interruption import end_with, was_interrupted
+from .interruption import was_interrupted
 from .locks import LOCK, alone, beside_others, one_case
 from .workers import in_any_order
 
@@ -85,13 +85,12 @@ Work = Callable[[CaseJob], CaseResult]
 
 @dataclass(frozen=True)
 class _Run:
-    """What every case of a run needs. mark: begins its unfinished files. parent: ends its workers."""
+    """What every case of a run needs. mark: begins its unfinished files."""
 
     work: Work
     store: Path
     recipe: str
     mark: str
-    parent: int | None
 
 
 def run_cases(
@@ -120,7 +119,7 @@ def run_cases(
     """
     store, mark = Path(store), uuid.uuid4().hex[:12]
     recipe_text = json.dumps({"store": STORE_VERSION, **recipe}, sort_keys=True)
-    run = _Run(work, store, recipe_text, mark, os.getpid() if backend == "loky" else None)
+    run = _Run(work, store, recipe_text, mark)
     _require_usable(store)
     with beside_others(store, lambda: _remove(store, f"{WRITING}*")):  # of a run that was killed
         results: list[StoredResult | Problem | None] = [None] * len(jobs)
@@ -181,8 +180,6 @@ def affordable_jobs(wanted: int, case_memory_mb: float = CASE_MEMORY_MB) -> int:
 
 def _do(number: int, job: CaseJob, run: _Run):
     """The outcome of one job: from the store, or computed and stored."""
-    if run.parent is not None:
-        end_with(run.parent)
     try:
         outcome = _stored_or_computed(job, run)
     except Cancelled:

@@ -1,13 +1,14 @@
 """Tasks in processes beside each other: on this computer, or on a dask cluster."""
 
 import importlib.util
+import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Literal
 
 from TACEResponseLib.errors import DependencyError, InputError, TACEResponseError
 
-from .interruption import workers_deaf
+from .interruption import end_with, workers_deaf
 
 
 def in_any_order(
@@ -35,7 +36,9 @@ def in_any_order(
         setting = parallel_config(backend="dask")
     else:
         client = None
-        setting = parallel_config(backend="loky", inner_max_num_threads=threads)
+        # From its start on, not from its first task: a parent may be killed between the two.
+        watch = {"initializer": end_with, "initargs": (os.getpid(),)}
+        setting = parallel_config(backend="loky", inner_max_num_threads=threads, **watch)
     try:
         with setting:
             number = jobs_in_parallel if client is None else -1
