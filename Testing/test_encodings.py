@@ -104,3 +104,23 @@ def test_a_table_becomes_utf_8_for_readers_that_take_a_path(tmp_path):
     assert not copy.exists()
     with as_utf8(path, None) as same:
         assert same == path
+
+
+def test_training_on_tables_takes_the_encoding_too(tmp_path, monkeypatch):
+    from TACEResponseLib.__main__ import main
+    from TACEResponseLib.errors import TrainingError
+
+    def seen(features, labels, settings, **_):
+        ids = [row["patient_id"] for path in (features, labels) for row in read_table(path, ("patient_id",))]
+        raise TrainingError(f"read {' '.join(ids)} of {labels.name}")
+
+    monkeypatch.setattr("TACEResponseLib.training.train_on_features", seen)
+    (tmp_path / "f.csv").write_bytes("patient_id,x\nHélène,1\n".encode("cp1252"))
+    (tmp_path / "l.csv").write_bytes("patient_id,label\nHélène,1\n".encode("cp1252"))
+    tables = ["--features", str(tmp_path / "f.csv"), "--labels", str(tmp_path / "l.csv")]
+    said = []
+    monkeypatch.setattr("TACEResponseLib.__main__._fail", lambda _, kind, message, **__: said.append(message))
+    for encoding in (["--encoding", "cp1252"], []):
+        assert main(["train", *tables, "--out", str(tmp_path / "b"), "--no-cnn", *encoding]) == 2
+    assert said[0] == "Read Hélène Hélène of l.csv."
+    assert "text encoding is unknown" in said[1]

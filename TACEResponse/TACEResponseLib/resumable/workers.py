@@ -43,6 +43,7 @@ def in_any_order(
         with setting:
             number = jobs_in_parallel if client is None else -1
             parallel = Parallel(n_jobs=number, return_as="generator_unordered", batch_size=1)
+            _start_trackers()
             with workers_deaf():
                 outcomes = parallel(delayed(do)(*task) for task in tasks)
             try:
@@ -60,6 +61,16 @@ def in_any_order(
     finally:
         if client is not None:
             client.close()
+
+
+def _start_trackers() -> None:
+    """Start the helpers of multiprocessing and loky now: on their start they make signals heard again."""
+    from multiprocessing import resource_tracker
+
+    from joblib.externals.loky.backend import resource_tracker as resource_tracker_of_loky
+
+    for tracker in (resource_tracker, resource_tracker_of_loky):
+        tracker.ensure_running()
 
 
 def _close_quietly(outcomes) -> None:
