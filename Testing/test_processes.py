@@ -135,7 +135,7 @@ def a_worker_has_started(process, place: Path) -> bool:
 MASKS = """
 import signal, sys
 sys.path.insert(0, {path!r})
-from TACEResponseLib.workers import in_any_order
+from TACEResponseLib.resumable.workers import in_any_order
 
 tasks = [(signal.SIG_BLOCK, []) for _ in range(4)]
 options = dict(jobs_in_parallel=2, threads=1, backend="loky", scheduler=None)
