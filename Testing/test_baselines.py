@@ -18,8 +18,8 @@ from TACEResponseLib.statistics.outcome import Outcome
 from TACEResponseLib.training.inputs import Labelled
 from TACEResponseLib.training.run import train_on_features
 
-#: Six patients: AFP and diameter decide HAP (albumin 40, bilirubin 10 give no point). The hand's HAP
-#: points, and response.
+#: Six patients, each there twice since an interval needs five of a class. AFP and diameter decide HAP
+#: (albumin 40, bilirubin 10 give no point). The hand's HAP points, and response.
 PATIENTS = [
     ("5", 3.0, 0, 1),
     ("5", 4.0, 0, 1),
@@ -27,10 +27,10 @@ PATIENTS = [
     ("500", 3.0, 1, 0),
     ("500", 9.0, 2, 0),
     ("500", 9.0, 2, 0),
-]
+] * 2
 
 
-def a_group(patients=PATIENTS, scores=(0.9, 0.8, 0.7, 0.6, 0.5, 0.4), **blank) -> Scored:
+def a_group(patients=PATIENTS, scores=(0.9, 0.8, 0.7, 0.6, 0.5, 0.4) * 2, **blank) -> Scored:
     labels = np.array([label for *_, label in patients])
     clinical = tuple(
         {"albumin_g_l": "40", "bilirubin_umol_l": "10", "afp_ng_ml": afp, **blank} for afp, *_ in patients
@@ -61,7 +61,7 @@ def test_a_worse_group_counts_as_less_response():
     # Pairs of a responder and another: points 0, 0, 1 against 1, 2, 2: one tie among nine.
     assert hap["auc"] == pytest.approx((8 + 0.5) / 9)
     assert hap["auc"] == pytest.approx(roc_auc_score([1, 1, 1, 0, 0, 0], [0, 0, -1, -1, -2, -2]))
-    assert (hap["n"], hap["responders"], hap["missing_items"]) == (6, 3, "")
+    assert (hap["n"], hap["responders"], hap["missing_items"]) == (12, 6, "")
     assert hap["model_beside"] == 1.0
 
 
@@ -79,15 +79,17 @@ def test_patients_without_an_item_are_counted_and_left_out_of_that_score_alone()
     patients = with_table(group.patients, clinical=tuple(clinical))
     _, rows = table_of(dataclasses.replace(group, patients=patients))
     hap = rows["training", "HAP"]
-    assert (hap["n"], hap["responders"]) == (4, 2)
+    assert (hap["n"], hap["responders"]) == (10, 5)
     assert hap["missing_items"] == "albumin (1), AFP >200 decides nothing (1)"
-    assert hap["auc"] == pytest.approx(roc_auc_score([1, 1, 0, 0], [0, -1, -1, -2]))
-    assert hap["model_beside"] == roc_auc_score([1, 1, 0, 0], [0.8, 0.7, 0.6, 0.5])
-    assert rows["training", "six-and-twelve"]["n"] == 6
+    assert hap["auc"] == pytest.approx(
+        roc_auc_score([1, 1, 0, 0, 1, 1, 1, 0, 0, 0], [0, -1, -1, -2, 0, 0, -1, -1, -2, -2])
+    )
+    assert hap["model_beside"] == 1.0
+    assert rows["training", "six-and-twelve"]["n"] == 12
     assert rows["training", "Child-Pugh"]["n"] == 0
     assert (
         rows["training", "Child-Pugh"]["missing_items"]
-        == "INR (6), ascites (6), encephalopathy (6), albumin (1)"
+        == "INR (12), ascites (12), encephalopathy (12), albumin (1)"
     )
     assert rows["training", "Child-Pugh"]["auc"] is None
 
@@ -95,12 +97,12 @@ def test_patients_without_an_item_are_counted_and_left_out_of_that_score_alone()
 def test_everybody_in_one_group_is_no_auc():
     _, rows = table_of(a_group())
     albi = rows["training", "ALBI"]
-    assert (albi["n"], albi["auc"], albi["p"]) == (6, None, None)
+    assert (albi["n"], albi["auc"], albi["p"]) == (12, None, None)
 
 
 def test_a_cell_that_cannot_be_read_is_a_missing_one():
     _, rows = table_of(a_group(albumin_g_l="4.0"))
-    assert rows["training", "HAP"]["missing_items"] == "albumin (6)"
+    assert rows["training", "HAP"]["missing_items"] == "albumin (12)"
 
 
 def test_cohorts_are_rows_of_their_own():

@@ -10,7 +10,7 @@ import numpy as np
 from TACEResponseLib.models.combination import title
 from TACEResponseLib.statistics.associations import correlations
 from TACEResponseLib.statistics.calibration import calibration, decision_curve
-from TACEResponseLib.statistics.discrimination import proportion, roc_curve
+from TACEResponseLib.statistics.discrimination import proportion
 
 from .drawing import COLOURS, GREY, MARKERS, STYLES, WIDTH_IN, Drawing, canvas
 from .performance import ONE_CLASS, bins
@@ -45,12 +45,11 @@ def _roc_panels(name: str, caption: str, study: Study, models: Sequence[str]) ->
     for panel, key, group in zip(axes, keys, study.with_auc, strict=True):
         panel.plot((0, 1), (0, 1), color=GREY, lw=0.8, ls=":")
         for k, model in enumerate(models):
-            curve = roc_curve(group.labels, group.ranking[model])
             auc = group.auc(model)
             bounds = "no interval" if auc.ci_low is None else f"{auc.ci_low:.3f} to {auc.ci_high:.3f}"
             label = f"{title(model)}: {auc.auc:.3f} ({bounds})"
             style = {"color": COLOURS[k % 7], "ls": STYLES[(k + k // 7) % 7], "lw": 1.6}
-            panel.plot(1 - curve.specificity, curve.sensitivity, label=label, **style)
+            panel.plot(*group.roc(model), label=label, **style)
         panel.set_aspect("equal")
         panel.set_xlabel("1 - specificity")
         panel.set_ylabel("sensitivity")

@@ -20,6 +20,7 @@ from TACEResponseLib.statistics.crossvalidation import (
     auc_interval,
     comparable_scores,
     fixed_score,
+    mean_roc,
     subgroup_bounds,
     within_folds,
 )
@@ -27,6 +28,7 @@ from TACEResponseLib.statistics.discrimination import (
     AucDifference,
     Operating,
     at_threshold,
+    roc_curve,
     when_called,
 )
 from TACEResponseLib.statistics.intervals import FEWEST_FOR_AUC, AucInterval, auc_newcombe
@@ -109,6 +111,14 @@ class Scored:
         share = everybody.mean()
         low, high = subgroup_bounds(part.auc, responders, others, share, trained.design_effect)
         return replace(part, ci_low=low, ci_high=high)
+
+    def roc(self, name: str) -> tuple[np.ndarray, np.ndarray]:
+        """(m,) 1 - specificity and (m,) sensitivity, whose area is the AUC that `auc` states."""
+        if self.out_of_fold is None:
+            curve = roc_curve(self.labels, self.ranking[name])
+            return 1 - curve.specificity, curve.sensitivity
+        held_out = self.out_of_fold
+        return mean_roc(self.labels, held_out.folds, held_out.scores.get(name, held_out.calibrated[name]))
 
     def difference(self, first: str, second: str) -> AucDifference | None:
         """AUC of the first minus that of the second, models, fusions or rivals, on the same patients.

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import norm
 
+from .discrimination import roc_curve
 from .intervals import newcombe_bounds
 
 #: Least covariance of two folds, as a share of the variance of one, for the AUC of one model. The
@@ -187,6 +188,31 @@ def _scatter(labels: np.ndarray, placements: np.ndarray) -> float:
     """DeLong's variance of a mean of placements (n,)."""
     of_class = [placements[labels == label] for label in (0, 1)]
     return float(sum(values.var(ddof=1) / len(values) for values in of_class))
+
+
+def mean_roc(labels: np.ndarray, folds: np.ndarray, out: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean of the ROC curves inside the folds: (m,) 1 - specificity and (m,) sensitivity.
+
+    labels: (n,) 0/1. folds, out: (repeats, n). Sensitivities are averaged at every specificity that a
+    fold has, so the area under the curve is the mean AUC of the folds.
+    """
+    curves = []
+    for of_repeat, scores in zip(folds, out, strict=True):
+        for fold in np.unique(of_repeat):
+            curve = roc_curve(labels[of_repeat == fold], scores[of_repeat == fold])
+            curves.append((1 - curve.specificity, curve.sensitivity))
+    rates = np.unique(np.concatenate([x for x, _ in curves]))
+    # A curve may rise straight up: it has a sensitivity before the step and one after it.
+    before = np.mean([_sensitivity(x, y, rates, "left") for x, y in curves], axis=0)
+    after = np.mean([_sensitivity(x, y, rates, "right") for x, y in curves], axis=0)
+    return np.repeat(rates, 2), np.stack([before, after], axis=1).ravel()
+
+
+def _sensitivity(x: np.ndarray, y: np.ndarray, rates: np.ndarray, side: str) -> np.ndarray:
+    """Of one curve at the rates (m,); side: of a step, "left" before it and "right" after it."""
+    place = np.searchsorted(x, rates, side)
+    exact = np.clip(place if side == "left" else place - 1, 0, len(x) - 1)
+    return np.where(x[exact] == rates, y[exact], np.interp(rates, x, y))
 
 
 def comparable_scores(out: np.ndarray, folds: np.ndarray) -> np.ndarray:
