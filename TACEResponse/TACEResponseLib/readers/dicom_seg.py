@@ -90,25 +90,26 @@ def _require_frames(dataset, path: Path) -> None:
         raise _contradicting(path, f"{dataset.SegmentationType} pixels", f"{bits} bits for each")
     syntax, needed = syntax_of(dataset), (size * frames * bits + 7) // 8
     held = len(dataset.PixelData)
-    if not syntax.is_compressed or syntax.is_deflated:
-        if held - needed not in (0, needed % 2):
-            pixels = f"{frames} frames of {dataset.Rows} x {dataset.Columns}"
-            raise _contradicting(path, f"{needed} bytes for {pixels}", f"{held} bytes")
+    plain = not syntax.is_compressed or syntax.is_deflated
+    if plain and held - needed not in (0, needed % 2):
+        pixels = f"{frames} frames of {dataset.Rows} x {dataset.Columns}"
+        raise _contradicting(path, f"{needed} bytes for {pixels}", f"{held} bytes")
 
 
 def _require_segments(dataset, path: Path) -> None:
-    """Raise InputError when two segments have one number, or a frame is of a segment that is not described."""
+    """Raise InputError when two segments have one number, or a frame is of none of them."""
     count = Counter(int(segment.SegmentNumber) for segment in dataset.SegmentSequence)
     if max(count.values(), default=0) > 1:
         numbers = ", ".join(map(str, sorted(n for n, often in count.items() if often > 1)))
-        raise _contradicting(path, "every segment with a number of its own", f"number {numbers} several times")
+        raise _contradicting(path, "a number of its own for every segment", f"number {numbers} twice")
     shared = (dataset.get("SharedFunctionalGroupsSequence") or [{}])[0]
     for number, group in enumerate(dataset.PerFrameFunctionalGroupsSequence, start=1):
         named = group.get("SegmentIdentificationSequence") or shared.get("SegmentIdentificationSequence")
         segment = int(named[0].ReferencedSegmentNumber) if named else None
         if segment is not None and segment not in count:
             numbers = ", ".join(map(str, sorted(count)))
-            raise _contradicting(path, f"frames of segments {numbers}", f"frame {number} of segment {segment}")
+            received = f"frame {number} of segment {segment}"
+            raise _contradicting(path, f"frames of segments {numbers}", received)
 
 
 def _contradicting(path: Path, expected: str, received: str) -> InputError:

@@ -78,13 +78,13 @@ def require_no_jump(slices: Sequence[Slice], values: np.ndarray) -> None:
     """
     scales = [(each.slope, each.intercept, each.stored_as) for each in slices]
     jumps = [
-        after
+        slices[after]
         for after in range(1, len(slices))
         if scales[after - 1] != scales[after]
         and abs(np.median(values[after].astype(float) - values[after - 1])) > LARGEST_JUMP_HU
     ]
     if jumps:
-        raise _unscaled("HU that jump where slope or intercept change", [slices[n] for n in jumps], len(slices))
+        raise _unscaled("HU that jump where slope or intercept change", jumps, len(slices))
 
 
 def _unscaled(what: str, odd: Sequence[Slice], total: int) -> InputError:
