@@ -12,7 +12,7 @@ import SimpleITK as sitk
 
 from TACEResponseLib.errors import GeometryError, InputError, MaskError, Problem
 
-from .dicom_open import LABEL_MAP, SEGMENTATION, reading_dicom, syntax_of
+from .dicom_open import LABEL_MAP, SEGMENTATION, UNDEFINED_LENGTH, reading_dicom, syntax_of
 from .gate import Claims, admit
 
 #: A voxel of a fractional segment counts as inside from this share or probability on.
@@ -76,10 +76,12 @@ def _open(path: Path):
 
 
 def _require_frames(dataset, path: Path) -> None:
-    """Raise InputError unless every frame says what it is, and the pixels are those of so many frames.
+    """InputError unless every frame is described and the pixels are of so many; ValueError if cut off.
 
     The libraries cut frames out of a stream that is not theirs, and leave out those that nobody describes.
     """
+    if _is_cut_off(dataset):
+        raise ValueError
     frames = int(dataset.NumberOfFrames)
     described = len(dataset.PerFrameFunctionalGroupsSequence)
     if described != frames:
@@ -94,6 +96,13 @@ def _require_frames(dataset, path: Path) -> None:
     if plain and held - needed not in (0, needed % 2):
         pixels = f"{frames} frames of {dataset.Rows} x {dataset.Columns}"
         raise _contradicting(path, f"{needed} bytes for {pixels}", f"{held} bytes")
+
+
+def _is_cut_off(dataset) -> bool:
+    """Whether the file ends before its pixels do, or without any."""
+    pixels = dataset.get_item("PixelData")  # as it stands in the file, with the length that it claims
+    claimed = getattr(pixels, "length", None)
+    return pixels is None or (claimed not in (None, UNDEFINED_LENGTH) and len(pixels.value) < claimed)
 
 
 def _require_segments(dataset, path: Path) -> None:

@@ -45,7 +45,7 @@ def require_ct_slices(slices: Sequence[Slice]) -> None:
         if each.rescale_type.strip().upper() not in HU_TYPES:
             raise no_ct(f"values in {each.rescale_type}", file)
         if each.shown_as not in ("", BRIGHT, DARK):
-            raise no_ct(f"pixels as {each.shown_as}", file)
+            raise no_ct(f"colours ({each.shown_as})", file)
     _require_scales(slices)
     dark = [each for each in slices if each.shown_as == DARK]
     if dark and len(dark) < len(slices):
