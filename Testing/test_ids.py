@@ -273,6 +273,8 @@ def test_six_ids_that_meet_are_six_answers_and_the_table_says_whose_each_folder_
         if row["folder"]:
             content = json.loads((tmp_path / "out" / row["folder"] / "prediction.json").read_text("utf-8"))
             assert content["patient_id"] == row["patient_id"]
+            of_folds = [float(row[f"instability_{end}"]) for end in ("low", "high")]
+            assert of_folds == content["certainty"]["instability"]
     folders = [row["folder"] for row in answers if row["folder"]]
     assert len({folder.casefold() for folder in folders}) == 8
     assert sorted(p.name for p in (tmp_path / "out").iterdir() if p.is_dir()) == sorted(folders)
