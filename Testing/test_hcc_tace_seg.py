@@ -252,6 +252,19 @@ def test_broken_patients_are_named_and_the_rest_go_on(laid_out):
     ]
 
 
+def test_what_was_noticed_in_reading_a_scan_or_its_mask_is_among_the_warnings(tmp_path):
+    write_patient(tmp_path, "HCC_001", second=())
+    for number, path in enumerate(sorted((tmp_path / "HCC_001" / "ct" / "arterial").iterdir())):
+        data = pydicom.dcmread(path)
+        data.SliceLocation = 5.0 * number  # the positions are 2.5 mm apart
+        data.save_as(path)
+    a_clinical_table(tmp_path / "clinical.xlsx", ["HCC_001"])
+    problems = lay_out(tmp_path, tmp_path / "clinical.xlsx", tmp_path / "out").problems
+    (said,) = (str(p) for p in problems if "slice locations" in p.message)
+    assert said.startswith("Patient HCC_001")
+    assert "2.50 mm apart by their positions and 5.00 mm by their slice locations" in said
+
+
 def test_the_table_holds_label_response_and_clinical_columns_with_units(laid_out):
     out, _ = laid_out
     patient = read_cohort(out).patients[1]

@@ -3,16 +3,24 @@
 import csv
 import hashlib
 import json
+import re
+from dataclasses import replace
 
+import numpy as np
 import pytest
 import SimpleITK as sitk
 from openpyxl import Workbook
 from scenes import a_scene, as_labelmap
 from TACEResponseLib.__main__ import main
+from TACEResponseLib.bundle import demonstration_bundle, load_bundle, save_bundle
+from TACEResponseLib.cohorts.preflight import check_cohort
+from TACEResponseLib.cohorts.preflight.table import write_preflight
 from TACEResponseLib.cohorts.table import read_cohort
 from TACEResponseLib.errors import InputError, TableError
 from TACEResponseLib.measuring.feature_table import write_feature_csv, write_problem_csv
 from TACEResponseLib.readers.tables import read_table
+from TACEResponseLib.report.table import Table
+from TACEResponseLib.statistics.outcome import Outcome
 from TACEResponseLib.storage import folder_names, quoted, require_short, unquoted
 
 ALIKE = ["a/b", "a\\b", "a b", "a_b", "A_B", "a:b", "a?b."]
@@ -107,6 +115,53 @@ def test_what_a_table_says_of_a_problem_is_no_formula_either(tmp_path):
     write_problem_csv(tmp_path / "p.csv", [problem])
     with (tmp_path / "p.csv").open(encoding="utf-8", newline="") as stream:
         assert not [cell for row in csv.reader(stream) for cell in row if cell.startswith(("=", "+", "@"))]
+
+
+def unsafe_cells(text: str) -> list[str]:
+    """Cells that a spreadsheet would run."""
+    cells = [cell for row in csv.reader(text.splitlines()) for cell in row]
+    return [cell for cell in cells if cell[:1] in ("=", "+", "@") or re.match(r"-\D|-\d+[+-]", cell)]
+
+
+def test_the_table_of_the_preflight_is_safe_and_gives_ids_and_centres_back(patient, tmp_path):
+    ids = [*FORMULAS, "P1", "-5"]
+    rows = [f"{quoted(i)},{patient}/image.nrrd,{patient}/mask.nrrd,=c" for i in ids]
+    table = written(tmp_path / "cohort.csv", "\n".join(["patient_id,image,mask,center", *rows]))
+    write_preflight(check_cohort(read_cohort(table)), tmp_path / "check")
+    path = tmp_path / "check" / "check.csv"
+    text = path.read_text(encoding="utf-8")
+    assert unsafe_cells(text) == []
+    with path.open(encoding="utf-8", newline="") as stream:
+        found = [row for row in csv.DictReader(stream) if row["patient_id"]]
+    assert list(dict.fromkeys(unquoted(row["patient_id"]) for row in found)) == ids
+    assert {unquoted(row["center"]) for row in found} == {"=c"}
+
+
+def test_the_tables_of_a_report_are_safe_and_give_ids_back(tmp_path):
+    ids = [*FORMULAS, "P1", "-5"]
+    rows = [{"patient_id": i, "fused": -0.25, "center": "@c", "none": None} for i in ids]
+    path = written(tmp_path / "t.csv", Table("t", "Patients", rows).to_csv())
+    assert unsafe_cells(path.read_text()) == []
+    found = read_table(path, ("patient_id",))
+    assert [row["patient_id"] for row in found] == ids
+    assert {(row["fused"], unquoted(row["center"]), row["none"]) for row in found} == {("-0.25", "@c", "")}
+
+
+def test_the_scores_in_a_bundle_are_safe_and_give_ids_back(tmp_path):
+    ids = (*FORMULAS, "P1", "-5")
+    model = load_bundle(demonstration_bundle())
+    scores = {name: np.linspace(0.1, 0.9, len(ids)) for name in model.training.out_of_fold}
+    training = replace(
+        model.training,
+        patient_ids=ids,
+        outcome=Outcome(np.arange(len(ids)) % 2),
+        out_of_fold=scores,
+        conformal=scores,
+        image_hashes=(),
+    )
+    save_bundle(tmp_path / "new", replace(model, training=training), None, "a card")
+    assert unsafe_cells((tmp_path / "new" / "scores.csv").read_text(encoding="utf-8")) == []
+    assert load_bundle(tmp_path / "new").training.patient_ids == ids
 
 
 def written(path, text):
@@ -218,6 +273,8 @@ def test_six_ids_that_meet_are_six_answers_and_the_table_says_whose_each_folder_
         if row["folder"]:
             content = json.loads((tmp_path / "out" / row["folder"] / "prediction.json").read_text("utf-8"))
             assert content["patient_id"] == row["patient_id"]
+            of_folds = [float(row[f"instability_{end}"]) for end in ("low", "high")]
+            assert of_folds == content["certainty"]["instability"]
     folders = [row["folder"] for row in answers if row["folder"]]
     assert len({folder.casefold() for folder in folders}) == 8
     assert sorted(p.name for p in (tmp_path / "out").iterdir() if p.is_dir()) == sorted(folders)

@@ -7,6 +7,7 @@ import SimpleITK as sitk
 from pydicom.pixels import get_decoder
 from pydicom.uid import ImplicitVRLittleEndian, RLELossless, generate_uid
 from scenes import a_scene, as_labelmap, write_dicom_series
+from TACEResponseLib.dicom_export.source import find_source
 from TACEResponseLib.errors import GeometryError, InputError
 from TACEResponseLib.readers import read_case, read_image
 
@@ -279,3 +280,16 @@ def test_colours_and_pixels_that_nothing_unpacks_are_sentences(folder, monkeypat
     monkeypatch.setattr(type(get_decoder(RLELossless)), "is_available", False)
     with pytest.raises(InputError, match="in a way that no package here unpacks.*received RLE Lossless"):
         read_image(folder)
+
+
+def test_results_for_a_multi_frame_ct_are_refused_in_a_sentence(folder):
+    """DICOM results point at slices of their own; frames of one file have none."""
+    write(folder)
+    sitk.WriteImage(MASK, str(folder.parent / "m.nrrd"))
+    case = read_case("P", folder, folder.parent / "m.nrrd")
+    for series in (folder, [folder / "all.dcm"]):
+        with pytest.raises(InputError) as caught:
+            find_source(case, series)
+        problem = caught.value.problem
+        assert problem.message == "the CT has no DICOM slices that the results could point at"
+        assert problem.received == "1 files without DICOM slices"

@@ -26,9 +26,9 @@ def expected() -> dict[str, float]:
 
 def answers(model) -> dict[str, float]:
     """What the model says of a patient in the middle of its range: thresholds, probabilities and names."""
-    from TACEResponseLib.bundle.files import _selftest_inputs
+    from TACEResponseLib.bundle.selftest import made_up_patients
 
-    probabilities = model.probabilities(_selftest_inputs(model))
+    probabilities = model.probabilities(made_up_patients(model))
     return {
         **{n: float(p[1]) for n, p in probabilities.items()},
         **{f"t {n}": t for n, t in model.thresholds.items()},

@@ -11,7 +11,6 @@ from pydicom.uid import (
     ExplicitVRBigEndian,
     ImplicitVRLittleEndian,
     RLELossless,
-    generate_uid,
 )
 from scenes import contours_of, write_dicom_seg, write_dicom_series, write_rtstruct
 from TACEResponseLib.readers import read_case
@@ -173,7 +172,7 @@ def _tag(files, names, one, rng):
     tag, value = choose(rng, [
         ("Rows", 47), ("Columns", 57), ("Rows", 0), ("BitsAllocated", 8), ("PixelRepresentation", 1),
         ("PixelSpacing", [0.8, 0.75]), ("ImageOrientationPatient", [0, 1, 0, 1, 0, 0]),
-        ("ImagePositionPatient", [-120.5, -60.25, 411.1]), ("SeriesInstanceUID", generate_uid()),
+        ("ImagePositionPatient", [-120.5, -60.25, 411.1]), ("SeriesInstanceUID", "2.25.999"),
         ("Modality", "MR"), ("SamplesPerPixel", 3), ("NumberOfFrames", 2), ("RescaleIntercept", -24),
         ("BitsStored", 12), ("PhotometricInterpretation", "MONOCHROME1"),
     ])  # fmt: skip

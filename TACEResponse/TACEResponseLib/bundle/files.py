@@ -20,6 +20,7 @@ from TACEResponseLib.models.combination import Combination
 from TACEResponseLib.selection.reliability import ReliabilityTable
 from TACEResponseLib.settings import TrainingSettings
 from TACEResponseLib.statistics.outcome import Outcome
+from TACEResponseLib.storage import quoted, unquoted
 
 from . import MANIFEST, BundleManifest, version2
 from .fits import read_calibrated, read_fit, write_calibrated, write_fit
@@ -82,7 +83,7 @@ def _write_scores(path: Path, training: TrainingPatients) -> None:
         columns = zip(*training.out_of_fold.values(), strict=True)
         labels = training.outcome.labels
         for patient_id, label, row in zip(training.patient_ids, labels, columns, strict=True):
-            table.writerow([patient_id, int(label), *(f"{value:.6f}" for value in row)])
+            table.writerow([quoted(patient_id), int(label), *(f"{value:.6f}" for value in row)])
 
 
 def read_model(folder: Path, manifest: BundleManifest) -> ResponseModel:
@@ -129,7 +130,7 @@ def _read_scores(path: Path, features: dict) -> TrainingPatients:
         names = [name for name in rows[0] if name not in KNOWN] if rows else []
         out_of_fold = {name: np.array([float(row[name]) for row in rows]) for name in names}
         return TrainingPatients(
-            patient_ids=tuple(row["patient_id"] for row in rows),
+            patient_ids=tuple(unquoted(row["patient_id"]) for row in rows),
             outcome=Outcome(np.array([int(row["label"]) for row in rows])),
             out_of_fold=out_of_fold,
             conformal=read_arrays(conformal) if conformal.exists() else out_of_fold,

@@ -18,7 +18,7 @@ TOLERANCE = 1e-5
 
 def write_selftest(folder: Path, model: ResponseModel) -> None:
     """Write inputs and answers of three patients that nobody is."""
-    table = _made_up(model)
+    table = made_up_patients(model)
     expected = model.probabilities(table)
     arrays = {"features": table.features, "diameters_mm": table.diameters_mm}
     if table.pixels is not None:
@@ -34,7 +34,7 @@ def write_selftest(folder: Path, model: ResponseModel) -> None:
     )
 
 
-def _made_up(model: ResponseModel) -> PatientTable:
+def made_up_patients(model: ResponseModel) -> PatientTable:
     """Three made-up patients inside the training range: smooth patterns, no patient's pixels."""
     shares = np.array([0.2, 0.5, 0.8])[:, None]
     names = model.needed

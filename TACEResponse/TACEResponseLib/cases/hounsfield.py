@@ -20,8 +20,14 @@ LEAST_RANGE_HU = 30
 LUNG_HU, FAT_HU, BONE_HU = -200, -50, 300
 #: A volume whose brightest twentieth is darker than this shows no tissue at all.
 NO_TISSUE_HU = -500
+#: No CT measures more; -1 to -1024 read as unsigned 16-bit numbers are 65535 to 64512.
+BRIGHTEST_HU = 32000
+#: Share of a volume above it that no artefact of metal has.
+BEYOND_SURELY = 0.001
 #: Shares of a volume at 0 and at 255 that make a window certain, and one that makes it likely.
 CLIPPED_SURELY, CLIPPED_LIKELY = 0.001, 0.01
+#: Types whose numbers are all below it, or can be above it with their sign only.
+BELOW_BEYOND = (sitk.sitkInt8, sitk.sitkUInt8, sitk.sitkInt16)
 TUMOUR_HU = "HU, for example -50 to 200 in a tumour"
 
 
@@ -50,7 +56,7 @@ def check_intensities(image: sitk.Image, mask: sitk.Image) -> list[Problem]:
         )
     sample = _sample(image, inside)
     _require_hu(inside, sample)
-    notes = [*_windowed(sample, image), *_tissue(float(np.median(inside)))]
+    notes = [*_beyond(image), *_windowed(sample, image), *_tissue(float(np.median(inside)))]
     if padding > 0:
         message = f"{100 * padding:.1f} % of the tumour is at padding value ({float(inside.min()):g} HU)"
         notes.append(_note(message, "correct the tumour's outline"))
@@ -82,6 +88,13 @@ def _require_hu(inside: np.ndarray, sample: np.ndarray) -> None:
         raise _no_hu(
             "the CT looks scaled, not in HU", spread, "export the CT without scaling its intensities"
         )
+    beyond = float((sample > BRIGHTEST_HU).mean())
+    if high > BRIGHTEST_HU or beyond > BEYOND_SURELY:
+        raise _no_hu(
+            "the CT looks as if its signed numbers were read as unsigned ones",
+            f"{100 * beyond:.1f} % of the volume above {BRIGHTEST_HU} HU, up to {float(sample.max()):g}",
+            "export the CT with signed voxels, as HU are",
+        )
     brightest = float(np.percentile(sample, 95))
     found, again = f"{spread}, median {median:g}", "export the CT again with the intercept applied once"
     if median > 850 and low > 500:
@@ -107,6 +120,16 @@ def _no_hu(message: str, received: str, remedy: str) -> IntensityError:
 def _is_of_a_byte(sample: np.ndarray) -> bool:
     """Whether all values are those of a picture, from 0 to 255."""
     return bool(sample.min() >= 0 and sample.max() <= 255)
+
+
+def _beyond(image: sitk.Image) -> list[Problem]:
+    """A warning when any value is above what a CT measures, which may be a negative one read as unsigned."""
+    if image.GetPixelID() in BELOW_BEYOND:
+        return []
+    values = sitk.GetArrayViewFromImage(image)
+    number = int(np.count_nonzero(values > BRIGHTEST_HU))
+    where = f"{number} voxels of the CT are above {BRIGHTEST_HU} HU"
+    return [_note(where, "check whether negative numbers were stored without their sign")] if number else []
 
 
 def _windowed(sample: np.ndarray, image: sitk.Image) -> list[Problem]:

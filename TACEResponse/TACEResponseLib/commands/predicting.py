@@ -215,6 +215,7 @@ def _problem_of(error: TACEResponseError | OSError, patient_id: str):
 def _prediction_row(prediction, folder: str) -> dict:
     """One patient of `predictions.csv`."""
     content = prediction.to_json()
+    lowest, highest = prediction.certainty.instability or (None, None)
     return {
         "patient_id": prediction.patient_id,
         "folder": folder,
@@ -223,8 +224,8 @@ def _prediction_row(prediction, folder: str) -> dict:
         "responder": int(content["responder"]),
         **{f"probability_{name}": value for name, value in content["probabilities"].items()},
         "like_training": prediction.similarity.verdict,
-        "interval_low": prediction.certainty.low,
-        "interval_high": prediction.certainty.high,
+        "instability_low": lowest,
+        "instability_high": highest,
         "conformal_set": " or ".join(prediction.certainty.conformal),
         **content["lesions"],
         **{f"score_{score.name}": score.group for score in prediction.clinical_scores},

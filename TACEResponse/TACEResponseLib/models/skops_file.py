@@ -4,10 +4,12 @@ skops builds nothing but the types of its own list and of ours; any other is ref
 object is made.
 """
 
+import warnings
 import zipfile
 from pathlib import Path
 
 import skops.io
+from sklearn.exceptions import InconsistentVersionWarning
 from sklearn.pipeline import Pipeline
 
 from TACEResponseLib.errors import BundleError
@@ -22,10 +24,15 @@ def write_skops(fitted: Pipeline, path: Path) -> None:
 
 
 def read_skops(path: Path) -> Pipeline:
-    """The pipeline in the file; BundleError for a type outside our fixed list, before anything is built."""
+    """The pipeline in the file; BundleError for a type outside our fixed list, before anything is built.
+
+    scikit-learn's warning of another version is not passed on: the bundle's self-test judges.
+    """
     foreign = sorted(set(skops.io.get_untrusted_types(file=path)) - set(TRUSTED_TYPES))
     if not foreign:
-        return skops.io.load(path, trusted=list(TRUSTED_TYPES))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", InconsistentVersionWarning)
+            return skops.io.load(path, trusted=list(TRUSTED_TYPES))
     raise BundleError(
         "the bundle holds a type that is not ours",
         file=path.name,

@@ -17,7 +17,7 @@ from TACEResponseLib.errors import GeometryError, Problem
 from .dicom_open import SEGMENTATION, STRUCTURE_SET, damaged, dicom_files, is_dicom, reading_dicom
 from .frames import read_slices
 from .gate import Admitted, Claims, admit
-from .rescale import decode_each, is_uniform, require_ct_slices, scale_notes
+from .rescale import decode_each, is_uniform, require_ct_slices, require_no_jump, scale_notes
 from .slices import Slice, read_slice
 
 __all__ = [
@@ -69,7 +69,9 @@ def _decoded(slices: list[Slice]) -> sitk.Image:
         except RuntimeError:
             raise damaged(_first_unreadable(slices)) from None
     first = slices[0]
-    image = sitk.GetImageFromArray(decode_each(slices))
+    values = decode_each(slices)
+    require_no_jump(slices, values)
+    image = sitk.GetImageFromArray(values)
     across, down = np.array(first.orientation[:3]), np.array(first.orientation[3:])
     image.SetDirection(np.column_stack([across, down, np.cross(across, down)]).ravel().tolist())
     image.SetOrigin(first.position)

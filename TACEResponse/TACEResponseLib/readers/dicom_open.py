@@ -57,13 +57,13 @@ def _head(path: Path) -> bytes:
 @contextlib.contextmanager
 def reading_dicom(path: Path, field: str = "image") -> Iterator[None]:
     """Turn what the libraries raise on a damaged file into an InputError, and keep them quiet."""
-    from pydicom.errors import InvalidDicomError
+    from pydicom.errors import BytesLengthException, InvalidDicomError
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
             yield
-        except (InvalidDicomError, *DAMAGE):
+        except (InvalidDicomError, BytesLengthException, *DAMAGE):
             raise damaged(path, field) from None
         except OSError as error:
             if error.errno is None:  # pydicom's own, for a tag that is cut off

@@ -4,14 +4,15 @@ Frames may be sparse, stacked segment by segment, overlapping, fractional or a l
 positions in the file decide where a frame lies, never its number.
 """
 
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
 
-from TACEResponseLib.errors import GeometryError, MaskError, Problem
+from TACEResponseLib.errors import GeometryError, InputError, MaskError, Problem
 
-from .dicom_open import LABEL_MAP, SEGMENTATION, reading_dicom
+from .dicom_open import LABEL_MAP, SEGMENTATION, UNDEFINED_LENGTH, reading_dicom, syntax_of
 from .gate import Claims, admit
 
 #: A voxel of a fractional segment counts as inside from this share or probability on.
@@ -69,7 +70,66 @@ def _open(path: Path):
             received=f"Modality {dataset.get('Modality', 'unknown')}",
             remedy="choose a DICOM SEG or RTSTRUCT, or a labelmap in NIfTI or NRRD",
         )
+    _require_frames(dataset, path)
+    _require_segments(dataset, path)
     return highdicom.seg.Segmentation.from_dataset(dataset, copy=False)
+
+
+def _require_frames(dataset, path: Path) -> None:
+    """InputError unless every frame is described and the pixels are of so many; ValueError if cut off.
+
+    The libraries cut frames out of a stream that is not theirs, and leave out those that nobody describes.
+    """
+    if _is_cut_off(dataset):
+        raise ValueError
+    frames = int(dataset.NumberOfFrames)
+    described = len(dataset.PerFrameFunctionalGroupsSequence)
+    if described != frames:
+        raise _contradicting(path, f"{frames} frames", f"{described} that say where they lie")
+    fractions = str(dataset.get("SegmentationType", "")) != "BINARY"
+    bits, size = int(dataset.BitsAllocated), int(dataset.Rows) * int(dataset.Columns)
+    if bits not in ((8, 16) if fractions else (1, 8)):
+        raise _contradicting(path, f"{dataset.SegmentationType} pixels", f"{bits} bits for each")
+    syntax, needed = syntax_of(dataset), (size * frames * bits + 7) // 8
+    held = len(dataset.PixelData)
+    plain = not syntax.is_compressed or syntax.is_deflated
+    if plain and held - needed not in (0, needed % 2):
+        pixels = f"{frames} frames of {dataset.Rows} x {dataset.Columns}"
+        raise _contradicting(path, f"{needed} bytes for {pixels}", f"{held} bytes")
+
+
+def _is_cut_off(dataset) -> bool:
+    """Whether the file ends before its pixels do, or without any."""
+    pixels = dataset.get_item("PixelData")  # as it stands in the file, with the length that it claims
+    claimed = getattr(pixels, "length", None)
+    return pixels is None or (claimed not in (None, UNDEFINED_LENGTH) and len(pixels.value) < claimed)
+
+
+def _require_segments(dataset, path: Path) -> None:
+    """Raise InputError when two segments have one number, or a frame is of none of them."""
+    count = Counter(int(segment.SegmentNumber) for segment in dataset.SegmentSequence)
+    if max(count.values(), default=0) > 1:
+        numbers = ", ".join(map(str, sorted(n for n, often in count.items() if often > 1)))
+        raise _contradicting(path, "a number of its own for every segment", f"number {numbers} twice")
+    shared = (dataset.get("SharedFunctionalGroupsSequence") or [{}])[0]
+    for number, group in enumerate(dataset.PerFrameFunctionalGroupsSequence, start=1):
+        named = group.get("SegmentIdentificationSequence") or shared.get("SegmentIdentificationSequence")
+        segment = int(named[0].ReferencedSegmentNumber) if named else None
+        if segment is not None and segment not in count:
+            numbers = ", ".join(map(str, sorted(count)))
+            received = f"frame {number} of segment {segment}"
+            raise _contradicting(path, f"frames of segments {numbers}", received)
+
+
+def _contradicting(path: Path, expected: str, received: str) -> InputError:
+    return InputError(
+        "the segmentation contradicts itself",
+        field="mask",
+        file=path.name,
+        expected=expected,
+        received=received,
+        remedy="export the segmentation again",
+    )
 
 
 def _set_geometry(image: sitk.Image, affine: np.ndarray) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from .gate import Placement
+from .text_voxels import require_text
 
 LARGEST_HEADER_BYTES = 1 << 20
 GZIP_MAGIC = b"\x1f\x8b"
@@ -21,6 +22,8 @@ GZIP_MAGIC = b"\x1f\x8b"
 NIFTI_HEADER = 348
 #: Bytes behind it that say whether more of a header follows; voxels begin after them at the earliest.
 NIFTI_EXTENSION = 4
+#: What NRRD calls voxels that are numbers as text.
+NRRD_TEXT = ("text", "txt", "ascii")
 NIFTI, NRRD, METAIMAGE = "NIfTI", "NRRD", "MetaImage"
 #: Endings of the second file of a NIfTI pair, in the order in which ITK looks for them.
 PAIR_ENDINGS = (".img", ".IMG", ".img.gz", ".IMG.GZ", ".IMG.gz")
@@ -66,11 +69,12 @@ def stored_voxels(path: Path, reader: sitk.ImageFileReader) -> Stored:
     voxels = math.prod(reader.GetSize())
     if reader.HasMetaDataKey("nifti_type"):
         return _nifti(path, head, voxels, reader)
-    voxels_bytes = voxels * _numbers_a_voxel(reader) * bytes_of(reader.GetPixelID())
+    number_bytes = bytes_of(reader.GetPixelID())
+    voxels_bytes = voxels * _numbers_a_voxel(reader) * number_bytes
     if head.startswith(b"NRRD"):
-        return _nrrd(path, head, voxels_bytes)
+        return _nrrd(path, head, voxels_bytes, number_bytes)
     if re.search(rb"^\s*NDims\s*=", head, re.M):
-        return _metaimage(path, head, voxels_bytes)
+        return _metaimage(path, head, voxels_bytes, number_bytes)
     raise ValueError("another kind of file, whose header is not known here")
 
 
@@ -161,21 +165,23 @@ def _second_of_pair(path: Path) -> Path:
     raise ValueError(f"a header without its {stem}.img")
 
 
-def _nrrd(path: Path, head: bytes, voxels_bytes: int) -> Stored:
+def _nrrd(path: Path, head: bytes, voxels_bytes: int, number_bytes: int) -> Stored:
     end = re.search(rb"\r?\n\r?\n", head)
     header = head[: end.end()] if end else head
     named = _nrrd_value(header, rb"data ?file")
     packed = re.fullmatch(r"gz(ip)?", _nrrd_value(header, rb"encoding"), re.I) is not None
     lines, skip = (int(_nrrd_value(header, name) or 0) for name in (rb"line ?skip", rb"byte ?skip"))
     data, start = (path, len(header)) if not named else (_beside(path, named), 0)
-    if data is None and packed:
-        raise ValueError("packed voxels in several files")
+    encoding = _nrrd_value(header, rb"encoding").lower()
+    _require_one_file(data, packed, encoding in NRRD_TEXT)
     if lines and data is not None:
         start = _after_lines(data, start, lines)
     if skip == -1 and data is not None:
         start = _at_end(data, voxels_bytes)
-    text = not packed and _nrrd_value(header, rb"encoding").lower() != "raw"
-    # Text takes more bytes than its voxels, by how many nobody says; ITK counts its numbers itself.
+    if encoding in NRRD_TEXT:
+        require_text(data, start, voxels_bytes // number_bytes)
+    text = not packed and encoding != "raw"
+    # Text takes more bytes than its voxels, by how many nobody says: its numbers are counted above.
     before = max(skip, 0)
     return Stored(NRRD, data, start, before, 0 if text else before + voxels_bytes, packed, header)
 
@@ -185,7 +191,7 @@ def _nrrd_value(header: bytes, name: bytes) -> str:
     return found[1].decode(errors="replace").strip() if found else ""
 
 
-def _metaimage(path: Path, head: bytes, voxels_bytes: int) -> Stored:
+def _metaimage(path: Path, head: bytes, voxels_bytes: int, number_bytes: int) -> Stored:
     found = re.search(rb"^\s*ElementDataFile\s*=[ \t]*([^\r\n]*)\r?\n?", head, re.M)
     named = found[1].decode(errors="replace").strip() if found else ""
     header = head[: found.end()] if found else head
@@ -197,8 +203,9 @@ def _metaimage(path: Path, head: bytes, voxels_bytes: int) -> Stored:
     start = len(header) if local else int(skip[1]) if skip else 0
     if start == -1 and data is not None:
         start = _at_end(data, voxels_bytes)
-    if data is None and packed:
-        raise ValueError("packed voxels in several files")
+    _require_one_file(data, packed, text)
+    if text:
+        require_text(data, start, voxels_bytes // number_bytes)
     return Stored(METAIMAGE, data, start, 0, 0 if text else voxels_bytes, packed, header)
 
 
@@ -210,6 +217,11 @@ def _beside(path: Path, named: str) -> Path | None:
     if not data.is_file():
         raise ValueError(f"a header without its file {Path(named).name}")
     return data
+
+
+def _require_one_file(data: Path | None, packed: bool, text: bool) -> None:
+    if data is None and (packed or text):
+        raise ValueError(f"{'packed voxels' if packed else 'voxels as text'} in several files")
 
 
 def _after_lines(data: Path, start: int, lines: int) -> int:

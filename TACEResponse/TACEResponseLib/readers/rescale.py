@@ -20,6 +20,11 @@ from .slices import Slice
 PARAMETRIC_MAP = "1.2.840.10008.5.1.4.1.1.30"
 #: What RescaleType may be where the numbers are HU; US is what writers put that do not know it.
 HU_TYPES = ("", "HU", "US")
+#: Photometric interpretations of one number a pixel: large numbers bright, or dark. The second changes
+#: how a slice is shown and not its HU.
+BRIGHT, DARK = "MONOCHROME2", "MONOCHROME1"
+#: No two neighbouring slices of a body differ by more than this in the median of their pixels' differences.
+LARGEST_JUMP_HU = 200
 #: Words of an ImageType that name another quantity than attenuation (DICOM's multi-energy CT, and vendors').
 NO_ATTENUATION = re.compile(
     r"IODINE|IODIN|JOD|WATER_|MAT_(SPECIFIC|REMOVED|FRACTIONAL|VALUE_BASED|MODIFIED)|MATERIAL|EFF_ATOMIC|Z_?EFF"
@@ -39,7 +44,12 @@ def require_ct_slices(slices: Sequence[Slice]) -> None:
             raise no_ct(f"image type {words}", file)
         if each.rescale_type.strip().upper() not in HU_TYPES:
             raise no_ct(f"values in {each.rescale_type}", file)
+        if each.shown_as not in ("", BRIGHT, DARK):
+            raise no_ct(f"colours ({each.shown_as})", file)
     _require_scales(slices)
+    dark = [each for each in slices if each.shown_as == DARK]
+    if dark and len(dark) < len(slices):
+        raise _unscaled(f"{DARK} among {BRIGHT}", dark, len(slices))
 
 
 def _require_scales(slices: Sequence[Slice]) -> None:
@@ -61,13 +71,29 @@ def _require_scales(slices: Sequence[Slice]) -> None:
         )
 
 
+def require_no_jump(slices: Sequence[Slice], values: np.ndarray) -> None:
+    """Raise InputError with positions where the scale changes between neighbours and their HU jump with it.
+
+    slices: in order. values: their HU (k, j, i). Then one of both scales is not that of its numbers.
+    """
+    scales = [(each.slope, each.intercept, each.stored_as) for each in slices]
+    jumps = [
+        slices[after]
+        for after in range(1, len(slices))
+        if scales[after - 1] != scales[after]
+        and abs(np.median(values[after].astype(float) - values[after - 1])) > LARGEST_JUMP_HU
+    ]
+    if jumps:
+        raise _unscaled("HU that jump where slope or intercept change", jumps, len(slices))
+
+
 def _unscaled(what: str, odd: Sequence[Slice], total: int) -> InputError:
     places = ", ".join(f"{depth:.2f}" for depth in sorted(each.depth_mm for each in odd)[:5])
     return InputError(
         "it is not known how some of the slices become HU",
         field="image",
         file=odd[0].path.name,
-        expected=f"RescaleSlope and RescaleIntercept on all {total} slices",
+        expected=f"RescaleSlope and RescaleIntercept that fit, on all {total} slices",
         received=f"{what}: {len(odd)} slices, at {places} mm" + (" and more" if len(odd) > 5 else ""),
         remedy="export the series again with these attributes",
     )
@@ -91,8 +117,12 @@ def scale_notes(slices: Sequence[Slice]) -> list[Problem]:
 
 
 def is_uniform(slices: Sequence[Slice]) -> bool:
-    """Whether one slope, intercept and kind of number hold for all slices, each in a file of its own."""
-    return len({(s.slope, s.intercept, s.stored_as) for s in slices}) == 1 and slices[0].frame is None
+    """Whether one slope, intercept and kind of number hold for all slices, each in a file of its own.
+
+    Not of slices that are shown dark on bright: GDCM turns their numbers round.
+    """
+    scales = {(s.slope, s.intercept, s.stored_as, s.shown_as) for s in slices}
+    return len(scales) == 1 and slices[0].frame is None and slices[0].shown_as != DARK
 
 
 def decode_each(slices: Sequence[Slice]) -> np.ndarray:

@@ -35,6 +35,7 @@ HEADER_TAGS = [
     "ImageType",
     "Modality",
     "PatientID",
+    "PhotometricInterpretation",
     "PixelRepresentation",
     "PixelSpacing",
     "RescaleIntercept",
@@ -62,7 +63,8 @@ class Slice:
     slope, intercept: stored numbers to HU, None where the header does not say. stored_as: bits allocated,
     bits stored, and 1 for signed numbers. location_mm: what the
     scanner calls its place. frame: its number in a file of several, from 0. stack: of an Enhanced file.
-    part: (number, of how many) of a file that is one part of a concatenation.
+    part: (number, of how many) of a file that is one part of a concatenation. shown_as: the
+    PhotometricInterpretation, which for a CT says whether large numbers are shown bright or dark.
     """
 
     path: Path
@@ -90,6 +92,7 @@ class Slice:
     frame: int | None = None
     stack: str = ""
     part: tuple[int, int] | None = None
+    shown_as: str = ""
 
     @cached_property
     def depth_mm(self) -> float:
@@ -149,6 +152,7 @@ def about_file(header, path: Path) -> dict:
         "class_uid": plain_of(header, "SOPClassUID"),
         "modality": plain_of(header, "Modality"),
         "stored_as": tuple(int(header.get(name) or 0) for name in STORED_AS),
+        "shown_as": plain_of(header, "PhotometricInterpretation").strip().upper(),
         "rows_columns": (int(header.Rows), int(header.Columns)),
     }
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from TACEResponseLib.models.combination import title
+from TACEResponseLib.storage import quoted
 
 from .study import ESTIMATES
 
@@ -62,6 +63,7 @@ class Table:
     def to_csv(self) -> str | None:
         """The table as CSV text, every digit of a number, empty cells where there is none.
 
+        A text that a spreadsheet would run gets an apostrophe before it, which `read_table` takes off IDs.
         None for a table without rows: it has no file.
         """
         if not self.rows:
@@ -69,7 +71,8 @@ class Table:
         stream = io.StringIO()
         table = csv.DictWriter(stream, self.columns, lineterminator="\n")
         table.writeheader()
-        table.writerows(self.rows)
+        for row in self.rows:
+            table.writerow({k: quoted(cell) if isinstance(cell, str) else cell for k, cell in row.items()})
         return stream.getvalue()
 
     @property

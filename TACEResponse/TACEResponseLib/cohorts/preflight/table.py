@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from scipy import ndimage
 
-from TACEResponseLib.storage import whole_file
+from TACEResponseLib.storage import quoted, whole_file
 
 from . import CohortCheck, PatientCheck
 from .thumbnail import SIDE_PIXELS
@@ -91,11 +91,16 @@ def _csv(check: CohortCheck) -> str:
         who = (patient.patient_id, patient.cohort, patient.center, label, each.verdict)
         sizes = [lesions.get(key, "") for key in lesion_keys]
         for problem in each.problems or (None,):
-            table.writerow((*who, *sizes, *(getattr(problem, key, "") for key in keys)))
+            table.writerow(_safe((*who, *sizes, *(getattr(problem, key, "") for key in keys))))
     for problem in check.problems:
         of_nobody = dict.fromkeys(about, "") | {"verdict": problem.severity}
-        table.writerow((*of_nobody.values(), *(getattr(problem, key) for key in keys)))
+        table.writerow(_safe((*of_nobody.values(), *(getattr(problem, key) for key in keys))))
     return text.getvalue()
+
+
+def _safe(cells: Sequence[object]) -> list[object]:
+    """The cells of a row, each text such that no spreadsheet runs it."""
+    return [quoted(cell) if isinstance(cell, str) else cell for cell in cells]
 
 
 def _draw_page(checks: Sequence[PatientCheck], path: Path) -> None:

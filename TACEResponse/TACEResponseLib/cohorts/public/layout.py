@@ -201,7 +201,8 @@ def _of_phase(
 
 def _case(patient_id: str, expert: SegmentationFile, acquisition: Acquisition) -> tuple[Case, list[Problem]]:
     """The patient's case, and the warnings to hand on."""
-    image, source = acquisition.read(acquisition.slices[0].path.parent)
+    admitted, source = acquisition.open(acquisition.slices[0].path.parent)
+    image = admitted.volume
     opened = open_mask(expert.path, image)
     mask = opened.read(TUMOUR_SEGMENT)
     vessels = measure_opened(opened, image)
@@ -213,7 +214,7 @@ def _case(patient_id: str, expert: SegmentationFile, acquisition: Acquisition) -
         label=1,
         cropped_is_normal=True,
         provenance={"image": source, "mask": {"file": expert.path.name, "segment": mask.segment}},
-        warnings=tuple(phase_warning(vessels, acquisition.description)),
+        warnings=(*admitted.notes, *mask.warnings, *phase_warning(vessels, acquisition.description)),
     )
     return case, [
         TACEResponseError.from_problem(w).about(patient_id=patient_id).problem for w in case.warnings
