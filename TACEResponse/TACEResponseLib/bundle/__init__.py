@@ -234,10 +234,8 @@ def _write_manifest(folder: Path, model: "ResponseModel") -> None:
         }
         for name in names
     }
-    # The same training gives the same name; skops writes other bytes for the same model each time,
-    # but what its models answer is in the self-test.
-    lasting = {name: entry for name, entry in files.items() if not name.endswith(".skops")}
-    identity = hashlib.sha256(json.dumps(lasting, sort_keys=True).encode()).hexdigest()[:12]
+    # The same training writes the same bytes, so it gets the same name.
+    identity = hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()[:12]
     from .files import software_versions
 
     write_json(
