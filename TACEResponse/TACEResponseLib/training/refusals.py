@@ -44,13 +44,14 @@ def unmeasured(patient_id: str) -> Problem:
     )
 
 
-def not_asked_for(patient: Patient) -> Problem:
-    """A patient for training in a cohort that is evaluated."""
+def not_asked_for(patient: Patient, for_update: bool = False) -> Problem:
+    """A patient for training in a cohort that is evaluated, or for validation in one to update on."""
+    marked, wanted = ("validation", "training") if for_update else ("training", "validation")
     return Problem(
         "table",
-        "the table marks the patient for training",
+        f"the table marks the patient for {marked}",
         field="cohort",
-        expected="only the part for validation where one is marked",
+        expected=f"only the part for {wanted} where one is marked",
         received=patient.cohort or "an empty cell",
         patient_id=patient.patient_id,
         severity="warning",
