@@ -1,4 +1,4 @@
-"""A bundle at another hospital: other probabilities, the same ranking, both models kept, nobody seen twice."""
+"""A bundle at another hospital: new probabilities, the old ranking, both models kept, nobody seen twice."""
 
 import csv
 import json
@@ -51,12 +51,9 @@ def models():
             fusion={"method": method},
             selection={"sizes": [2], "trees": 20, "folds": 2, "number": 4, "bootstraps": 0},
         )
-        fitted[method] = replace(fit_response_model(*_parts(known), settings)[0], identity=f"trained-{method}")
+        model, _ = fit_response_model(known.table, known.outcome, settings)
+        fitted[method] = replace(model, identity=f"trained-{method}")
     return fitted
-
-
-def _parts(patients: Labelled):
-    return patients.table, patients.outcome
 
 
 @pytest.fixture(scope="module")
@@ -87,13 +84,11 @@ def test_probabilities_are_those_of_a_logistic_model_of_the_old_ones_drawn_back(
                 middle = (low + high) / 2
                 low, high = (middle, high) if expit(linear + middle).sum() < labels.sum() else (low, middle)
             estimated = (low, 1.0)
-        said = np.array([(before, 1 - before), (expit(estimated[0] + estimated[1] * linear),) * 2][0][:1])
         deviance = lambda p: -2 * np.log(np.where(labels == 1, p, 1 - p)).sum()
         gain = deviance(expit(linear)) - deviance(expit(estimated[0] + estimated[1] * linear))
         shrinkage = (gain - {"intercept": 1, "slope": 2}[update.method]) / gain
         expected = expit(shrinkage * estimated[0] + (1 + shrinkage * (estimated[1] - 1)) * linear)
         np.testing.assert_allclose(new[name], expected, atol=1e-5, err_msg=name)
-        del said
     assert methods
 
 
@@ -116,9 +111,9 @@ def test_the_folds_answers_move_with_the_headline(models, hospital):
     model = models["average"]
     updated = update_response_model(model, hospital)
     update = updated.combinations[model.headline].update
-    np.testing.assert_allclose(
-        updated.of_folds(hospital.table, model.headline), update(model.of_folds(hospital.table, model.headline))
-    )
+    before, after = (of.of_folds(hospital.table, model.headline) for of in (model, updated))
+    assert before.shape == (3, 80)
+    np.testing.assert_allclose(after, update(before))
 
 
 def test_the_shares_of_features_sum_to_the_updated_log_odds(models, hospital):
@@ -133,7 +128,8 @@ def test_the_shares_of_features_sum_to_the_updated_log_odds(models, hospital):
 
 def test_the_updated_bundle_keeps_both_models_and_says_so(models, hospital, tmp_path):
     model = models["average"]
-    original = save_bundle(tmp_path / "original", model, None, "For research use only.\n\n# Model card\nOLD\n")
+    card = "For research use only.\n\n# Model card\nOLD\n"
+    original = save_bundle(tmp_path / "original", model, None, card)
     loaded = load_bundle(original)
     updated = update_response_model(loaded, hospital)
     again = load_bundle(save_updated(updated, original, tmp_path / "updated"))
@@ -176,11 +172,12 @@ def test_a_small_cohort_that_agrees_changes_nothing(models):
 
 def test_too_few_patients_and_a_second_update_are_refused(models, hospital):
     few = patients_of(40, 6, "F")
-    few = few.rows(np.r_[np.flatnonzero(few.outcome.labels == 1)[:4], np.flatnonzero(few.outcome.labels == 0)])
+    responders, others = (np.flatnonzero(few.outcome.labels == label) for label in (1, 0))
+    few = few.rows(np.r_[responders[:4], others])
     with pytest.raises(TrainingError, match="received 4 responders"):
         update_response_model(models["average"], few)
     updated = update_response_model(models["average"], hospital)
-    with pytest.raises(TrainingError, match="updated before.*update the bundle trained-average|Update the bundle"):
+    with pytest.raises(TrainingError, match=r"updated before.*Update the bundle trained-average"):
         update_response_model(updated, few)
 
 
@@ -213,7 +210,7 @@ def test_the_command_updates_a_bundle_and_its_patients_are_refused_afterwards(co
     new = tmp_path / "new"
     arguments = ["--cohort", str(cohort), "--jobs", "1", "--out"]
     update = ["update", "--bundle", str(demonstration_bundle()), *arguments, str(new)]
-    assert main(["--json", *update]) == 0
+    assert main([*update, "--json"]) == 0
     done = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert done["event"] == "done"
     assert done["original"] == read_manifest(demonstration_bundle()).id
