@@ -132,6 +132,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_prediction(command)
     _add_cohort_work(command)
     _add_training(command)
+    _add_updating(command)
     _add_cohort_sources(command)
     _add_follow_up(command)
     return parser
@@ -218,6 +219,15 @@ def _add_training(command: Command) -> None:
         "--allow-training-patients", action="store_true", help="evaluate on fitted patients and mark it"
     )
     _add_engine(evaluate)
+
+
+def _add_updating(command: Command) -> None:
+    update = command("update", "move a bundle's probabilities to another hospital; the ranking stays")
+    update.add_argument("--bundle", type=Path, required=True, help="the bundle as it was trained")
+    update.add_argument("--cohort", type=Path, required=True, help="the hospital's patients with responses")
+    _add_encoding(update)
+    update.add_argument("--out", type=Path, required=True, help="folder of the updated bundle")
+    _add_engine(update)
 
 
 def _add_cohort_sources(command: Command) -> None:

@@ -137,7 +137,8 @@ def part_of_features(
 
     The columns of rows are `explained_features`. With the parts of the other members, and the
     intercept of `stacking`, these sum to the logit (or, for `mean`, to the probability) that the
-    combination answers, before an isotonic curve bends it.
+    combination answers, before an isotonic curve bends it. The slope of an update at another hospital is
+    in them where they are log-odds.
     """
     table = PatientTable(tuple(map(str, range(len(rows)))), explained_features(model, members), rows)
     fusion, parts = combination.fusion, np.zeros(len(rows))
@@ -148,4 +149,6 @@ def part_of_features(
         if fusion.method == "mean":
             term = expit(term + fusion.intercepts[at]) / len(combination.models)
         parts += term
-    return parts
+    if combination.update is None or fusion.method == "mean":
+        return parts
+    return combination.update.slope * parts

@@ -68,6 +68,20 @@ class TrainingPatients:
 
 
 @dataclass(frozen=True)
+class Origin:
+    """The model from which an updated one comes: the bundle, its thresholds, and where it was updated.
+
+    Its combinations are those of the updated model without their `update`. training: how many of the
+    training patients are its own, the first ones; the others are those of the update. centers: of these.
+    """
+
+    bundle_id: str
+    thresholds: Mapping[str, float]
+    training: int
+    centers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class ResponseModel:
     """A trained model: what was fitted on all training patients, and what its answers are judged by.
 
@@ -78,7 +92,7 @@ class ResponseModel:
     what an explanation compares a patient with. spread: what similarity compares with. fold_fits: of
     the K folds, the models of the headline with their own calibration. extraction_known: whether the
     features are those of `settings.radiomics`; a table need not say how they came about. identity: of
-    the bundle.
+    the bundle. origin: of a model that was updated at another hospital, None for one as it was trained.
     """
 
     settings: TrainingSettings
@@ -95,6 +109,7 @@ class ResponseModel:
     extraction_known: bool = True
     demonstration: bool = False
     identity: str = UNSAVED
+    origin: Origin | None = None
 
     @property
     def needed(self) -> tuple[str, ...]:

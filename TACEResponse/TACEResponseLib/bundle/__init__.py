@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 
 from TACEResponseLib.errors import BundleError, InputError
 
-from .reading import damaged, write_json
+from .reading import damaged, read_json, write_json
 from .safety import require_bounded, require_safe_skops
 
 if TYPE_CHECKING:
@@ -108,6 +108,24 @@ def read_card(folder: Path) -> str:
     return (Path(folder) / CARD).read_text(encoding="utf-8")
 
 
+@dataclass(frozen=True)
+class KeptReliability:
+    """The agreement of two readers as a bundle keeps it: a row a feature."""
+
+    kept: tuple[Mapping, ...]
+
+    def rows(self) -> list[Mapping]:
+        """As `ReliabilityTable.rows`."""
+        return list(self.kept)
+
+
+def read_beside(path: Path) -> tuple[str, KeptReliability]:
+    """What a bundle folder or `.zip` holds beside its model: the card, and the agreement of two readers."""
+    with _as_folder(Path(path)) as folder:
+        rows = read_json(folder / "features.json")["reliability"]
+        return read_card(folder), KeptReliability(tuple(rows))
+
+
 def load_bundle(path: Path) -> "ResponseModel":
     """The model of a bundle folder or `.zip`, after checksums and self-test.
 
@@ -130,7 +148,7 @@ def load_bundle(path: Path) -> "ResponseModel":
 def save_bundle(
     folder: Path,
     model: "ResponseModel",
-    reliability: "ReliabilityTable | None",
+    reliability: "ReliabilityTable | KeptReliability | None",
     card: str,
 ) -> Path:
     """Write the bundle whole or not at all: built beside its place, moved there at the end.
@@ -234,10 +252,8 @@ def _write_manifest(folder: Path, model: "ResponseModel") -> None:
         }
         for name in names
     }
-    # The same training gives the same name; skops writes other bytes for the same model each time,
-    # but what its models answer is in the self-test.
-    lasting = {name: entry for name, entry in files.items() if not name.endswith(".skops")}
-    identity = hashlib.sha256(json.dumps(lasting, sort_keys=True).encode()).hexdigest()[:12]
+    # The same training writes the same bytes, so it gets the same name.
+    identity = hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()[:12]
     from .files import software_versions
 
     write_json(

@@ -6,13 +6,14 @@
 import contextlib
 import csv
 import platform
+from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
 
 import numpy as np
 
 from TACEResponseLib import __version__
-from TACEResponseLib.answer.response_model import ResponseModel, TrainingPatients
+from TACEResponseLib.answer.response_model import Origin, ResponseModel, TrainingPatients
 from TACEResponseLib.answer.similarity import TrainingSpread
 from TACEResponseLib.measuring.patient_table import PatientTable
 from TACEResponseLib.models.calibrated import CalibratedFit
@@ -22,7 +23,7 @@ from TACEResponseLib.settings import TrainingSettings
 from TACEResponseLib.statistics.outcome import Outcome
 from TACEResponseLib.storage import quoted, unquoted
 
-from . import MANIFEST, BundleManifest, version2
+from . import MANIFEST, BundleManifest, KeptReliability, version2
 from .fits import read_calibrated, read_fit, write_calibrated, write_fit
 from .reading import read_arrays, read_json, reading, write_json
 from .selftest import replay_selftest, write_selftest
@@ -43,7 +44,9 @@ def software_versions() -> dict[str, str]:
     return versions
 
 
-def write_model(folder: Path, model: ResponseModel, reliability: ReliabilityTable | None) -> None:
+def write_model(
+    folder: Path, model: ResponseModel, reliability: ReliabilityTable | KeptReliability | None
+) -> None:
     """Every file of the bundle but the card and the manifest, into an empty folder."""
     write_json(folder / "settings.json", model.settings.to_json())
     write_json(
@@ -63,6 +66,7 @@ def write_model(folder: Path, model: ResponseModel, reliability: ReliabilityTabl
             "headline": model.headline,
             "combinations": {name: c.to_json() for name, c in model.combinations.items()},
             "thresholds": dict(model.thresholds),
+            **({} if model.origin is None else {"origin": asdict(model.origin)}),
         },
     )
     write_json(folder / "similarity.json", model.spread.to_json())
@@ -106,10 +110,19 @@ def read_model(folder: Path, manifest: BundleManifest) -> ResponseModel:
             engine=features["engine"],
             demonstration=manifest.demonstration,
             identity=manifest.id,
+            origin=_read_origin(fusion.get("origin")),
         )
         names = version2.selftest_names(features) if old else None
         replay_selftest(folder, model, (software_versions(), manifest.versions), names)
     return model
+
+
+def _read_origin(content: dict | None) -> Origin | None:
+    if content is None:
+        return None
+    thresholds = {name: float(value) for name, value in content["thresholds"].items()}
+    centers = tuple(map(str, content["centers"]))
+    return Origin(str(content["bundle_id"]), thresholds, int(content["training"]), centers)
 
 
 def _read_folds(folder: Path) -> tuple[CalibratedFit, ...]:

@@ -9,6 +9,7 @@ from .cohorts import check, extract, fetch, phantom
 from .predicting import demo, predict
 from .registering import audit, follow_up
 from .training import evaluate, train
+from .updating import update
 
 __all__ = [
     "audit",
@@ -21,4 +22,5 @@ __all__ = [
     "phantom",
     "predict",
     "train",
+    "update",
 ]

@@ -35,7 +35,7 @@ def train(options: Namespace, progress: Reporting) -> int:
             engine=options.engine or "fast",
             jobs=options.jobs,
             store=store,
-            demonstration=_is_synthetic(options.cohort),
+            demonstration=is_synthetic(options.cohort),
             progress=progress,
         )
     elif options.features is not None and options.labels is not None:
@@ -55,7 +55,7 @@ def train(options: Namespace, progress: Reporting) -> int:
     if options.cohort is not None:
         forget(store)
     text = [
-        *_listed([*trained.left_out.values(), *trained.warnings]),
+        *listed([*trained.left_out.values(), *trained.warnings]),
         _performance_text(rows),
         f"Bundle: {bundle}",
         f"Report: {report}",
@@ -63,7 +63,7 @@ def train(options: Namespace, progress: Reporting) -> int:
     say_done(
         progress, "\n".join(text), bundle=str(bundle), report=str(report), left_out=len(trained.left_out)
     )
-    return _exit_code(trained.left_out)
+    return exit_code(trained.left_out)
 
 
 def evaluate(options: Namespace, progress: Reporting) -> int:
@@ -84,12 +84,12 @@ def evaluate(options: Namespace, progress: Reporting) -> int:
     )
     rows = external_rows(model, external)
     report = write_validation_report(model, external, left_out, options.out, (options.cohort,))
-    text = [*_listed(list(left_out.values())), _performance_text(rows), f"Report: {report}"]
+    text = [*listed(list(left_out.values())), _performance_text(rows), f"Report: {report}"]
     say_done(progress, "\n".join(text), report=str(report), left_out=len(left_out))
-    return _exit_code(left_out)
+    return exit_code(left_out)
 
 
-def _listed(problems: list[Problem]) -> list[str]:
+def listed(problems: list[Problem]) -> list[str]:
     """The first of them as sentences, errors before warnings; the report's tables hold all."""
     ordered = sorted(problems, key=lambda problem: problem.severity != "error")
     rest = len(ordered) - MOST_LISTED
@@ -97,7 +97,7 @@ def _listed(problems: list[Problem]) -> list[str]:
     return [*map(str, ordered[:MOST_LISTED]), *more]
 
 
-def _exit_code(left_out: Mapping[str, Problem]) -> int:
+def exit_code(left_out: Mapping[str, Problem]) -> int:
     """Whether a patient failed; one without a known response was only left out."""
     return SOME_FAILED if any(problem.severity == "error" for problem in left_out.values()) else DONE
 
@@ -137,7 +137,7 @@ def _training_settings(options: Namespace):
     return preset(options.preset, **changes)
 
 
-def _is_synthetic(cohort: Path) -> bool:
+def is_synthetic(cohort: Path) -> bool:
     """Whether the cohort was written by `phantom`; its models are marked for ever."""
     folder = cohort if cohort.is_dir() else cohort.parent
     return (folder / "truth.json").is_file()

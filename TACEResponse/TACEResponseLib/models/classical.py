@@ -76,7 +76,14 @@ class Classical(Learner):
         """See `fitting.fit_classifier`."""
         from .fitting import fit_classifier
 
-        pipeline = fit_classifier(self.name, table.features, outcome.labels, variant=self.variant, seed=seed)
+        pipeline = fit_classifier(
+            self.name,
+            table.features,
+            outcome.labels,
+            variant=self.variant,
+            seed=seed,
+            groups=table.groups,
+        )
         return FittedClassical(self.name, pipeline, table.feature_names)
 
     def load(self, folder: Path, features: tuple[str, ...]) -> FittedClassical | None:

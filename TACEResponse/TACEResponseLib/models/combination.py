@@ -7,6 +7,7 @@ import numpy as np
 
 from TACEResponseLib.settings import FusionSettings
 from TACEResponseLib.statistics.outcome import Outcome
+from TACEResponseLib.statistics.updating import Update
 
 from .fusion import Fusion, fit_fusion
 from .isotonic import Isotonic
@@ -36,12 +37,14 @@ def title(name: str) -> str:
 class Combination:
     """One model calibrated, or several fused: which models, and the fitted fusion of their scores.
 
-    isotonic: bends the probability further; only bundles of format 2 hold such a curve.
+    isotonic: bends the probability further; only bundles of format 2 hold such a curve. update: what
+    another hospital's patients changed in the probability, None in a model as it was trained.
     """
 
     models: tuple[str, ...]
     fusion: Fusion
     isotonic: Isotonic | None = None
+    update: Update | None = None
 
     @property
     def is_fusion(self) -> bool:
@@ -51,18 +54,22 @@ class Combination:
     def probability(self, scores: Mapping[str, np.ndarray]) -> np.ndarray:
         """(n,) probabilities of response from (n,) scores a model."""
         fused = self.fusion.probability(np.column_stack([scores[model] for model in self.models]))
-        return fused if self.isotonic is None else self.isotonic(fused)
+        for change in (self.isotonic, self.update):
+            fused = fused if change is None else change(fused)
+        return fused
 
     def to_json(self) -> dict:
         """A dictionary of JSON types."""
         curve = {} if self.isotonic is None else {"isotonic": self.isotonic.to_json()}
-        return {"models": list(self.models), **self.fusion.to_json(), **curve}
+        update = {} if self.update is None else {"update": self.update.to_json()}
+        return {"models": list(self.models), **self.fusion.to_json(), **curve, **update}
 
     @classmethod
     def from_json(cls, content: dict) -> "Combination":
         """The combination that `to_json` wrote; BundleError when it is none."""
         curve = Isotonic.from_json(content["isotonic"]) if "isotonic" in content else None
-        return cls(tuple(map(str, content["models"])), Fusion.from_json(content), curve)
+        update = Update.from_json(content["update"]) if "update" in content else None
+        return cls(tuple(map(str, content["models"])), Fusion.from_json(content), curve, update)
 
 
 def fit_combinations(

@@ -2,7 +2,7 @@
 
 import importlib
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from scipy.linalg import LinAlgWarning
@@ -15,6 +15,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
 from TACEResponseLib.errors import SettingsError, TrainingError
+from TACEResponseLib.statistics.outcome import Outcome
 
 from .recipes import CLASSIFIERS, Recipe, Variant
 
@@ -25,8 +26,12 @@ SINGULAR_C = 1000.0
 TUNING_FOLDS = 5
 
 
-def fit_classifier(name: str, X: np.ndarray, y: np.ndarray, *, variant: Variant, seed: int) -> Pipeline:
+def fit_classifier(
+    name: str, X: np.ndarray, y: np.ndarray, *, variant: Variant, seed: int, groups: Sequence[str] = ()
+) -> Pipeline:
     """Fit model `name` on X (n, p) and y (n,), 1 for a responder; a pipeline of scaler and model.
+
+    groups: (n,) names; the folds of a tuning keep rows of one name together.
 
     A logistic model whose likelihood has no maximum (classes separated without error, or more
     features than patients) is fitted with a faint penalty, C = 1000 on standardised features:
@@ -39,7 +44,7 @@ def fit_classifier(name: str, X: np.ndarray, y: np.ndarray, *, variant: Variant,
         raise SettingsError("no variant has this name", expected="paper, tuned", received=str(variant))
     X, y = _checked(X, y)
     if variant == "tuned":
-        return _fit_tuned(recipe, X, y, seed)
+        return _fit_tuned(recipe, X, y, seed, groups)
     kind, parameters = recipe.paper
     return _fit(_pipeline(recipe, kind, parameters, X.shape, seed), X, y)
 
@@ -127,7 +132,7 @@ def _is_separated(pipeline: Pipeline, X: np.ndarray, y: np.ndarray) -> bool:
     return bool(decision[y == 1].min() > decision[y == 0].max())
 
 
-def _fit_tuned(recipe: Recipe, X: np.ndarray, y: np.ndarray, seed: int) -> Pipeline:
+def _fit_tuned(recipe: Recipe, X: np.ndarray, y: np.ndarray, seed: int, groups: Sequence[str]) -> Pipeline:
     """The grid's best by mean AUC over folds of these patients, refitted on all of them."""
     kind, parameters = recipe.tuned
     weights = {}
@@ -148,12 +153,20 @@ def _fit_tuned(recipe: Recipe, X: np.ndarray, y: np.ndarray, seed: int) -> Pipel
         _pipeline(recipe, kind, {**parameters, **recipe.tuning}, X.shape, seed),
         {f"{MODEL}__{name}": list(values) for name, values in recipe.grid.items()},
         scoring=_auc,
-        cv=StratifiedKFold(folds, shuffle=True, random_state=seed),
+        cv=_tuning_folds(y, folds, seed, groups),
         refit=False,
         error_score="raise",
     ).fit(X, y, **weights)
     final = _pipeline(recipe, kind, parameters, X.shape, seed).set_params(**search.best_params_)
     return _fit(final, X, y, **weights)
+
+
+def _tuning_folds(y: np.ndarray, folds: int, seed: int, groups: Sequence[str]) -> list[tuple]:
+    """(trained on, judged on) rows of each fold."""
+    if len(set(groups)) == len(groups):
+        return list(StratifiedKFold(folds, shuffle=True, random_state=seed).split(y, y))
+    fold_of = Outcome(y).split(folds, seed, groups)
+    return [(np.flatnonzero(fold_of != fold), np.flatnonzero(fold_of == fold)) for fold in range(folds)]
 
 
 def _auc(estimator: BaseEstimator, X: np.ndarray, y: np.ndarray) -> float:

@@ -20,6 +20,7 @@ from TACEResponseLib.progress import Progress, silent
 from TACEResponseLib.settings import SelectionSettings
 
 from .forest import ForestData, grow_and_vote
+from .inner_folds import stratified_folds
 
 STAGE = "select features"
 
@@ -55,13 +56,15 @@ def eliminate(
     settings: SelectionSettings,
     *,
     seed: int,
+    groups: Sequence[str] = (),
     jobs: int = 1,
     progress: Progress = silent,
 ) -> Selection:
     """Choose features on these patients, and on these only.
 
-    features: (n, p) finite numbers. names: p. labels: (n,) 0 or 1. jobs: threads; the numbers do
-    not depend on it. `settings.number` is a maximum: with fewer candidates all of them are kept.
+    features: (n, p) finite numbers. names: p. labels: (n,) 0 or 1. groups: (n,) names; rows of one name
+    stay in one fold. jobs: threads; the numbers do not depend on it. `settings.number` is a maximum:
+    with fewer candidates all of them are kept.
 
     Raises TrainingError when a class has fewer patients than there are folds, when a feature is
     not a finite number, or when no feature varies.
@@ -69,7 +72,7 @@ def eliminate(
     features, labels = _checked(features, names, labels, settings.folds)
     kept, dropped = candidates(features, names, settings.max_correlation)
     candidate_names = tuple(names[k] for k in kept)
-    folds = stratified_folds(labels, settings.folds, seed)
+    folds = stratified_folds(labels, settings.folds, seed, groups)
     sizes = subset_sizes(settings.sizes, len(kept))
     importances, accuracy = _run_folds(
         features[:, kept], labels, folds, sizes, settings.trees, seed, jobs, progress
@@ -164,18 +167,6 @@ def mean_importance(importances: np.ndarray, sizes: np.ndarray) -> np.ndarray:
 def pick(importance: np.ndarray, names: Sequence[str], size: int) -> tuple[str, ...]:
     """The `size` most important names, most important first, equal ones alphabetical (pickVars)."""
     return tuple(name for _, name in sorted(zip(-importance, names, strict=True))[:size])
-
-
-def stratified_folds(labels: np.ndarray, folds: int, seed: int) -> np.ndarray:
-    """The fold (n,), 0 to folds - 1, in which each patient is held out; classes spread evenly."""
-    random = np.random.default_rng(seed)
-    fold_of = np.empty(len(labels), dtype=int)
-    dealt = 0
-    for label in np.unique(labels):
-        members = random.permutation(np.flatnonzero(labels == label))
-        fold_of[members] = (np.arange(len(members)) + dealt) % folds
-        dealt += len(members)  # go on where the last class ended: fold sizes differ by one at most
-    return fold_of
 
 
 def bootstrap_frequency(

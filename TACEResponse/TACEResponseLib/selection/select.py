@@ -53,6 +53,7 @@ class Select(Step):
             outcome.labels,
             self.settings,
             seed=seed,
+            groups=table.groups,
             jobs=jobs,
             progress=progress,
         )

@@ -7,14 +7,15 @@ Cessie's heuristic factor (Stat Med 1990;9:1303; for updating Steyerberg et al.,
 2004;23:2567), so that a small cohort changes little.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from typing import Literal
 
 import numpy as np
 from scipy.special import expit, logit
 from scipy.stats import chi2
 
-from TACEResponseLib.errors import TrainingError
+from TACEResponseLib.errors import BundleError, TrainingError
 
 from .calibration import EDGE
 from .discrimination import checked
@@ -61,6 +62,38 @@ class Update:
     def __call__(self, probabilities: np.ndarray) -> np.ndarray:
         """Probabilities (n,) of the original model -> (n,) updated, in the same order of patients."""
         return expit(self.intercept + self.slope * _linear(probabilities))
+
+    def to_json(self) -> dict:
+        """A dictionary of JSON types that `from_json` turns back into an equal object."""
+        return {**asdict(self), "tests": [asdict(test) for test in self.tests]}
+
+    @classmethod
+    def from_json(cls, content: Mapping) -> "Update":
+        """What `to_json` gave; BundleError when a part is missing, or the ranking would not be kept."""
+        try:
+            tests = tuple(
+                UpdateTest(
+                    str(of["simpler"]),
+                    str(of["fuller"]),
+                    float(of["chi2"]),
+                    int(of["degrees"]),
+                    float(of["p"]),
+                )
+                for of in content["tests"]
+            )
+            numbers = {name: float(content[name]) for name in _NUMBERS}
+            counts = {name: int(content[name]) for name in ("patients", "responders")}
+            texts = {name: str(content[name]) for name in ("method", "reason")}
+            update = cls(**texts, **numbers, **counts, tests=tests)
+        except (KeyError, TypeError, ValueError) as error:
+            raise BundleError("an update cannot be read", file="fusion.json", received=repr(error)) from None
+        finite = np.isfinite([getattr(update, name) for name in _NUMBERS]).all()
+        if update.method not in DEGREES or not finite or not update.slope > 0:
+            raise BundleError("an update would not keep the ranking of patients", file="fusion.json")
+        return update
+
+
+_NUMBERS = ("intercept", "slope", "estimated_intercept", "estimated_slope", "shrinkage")
 
 
 def update_model(

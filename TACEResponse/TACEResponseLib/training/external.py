@@ -16,13 +16,15 @@ def external_patients(
     cohort: Cohort,
     *,
     allow_training_patients: bool = False,
+    for_update: bool = False,
     engine: str | None = None,
     jobs: int = 1,
     progress: Progress = silent,
 ) -> tuple[Labelled, dict[str, Problem]]:
     """Measure the cohort's labelled patients for a trained model, and say who was left out.
 
-    A cohort that marks a part as validation gives that part, otherwise all of it. Raises
+    A cohort that marks a part as validation gives that part, otherwise all of it. for_update: the other
+    part instead, so that what is marked as validation is left to evaluate the updated model on. Raises
     TrainingError when a patient was trained on, by ID or by CT, unless that is allowed by name,
     or when the model does not know how its features are extracted.
     """
@@ -34,7 +36,7 @@ def external_patients(
             received="one trained on a feature table without diagnostics columns",
             remedy="train from images, or from a table that has them",
         )
-    patients = cohort.part(training=False) or cohort.patients
+    patients = cohort.part(training=for_update) or (() if for_update else cohort.patients)
     if not allow_training_patients:  # said before the work, as far as the IDs tell
         refusals.require_unseen(model.training.among([p.patient_id for p in patients]))
     settings = model.settings
@@ -47,10 +49,15 @@ def external_patients(
         progress=progress,
     )
     left_out |= {p.patient_id: refusals.unlabelled(p) for p in patients if p.label is None}
-    left_out |= {p.patient_id: refusals.not_asked_for(p) for p in cohort.patients if p not in patients}
+    left_out |= {
+        p.patient_id: refusals.not_asked_for(p, for_update) for p in cohort.patients if p not in patients
+    }
     usable = [p for p in patients if p.patient_id not in left_out]
     if not usable:
-        raise TrainingError("no patient is left to evaluate on", received=f"{len(left_out)} left out")
+        raise TrainingError(
+            f"no patient is left to {'update' if for_update else 'evaluate'} on",
+            received=f"{len(left_out)} left out",
+        )
     found = measured_patients(usable, measured, feature_names(settings.radiomics))
     if not allow_training_patients:
         refusals.require_unseen(model.training.among(found.table.patient_ids, found.table.image_hashes))

@@ -90,6 +90,7 @@ def tabled_patients(features: Path, labels: Path) -> TabledPatients:
         if name != "patient_id" and not name.startswith(DIAGNOSTICS)
     )
     _require_features_only(names, next(iter(outcomes.values()), ({}, None))[0], features.name)
+    refusals.require_filled(names, rows.values(), features.name)
     left_out = {p: refusals.unmeasured(p) for p in outcomes if p not in rows}
     left_out |= {
         patient_id: problem

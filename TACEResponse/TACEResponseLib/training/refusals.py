@@ -3,10 +3,19 @@
 import dataclasses
 from collections.abc import Collection, Mapping, Sequence
 
+import numpy as np
+
 from TACEResponseLib.cohorts.table import Patient
-from TACEResponseLib.errors import Problem, TrainingError
+from TACEResponseLib.errors import Problem, TableError, TrainingError
 from TACEResponseLib.measuring.patient_table import PatientTable
 from TACEResponseLib.models.combination import title
+from TACEResponseLib.statistics.outcome import Outcome
+from TACEResponseLib.statistics.suspicions import (
+    copied_rows,
+    outcome_columns,
+    telling_columns,
+    unusable_columns,
+)
 
 
 def unlabelled(patient: Patient) -> Problem:
@@ -35,13 +44,14 @@ def unmeasured(patient_id: str) -> Problem:
     )
 
 
-def not_asked_for(patient: Patient) -> Problem:
-    """A patient for training in a cohort that is evaluated."""
+def not_asked_for(patient: Patient, for_update: bool = False) -> Problem:
+    """A patient for training in a cohort that is evaluated, or for validation in one to update on."""
+    marked, wanted = ("validation", "training") if for_update else ("training", "validation")
     return Problem(
         "table",
-        "the table marks the patient for training",
+        f"the table marks the patient for {marked}",
         field="cohort",
-        expected="only the part for validation where one is marked",
+        expected=f"only the part for {wanted} where one is marked",
         received=patient.cohort or "an empty cell",
         patient_id=patient.patient_id,
         severity="warning",
@@ -133,3 +143,62 @@ def require_own_images(training: PatientTable, external: PatientTable | None) ->
             received="; ".join(shared[:5]),
             remedy="keep one row of each; several segments of a mask can be taken together",
         )
+
+
+def require_filled(names: Sequence[str], rows: Collection[Mapping[str, str]], file: str) -> None:
+    """Raise TableError for columns in which every cell is empty: nobody could be trained on."""
+    empty = [name for name in names if rows and all(row[name] == "" for row in rows)]
+    problems = unusable_columns(empty, np.full((1, len(empty)), np.nan))
+    if problems:
+        raise TableError.listing([_with_column(problem, file) for problem in problems], file)
+
+
+def require_believable(
+    training: PatientTable, outcome: Outcome, external: PatientTable | None, file: str = ""
+) -> tuple[Problem, ...]:
+    """What in these patients would give figures that are too good, as far as a person has to judge it.
+
+    outcome: of the patients to train on. external: patients to validate on, who must be no copies of
+    them. file: the table, where there is one. Raises TableError that lists every finding which makes the
+    figures wrong for certain: copied rows, outcomes among the features, a feature that ranks everybody
+    alone, values that cannot be computed with.
+    """
+    everyone = [training] if external is None else [training, external]
+    values = np.concatenate([table.features for table in everyone])
+    names = training.feature_names
+    unusable = unusable_columns(names, values)
+    found = [*outcome_columns(names), *unusable, *_parted_groups(training, external)]
+    if not unusable:
+        ids, groups = (
+            [one for table in everyone for one in of(table)]
+            for of in (lambda table: table.patient_ids, lambda table: table.groups)
+        )
+        found += telling_columns(names, training.features, outcome.labels)
+        found += copied_rows(ids, values, groups)
+    found = [_with_column(problem, file) for problem in found]
+    errors = [problem for problem in found if problem.severity == "error"]
+    if errors:
+        raise TableError.listing(errors, file)
+    return tuple(found)
+
+
+def _with_column(problem: Problem, file: str) -> Problem:
+    """The finding with its column in the sentence, and the file that it stands in."""
+    named = f"{problem.message}: {problem.field}" if problem.field else problem.message
+    return dataclasses.replace(problem, message=named, file=file)
+
+
+def _parted_groups(training: PatientTable, external: PatientTable | None) -> list[Problem]:
+    """Groups of which some rows are for training and some for validation."""
+    parted = sorted(set(training.groups) & set(() if external is None else external.groups))
+    if not parted:
+        return []
+    return [
+        Problem(
+            "group",
+            "rows of one group are for training and for validation",
+            expected="every row of a patient in the same part",
+            received=", ".join(parted[:5]),
+            remedy="correct the column cohort",
+        )
+    ]

@@ -62,7 +62,8 @@ def train_on_cohort(
 
     store: folder that keeps finished measurements, so that a rerun goes on. A patient who cannot be
     measured or has no label is left out and named. Raises TrainingError when too few are left, when
-    no outline of a second reader can be measured, or when one CT stands under several IDs.
+    no outline of a second reader can be measured, or when one CT stands under several IDs; TableError
+    for what would give figures that are too good, see `refusals.require_believable`.
     """
     _check_before_the_work(cohort, settings)
     patch = settings.patch if settings.network is not None else None
@@ -108,7 +109,8 @@ def train_on_features(
     features: CSV with `patient_id` and a column a feature. Its diagnostics, where it has them, say how
     the features of a new patient must be extracted. labels: CSV with `patient_id, label` and, where
     there is one, `cohort`, `center`, `group`, clinical columns and the number of `lesions`. Raises
-    TableError naming row and column; patients without features or without a label are left out and named.
+    TableError naming row and column, and for what would give figures that are too good, see
+    `refusals.require_believable`; patients without features or without a label are left out and named.
     """
     found = tabled_patients(features, labels)
     recorded = recorded_settings(found.rows)
@@ -116,7 +118,8 @@ def train_on_features(
         settings = dataclasses.replace(settings, radiomics=recorded)
     how = {"extraction_known": recorded is not None, "jobs": jobs, "progress": progress}
     warnings = [] if recorded is not None else [refusals.unrecorded_extraction(features.name)]
-    return _fit(found.training, found.external, None, found.left_out, settings, warnings=warnings, **how)
+    how |= {"warnings": warnings, "file": features.name}
+    return _fit(found.training, found.external, None, found.left_out, settings, **how)
 
 
 def _check_before_the_work(cohort: Cohort, settings: TrainingSettings) -> None:
@@ -140,9 +143,12 @@ def _fit(
     jobs: int,
     progress: Progress,
     warnings: Sequence[Problem] = (),
+    file: str = "",
     **how,
 ) -> Trained:
-    refusals.require_own_images(training.table, None if external is None else external.table)
+    beside = None if external is None else external.table
+    refusals.require_own_images(training.table, beside)
+    suspicious = refusals.require_believable(training.table, training.outcome, beside, file)
     usable = training.table
     if reliability is not None:
         # No label was read for this choice, so it may stand outside the folds.
@@ -151,7 +157,8 @@ def _fit(
         usable, training.outcome, settings, jobs=jobs, progress=progress, **how
     )
     stability = _stability(usable, training.outcome, record, settings, jobs, within("stability", progress))
-    warnings = (*warnings, *record.warnings, *map(refusals.uninformative, record.out_of_fold.uninformative))
+    useless = map(refusals.uninformative, record.out_of_fold.uninformative)
+    warnings = (*warnings, *suspicious, *record.warnings, *useless)
     return Trained(model, record, reliability, training, external, left_out, stability, warnings)
 
 
