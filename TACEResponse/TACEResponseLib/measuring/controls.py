@@ -39,6 +39,8 @@ LEAST_BODY_HU = -200.0
 GAP_MM = 5.0
 #: Step of the search, and how many places are looked at closely.
 STEP_MM, MOST_PLACES = 4.0, 200
+#: By how much the share of body on the coarse grid may be wrong.
+SLACK = 0.03
 
 
 def shuffled_voxels(case: Case) -> Case:
@@ -67,7 +69,7 @@ def moved_region(case: Case) -> Case:
     best, best_share = None, 0.0
     for corner in _places(alike, body, taken, box, shape, case.spacing_mm[::-1]):
         there = tuple(slice(first, first + size) for first, size in zip(corner, shape.shape, strict=True))
-        if taken[there][shape].any() or body[there][shape].mean() < LEAST_BODY:
+        if body[there][shape].mean() < LEAST_BODY:
             continue
         share = float(alike[there][shape].mean())
         if best is None or share > best_share:
@@ -128,17 +130,17 @@ def _places(
     place lies inside the array.
     """
     step = [max(1, round(STEP_MM / spacing)) for spacing in spacing_mm]
-    kernel = _coarse(shape.astype(np.float32), step)[::-1, ::-1, ::-1]
-    kernel = kernel / kernel.sum()
-    rated = [fftconvolve(_coarse(part.astype(np.float32), step), kernel, mode="valid") for part in (alike, body)]
-    share, in_body = rated
-    overlap = fftconvolve(_coarse(taken.astype(np.float32), step), kernel, mode="valid")
+    weights = _coarse(shape, step)[::-1, ::-1, ::-1]
+    share, in_body = (
+        fftconvolve(_coarse(of, step), weights / weights.sum(), "valid") for of in (alike, body)
+    )
+    # Blocks that hold a voxel of both: none means that no voxel overlaps.
+    overlap = fftconvolve((_coarse(taken, step) > 0).astype(float), (weights > 0).astype(float), "valid")
     corners = np.stack(np.meshgrid(*map(np.arange, share.shape), indexing="ij"), axis=-1) * step
     inside = (corners + shape.shape <= alike.shape).all(axis=-1)
     start = np.array([part.start for part in box])
     away_mm = np.sqrt((((corners - start) * spacing_mm) ** 2).sum(axis=-1))
-    # A coarse voxel half taken looks like an overlap that a close look does not find: hence the slack.
-    possible = inside & (in_body >= LEAST_BODY - 0.05) & (overlap <= 0.1)
+    possible = inside & (in_body >= LEAST_BODY - SLACK) & (overlap < 0.5)
     found = np.flatnonzero(possible)
     good = share.ravel()[found] >= LEAST_ALIKE
     order = np.lexsort((away_mm.ravel()[found], np.where(good, 0.0, -share.ravel()[found]), ~good))
@@ -149,6 +151,6 @@ def _places(
 def _coarse(values: np.ndarray, step: list[int]) -> np.ndarray:
     """Means of blocks of `step` voxels; an incomplete block at the end is filled up with nothing."""
     padding = [(0, -size % width) for size, width in zip(values.shape, step, strict=True)]
-    padded = np.pad(values, padding)
+    padded = np.pad(values.astype(np.float32), padding)
     blocks = [part for size, width in zip(padded.shape, step, strict=True) for part in (size // width, width)]
     return padded.reshape(blocks).mean(axis=(1, 3, 5))

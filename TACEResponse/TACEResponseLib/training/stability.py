@@ -95,6 +95,7 @@ def refit(
     points = _run("learning curve", places, _curve_part, (rows, outcome, quick), **how)
     fitted = _succeeded(answers)
     failed = [answer for answer in (*answers, *points) if isinstance(answer, Problem)]
+    failed += [Problem(**reason) for p in points if p not in failed for reason in p.values["reasons"]]
     original, thresholds = _original(table, outcome, quick, record)
     headline = settings.fusion.headline
     return Refits(
@@ -116,9 +117,7 @@ def shown_for(headline: str, names: Sequence[str] | Mapping) -> str:
     return next(name for name in (headline, rest, ALL, *names) if name in names)
 
 
-def fit_whole(
-    table: PatientTable, outcome: Outcome, settings: TrainingSettings, seed: int
-) -> CalibratedFit:
+def fit_whole(table: PatientTable, outcome: Outcome, settings: TrainingSettings, seed: int) -> CalibratedFit:
     """What would be shipped after a training on these patients; nothing says how good it is.
 
     Raises TrainingError when a fold has one class only or a model cannot be fitted.
@@ -214,7 +213,7 @@ def _curve_part(job: CaseJob) -> CaseResult:
         try:
             fit = fit_whole(rest.rows(rows), of_rest.rows(rows), settings, settings.seed)
         except TrainingError as error:
-            reasons.append(f"{len(rows)} patients: {error}")
+            reasons.append(dataclasses.asdict(error.about(patient_id=f"{len(rows)} patients").problem))
             continue
         for name, values in fit.probabilities(table.rows(held_out)).items():
             aucs.setdefault(name, [None] * len(SHARES))[k] = judged.metric(values)
