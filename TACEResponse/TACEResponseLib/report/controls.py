@@ -104,8 +104,8 @@ def _note(study: Study) -> str:
     """What the table shows, the headline's figures first."""
     parts = [_sentence(study, name) for name in study.controls.regions]
     parts += [
-        "What a model still finds on a control is not tumour texture. AUC out of fold within folds; loss: AUC "
-        "in the tumours less that on the control, same patients and folds. Shuffled labels: mean, lowest and "
+        "What a model still finds on a control is not tumour texture. AUC out of fold within folds; loss: "
+        "AUC in the tumours less that on the control, same patients and folds. Shuffled labels: mean, lowest and "
         "highest AUC; a mean far from 0.5 would mean that a step sees labels it must not. Models of "
         "pictures are not trained on controls.",
         "Distribution of HU is not texture either: first-order features survive the shuffling.",

@@ -4,6 +4,9 @@ Two questions, one fit. A resample draws as many patients of each class as there
 replacement, and keeps the distinct ones, as `selection.elimination.bootstrap_frequency` does: a
 patient kept twice would stand on both sides of every split inside the fit - elimination, out of bag,
 tuning - and reward learning by heart. So a model of a resample has seen about 63 % of the patients.
+Simulated (93 patients, two recipes, 5 cohorts of 10 resamples): the SD of a patient's probability was
+0.10 and 0.12 over resamples, the same with patients kept twice, and 0.14 and 0.15 over new cohorts. So
+resamples say too little of the change that another hospital would bring, and no more than too little.
 A learning curve leaves each fold out and trains on growing parts of the rest.
 
 A model of a resample gives the probability that the shipped model would give had it been trained on
