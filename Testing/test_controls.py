@@ -45,7 +45,7 @@ def a_ball(shape, centre, radius) -> np.ndarray:
     return sum((axis - c) ** 2 for axis, c in zip(grid, centre, strict=True)) <= radius**2
 
 
-def a_scan(rng: np.random.Generator, coarse: bool, radius: int) -> tuple[sitk.Image, sitk.Image]:
+def a_scan(rng: np.random.Generator, coarse: bool, radius: float) -> tuple[sitk.Image, sitk.Image]:
     """A liver of 100 HU with a ball of 60 HU on average; its HU are coarse blobs or fine noise.
 
     Both kinds hold the same HU in other places, so that only texture tells them apart.
@@ -60,7 +60,7 @@ def a_scan(rng: np.random.Generator, coarse: bool, radius: int) -> tuple[sitk.Im
     return a_volume(voxels.round().astype(np.int16)), a_volume(tumour.astype(np.uint8))
 
 
-def write_cohort(folder, kinds: list[tuple[int, bool, int]]) -> None:
+def write_cohort(folder, kinds: list[tuple[int, bool, float]]) -> None:
     """kinds: label, coarse texture or not, radius in voxels of each patient."""
     rng = np.random.default_rng(8)
     folder.mkdir()
@@ -84,8 +84,8 @@ def with_controls(folder, tmp_path) -> Trained:
 def texture(tmp_path_factory) -> Trained:
     """Response follows the texture alone; the radius is chance."""
     folder = tmp_path_factory.mktemp("texture")
-    radii = np.random.default_rng(1).integers(5, 9, PATIENTS)
-    write_cohort(folder / "cohort", [(n % 2, n % 2 == 0, int(radii[n])) for n in range(PATIENTS)])
+    radii = np.random.default_rng(1).uniform(5, 8, PATIENTS)
+    write_cohort(folder / "cohort", [(n % 2, n % 2 == 0, float(radii[n])) for n in range(PATIENTS)])
     return with_controls(folder / "cohort", folder)
 
 
@@ -94,9 +94,7 @@ def shape(tmp_path_factory) -> Trained:
     """Response follows the radius alone, smaller tumours respond; the texture is chance."""
     folder = tmp_path_factory.mktemp("shape")
     rng = np.random.default_rng(2)
-    kinds = [
-        (n % 2, bool(rng.random() < 0.5), int(7 - (n % 2) + rng.integers(-1, 2))) for n in range(PATIENTS)
-    ]
+    kinds = [(n % 2, bool(rng.random() < 0.5), 6.5 - (n % 2) + rng.uniform(-1, 1)) for n in range(PATIENTS)]
     write_cohort(folder / "cohort", kinds)
     return with_controls(folder / "cohort", folder)
 
@@ -105,6 +103,8 @@ def shape(tmp_path_factory) -> Trained:
 
 
 def a_case(tumour: np.ndarray, voxels: np.ndarray, spacing_mm=(1.0, 1.0, 1.0)):
+    """With the noise of a CT, 8 HU."""
+    voxels = voxels + np.random.default_rng(3).normal(scale=8, size=voxels.shape)
     image = a_volume(voxels.astype(np.int16), spacing_mm)
     return make_case("P1", image, a_volume(tumour.astype(np.uint8), spacing_mm))
 
@@ -139,7 +139,6 @@ def a_body(spacing_mm=(1.0, 1.0, 1.0)):
     tumour = a_ball(shape, (20, 28, 24), 11)
     tumour[20:30, 28, 24:40] = True  # a tail, so that a mirrored shape would be seen
     voxels[tumour] = 40
-    voxels += np.random.default_rng(3).normal(scale=8, size=shape)
     return a_case(tumour, voxels, spacing_mm), liver
 
 
@@ -283,7 +282,7 @@ def test_a_patient_without_a_control_is_named_and_no_pairs_are_compared(tmp_path
 def test_train_writes_the_controls_of_a_feature_table_and_says_that_images_are_missing(tmp_path, monkeypatch):
     rng = np.random.default_rng(7)
     labels = np.arange(50) % 2
-    values = rng.normal(size=(50, 3)) + labels[:, None] * (2, 0, 0)
+    values = rng.normal(size=(50, 3)) + labels[:, None] * (1.5, 0, 0)
     rows = ["patient_id,original_a,original_b,original_c"]
     rows += [f"P{n:02d},{','.join(map(str, of))}" for n, of in enumerate(values)]
     (tmp_path / "f.csv").write_text("\n".join(rows))
@@ -297,7 +296,7 @@ def test_train_writes_the_controls_of_a_feature_table_and_says_that_images_are_m
     with (tmp_path / "b-report" / "negative_controls.csv").open(encoding="utf-8") as stream:
         found = list(csv.DictReader(stream))
     assert [row["control"] for row in found] == ["none: the tumours", f"labels shuffled, {SHUFFLES} times"]
-    assert float(found[0]["auc"]) > 0.8
+    assert float(found[0]["auc"]) > 0.75
     assert abs(float(found[1]["auc"]) - 0.5) < 0.15
     page = (tmp_path / "b-report" / "report.html").read_text(encoding="utf-8")
     assert "without images no region can be measured anew" in page

@@ -1,6 +1,7 @@
-"""The whole training on resamples: it is the real training, it goes on after a stop, and its words are true."""
+"""The whole training on resamples: the real training, resumable, and in true words."""
 
 import dataclasses
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -100,7 +101,7 @@ def test_smaller_parts_lie_in_larger_ones_and_keep_the_share_of_responders():
     outcome, names = Outcome(np.array([1, 0, 0] * 20)), tuple(map(str, range(60)))
     parts = [part_of(outcome, names, share, np.random.default_rng(5)) for share in SHARES]
     assert [len(part) for part in parts] == [30, 39, 48, 60]
-    for small, large in zip(parts, parts[1:], strict=False):
+    for small, large in itertools.pairwise(parts):
         assert set(small) < set(large)
     assert [int(outcome.labels[part].sum()) for part in parts] == [10, 13, 16, 20]
 
@@ -276,7 +277,7 @@ def test_train_writes_the_tables_and_clears_its_work_away(tmp_path, monkeypatch,
     asked = ["train", "--features", str(tmp_path / "f.csv"), "--labels", str(tmp_path / "l.csv")]
     asked += ["--out", str(tmp_path / "b"), "--jobs", "1"]
     assert main([*asked, "--stability", "1"]) == 2
-    assert "one resample says nothing" in capsys.readouterr().err
+    assert "One resample says nothing" in capsys.readouterr().err
     assert main([*asked, "--stability", "3"]) == 0
     report = tmp_path / "b-report"
     assert "percentage points" in (report / "report.html").read_text(encoding="utf-8")

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from TACEResponseLib.errors import TrainingError
 from TACEResponseLib.models.combination import title
-from TACEResponseLib.statistics.crossvalidation import auc_difference, auc_interval
+from TACEResponseLib.statistics.crossvalidation import WithinFolds, auc_difference, auc_interval
 
 from .methods import VALIDATION_ONLY
 from .study import Study
@@ -67,7 +68,7 @@ def _row(control: str, name: str, remains: str, patients: int) -> dict:
 
 def _tumour_row(study: Study, name: str) -> dict:
     row = _row("none: the tumours", name, "everything", len(study.training))
-    return row | _interval("auc", auc_interval(study.controls.tumours[name]), "auc")
+    return row | _auc(study.controls.tumours[name])
 
 
 def _shuffled_row(study: Study, name: str) -> dict:
@@ -87,12 +88,20 @@ def _region_rows(study: Study, control: str) -> list[dict]:
         if found.problem is not None:
             row["may_still_tell"] = str(found.problem)
         elif name in found.aucs:
-            row |= _interval("auc", auc_interval(found.aucs[name]), "auc")
+            row |= _auc(found.aucs[name])
         if found.same_patients and found.problem is None and name in study.controls.tumours:
             pair = auc_difference(study.controls.tumours[name], found.aucs[name])
             row |= _interval("loss", pair, "difference") | {"p": pair.p}
         rows.append(row)
     return rows
+
+
+def _auc(within: WithinFolds) -> dict:
+    """The AUC with its interval; without it where training varies so much that no interval exists."""
+    try:
+        return _interval("auc", auc_interval(within), "auc")
+    except TrainingError:
+        return {"auc": within.auc}
 
 
 def _interval(column: str, found, estimate: str) -> dict:
@@ -105,8 +114,8 @@ def _note(study: Study) -> str:
     parts = [_sentence(study, name) for name in study.controls.regions]
     parts += [
         "What a model still finds on a control is not tumour texture. AUC out of fold within folds; loss: "
-        "AUC in the tumours less that on the control, same patients and folds. Shuffled labels: mean, lowest and "
-        "highest AUC; a mean far from 0.5 would mean that a step sees labels it must not. Models of "
+        "AUC in the tumours less that on the control, same patients and folds. Shuffled labels: mean, lowest "
+        "and highest AUC; a mean far from 0.5 would mean that a step sees labels it must not. Models of "
         "pictures are not trained on controls.",
         "Distribution of HU is not texture either: first-order features survive the shuffling.",
     ]
