@@ -254,6 +254,7 @@ def test_the_figures_hold_every_patient_and_every_size(refitted):
     assert left.lines[0].get_xydata().shape == (6 * 70, 2)
     assert right.lines[0].get_xydata().shape == (70, 2)
     curve = draw_curve(study).figure.axes[0]
+    assert all(axes.get_xlabel() and axes.get_ylabel() for axes in (left, right, curve))
     np.testing.assert_allclose(curve.containers[0].lines[0].get_xdata(), study.refits.sizes)
 
 
