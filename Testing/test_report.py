@@ -66,6 +66,8 @@ FIGURES = (
     "decision_curve",
     "learning_curve",
 )
+#: Figures that a report holds when they were asked for; see test_stability.
+ON_REQUEST = ("instability", "patients_curve")
 TABLES = (
     "1_cohorts",
     "1_response",
@@ -123,7 +125,7 @@ def coarse_figures():
 @pytest.fixture
 def without_figures(monkeypatch):
     """For tests of the words: figures take most of a report's time."""
-    none = [Drawing(f"figure_{name}", name, None, "not drawn here") for name in FIGURES]
+    none = [Drawing(f"figure_{name}", name, None, "not drawn here") for name in (*FIGURES, *ON_REQUEST)]
     monkeypatch.setattr(report_figures, "draw_all", lambda study: none)
 
 
@@ -498,7 +500,9 @@ def test_parameters_name_settings_versions_and_the_hash_of_every_table(trained, 
 
 
 def test_every_axis_of_every_figure_is_named(trained):
-    for drawing in draw_all(Study.of_training(trained)):
+    drawings = {drawing.name: drawing for drawing in draw_all(Study.of_training(trained))}
+    assert set(drawings) == {f"figure_{name}" for name in (*FIGURES, *ON_REQUEST)}
+    for drawing in (drawings[f"figure_{name}"] for name in FIGURES):
         panels = [axes for axes in drawing.figure.axes if axes.axison and axes.get_label() != "<colorbar>"]
         for axes in panels:
             words = [tick.get_text() for tick in axes.get_xticklabels()]

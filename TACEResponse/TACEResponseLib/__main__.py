@@ -207,6 +207,10 @@ def _add_training(command: Command) -> None:
     train.add_argument("--seed", type=int, help="seed of everything that is drawn")
     train.add_argument("--epochs", type=int, help="longest training of the CNN")
     train.add_argument("--device", choices=("auto", "cpu", "gpu"), help="where the CNN is trained")
+    text = "resamples on which the training is repeated to say how stable it is; 200 for a report"
+    train.add_argument("--stability", type=int, default=0, metavar="B", help=text)
+    text = "train on shuffled labels and on regions without tumour texture, too"
+    train.add_argument("--negative-control", action="store_true", help=text)
     train.add_argument("--no-cnn", action="store_true", help="classical models alone")
     _add_engine(train)
 

@@ -2,11 +2,16 @@
 
 from argparse import Namespace
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from TACEResponseLib.errors import InputError, Problem
 
 from .output import DONE, SOME_FAILED, Reporting, say_done
+
+if TYPE_CHECKING:
+    from TACEResponseLib.training.run import Trained
 
 #: Patients left out that are named on the terminal.
 MOST_LISTED = 20
@@ -44,6 +49,7 @@ def train(options: Namespace, progress: Reporting) -> int:
             trained = train_on_features(features, labels, settings, jobs=options.jobs, progress=progress)
     else:
         raise InputError("nothing to train on", expected="--cohort, or --features and --labels")
+    trained = _looked_at_again(trained, options, store, progress)
     bundle = save_trained(trained, options.out)
     rows = evaluation_rows(trained)
     report = write_training_report(
@@ -52,8 +58,7 @@ def train(options: Namespace, progress: Reporting) -> int:
         read_manifest(bundle),
         (options.cohort, options.features, options.labels),
     )
-    if options.cohort is not None:
-        forget(store)
+    forget(store)
     text = [
         *listed([*trained.left_out.values(), *trained.warnings]),
         _performance_text(rows),
@@ -64,6 +69,24 @@ def train(options: Namespace, progress: Reporting) -> int:
         progress, "\n".join(text), bundle=str(bundle), report=str(report), left_out=len(trained.left_out)
     )
     return exit_code(trained.left_out)
+
+
+def _looked_at_again(trained: "Trained", options: Namespace, store: Path, progress: Reporting) -> "Trained":
+    """The training with its resamples and negative controls, where they were asked for."""
+    from TACEResponseLib.cohorts.table import read_cohort
+    from TACEResponseLib.training.controls import negative_controls
+    from TACEResponseLib.training.stability import refit
+
+    of = (trained.usable, trained.training.outcome, trained.model.settings, trained.record)
+    how = {"store": store, "jobs": options.jobs, "progress": progress}
+    if options.stability:
+        trained = replace(trained, refits=refit(*of, options.stability, **how))
+    if options.negative_control:
+        with_images = options.cohort is not None
+        cohort = read_cohort(options.cohort, encoding=options.encoding) if with_images else None
+        engine = options.engine or "fast"
+        trained = replace(trained, controls=negative_controls(*of, cohort, engine=engine, **how))
+    return trained
 
 
 def evaluate(options: Namespace, progress: Reporting) -> int:
@@ -108,6 +131,13 @@ def _require_choices_that_count(options: Namespace) -> None:
     ignored = of_the_cnn if options.no_cnn or options.features is not None else []
     if options.features is not None and options.engine is not None:
         ignored = [*ignored, "engine"]
+    if options.stability < 0 or options.stability == 1:  # said before the work, not after it
+        raise InputError(
+            "one resample says nothing about stability",
+            field="stability",
+            expected="0, or at least 2; 200 for a report",
+            received=str(options.stability),
+        )
     if ignored:
         raise InputError(
             "an option would have no effect",

@@ -21,6 +21,7 @@ from TACEResponseLib.resumable import CaseJob, CaseResult, StoredResult, afforda
 from TACEResponseLib.settings import PatchSettings, RadiomicsSettings
 
 from .case import SCAN, Measurements, measure
+from .controls import CONTROLS, CONTROLS_VERSION
 from .feature_table import extract_features
 from .patch import Patch
 
@@ -34,13 +35,15 @@ def measure_patients(
     engine: str = "fast",
     jobs: int = 1,
     store: Path | None = None,
+    control: str = "",
     progress: Progress = silent,
 ) -> tuple[dict[str, Measurements], dict[str, Problem]]:
     """Patient -> measurements, and patient -> why there are none.
 
     patch: None measures no patch. reader: whose mask. jobs: patients at a time, fewer when the
     memory would not hold them. store: folder that keeps finished patients; temporary when None.
-    Raises what `extraction.run_cases` raises.
+    control: name of `controls.CONTROLS` that each case goes through first. Raises what
+    `extraction.run_cases` raises.
     """
     recipe = {
         "radiomics": radiomics.to_json(),
@@ -48,7 +51,9 @@ def measure_patients(
         "engine": engine_version(engine),
         "scan": (*SCAN, "phase"),
     }
-    work = [_job(p, reader, (p, reader, radiomics, patch, engine)) for p in patients]
+    if control:
+        recipe |= {"control": control, "controls_version": CONTROLS_VERSION}
+    work = [_job(p, reader, (p, reader, radiomics, patch, engine, control)) for p in patients]
     measured, failed = {}, {}
     with _folder(store) as folder:
         outcomes = run_cases(
@@ -58,7 +63,7 @@ def measure_patients(
             recipe=recipe,
             jobs_in_parallel=affordable_jobs(jobs),
             progress=progress,
-            stage=f"measure, reader {reader}",
+            stage=f"measure, {control.replace('_', ' ') or f'reader {reader}'}",
         )
         for patient, outcome in zip(patients, outcomes, strict=True):
             if isinstance(outcome, Problem):
@@ -128,8 +133,9 @@ def _job(patient: Patient, reader: int, content: tuple) -> CaseJob:
 
 def _measure(job: CaseJob) -> CaseResult:
     """The work on one patient, in whatever process; plain data, so that it can be stored."""
-    patient, reader, radiomics, patch, engine = job.content
-    found = measure(patient.read_case(reader), radiomics, patch, engine=engine)
+    patient, reader, radiomics, patch, engine, control = job.content
+    case = patient.read_case(reader)
+    found = measure(CONTROLS[control](case) if control else case, radiomics, patch, engine=engine)
     lesions = dataclasses.asdict(found.lesions)
     values = {
         "row": found.row,

@@ -139,13 +139,16 @@ def _performance(group: Scored, name: str, center: str, chosen: np.ndarray, thre
 def _write(study: Study, rows: list[dict], card: str, folder: Path) -> Path:
     from .baselines import baseline_tables
     from .checklist_answers import checklist_tables
+    from .controls import control_tables
     from .figures import draw_all
     from .methods import method_tables
     from .page import render
     from .patients import patient_tables
     from .performance import performance_tables
+    from .stability import stability_tables
 
-    parts = (patient_tables, performance_tables, baseline_tables, method_tables, checklist_tables)
+    parts = (patient_tables, performance_tables, baseline_tables, stability_tables, control_tables)
+    parts = (*parts, method_tables, checklist_tables)
     tables, drawings = [table for part in parts for table in part(study)], draw_all(study)
     contents: dict[str, str | bytes | None] = {f"{t.name}.csv": t.to_csv() for t in tables}
     contents |= {f"{d.name}.{ending}": d.as_bytes(ending) for d in drawings for ending in ("png", "svg")}

@@ -16,6 +16,7 @@ from .curves import (
 )
 from .drawing import COLOURS, GREY, MARKERS, STYLES, Drawing, canvas, finish
 from .methods import VALIDATION_ONLY, elimination_table, feature_table, final_selection
+from .stability import stability_drawings
 from .study import Study
 
 #: Names of the CNN's histories in words.
@@ -35,6 +36,7 @@ def draw_all(study: Study) -> tuple[Drawing, ...]:
         draw_calibration(study),
         draw_decisions(study),
         draw_learning(study),
+        *stability_drawings(study),
     )
     for drawing in drawings:
         if drawing.figure is not None:

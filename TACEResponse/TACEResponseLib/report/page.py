@@ -17,7 +17,13 @@ from .study import Study
 from .table import Table, number_text, p_text
 
 #: Tables that the page names and does not print: one row a patient or a feature.
-FILES_ONLY = ("scores_out_of_fold", "scores_validation", "table_s1_icc", "image_hashes")
+FILES_ONLY = (
+    "scores_out_of_fold",
+    "scores_validation",
+    "table_s1_icc",
+    "image_hashes",
+    "instability_patients",
+)
 #: How large a figure is on the page.
 PIXELS_PER_INCH = 104
 #: Tables with hashes, settings or lists that may be broken anywhere, and columns that fit a page.

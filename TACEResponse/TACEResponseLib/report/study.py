@@ -39,10 +39,12 @@ from .rivals import rivals
 if TYPE_CHECKING:
     from TACEResponseLib.bundle import BundleManifest
     from TACEResponseLib.selection.reliability import ReliabilityTable
+    from TACEResponseLib.training.controls import Controls
     from TACEResponseLib.training.inputs import Labelled
     from TACEResponseLib.training.model import TrainingRecord
     from TACEResponseLib.training.out_of_fold import OutOfFold
     from TACEResponseLib.training.run import Trained
+    from TACEResponseLib.training.stability import Refits
 
 #: Of every interval that is stated.
 LEVEL = 0.95
@@ -169,7 +171,7 @@ class Study:
 
     record, training, reliability, stability: of the training, None or empty in a validation.
     sources: name of each table that was read -> sha256. manifest: of the saved bundle. warnings: what
-    went otherwise than asked, without costing a patient.
+    went otherwise than asked, without costing a patient. refits, controls: None unless asked for.
     """
 
     model: ResponseModel
@@ -182,6 +184,8 @@ class Study:
     manifest: "BundleManifest | None" = None
     sources: Mapping[str, str] = field(default_factory=dict)
     warnings: tuple[Problem, ...] = ()
+    refits: "Refits | None" = None
+    controls: "Controls | None" = None
 
     @classmethod
     def of_training(
@@ -202,6 +206,8 @@ class Study:
             manifest=manifest,
             sources=sources or {},
             warnings=trained.warnings,
+            refits=trained.refits,
+            controls=trained.controls,
         )
 
     @cached_property

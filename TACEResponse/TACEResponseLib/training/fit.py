@@ -1,8 +1,11 @@
 """One fit: steps and learners on some patients; nothing outside them is looked at."""
 
+import dataclasses
+
+from TACEResponseLib.errors import TrainingError
 from TACEResponseLib.measuring.patient_table import PatientTable
 from TACEResponseLib.models.fold_models import FoldModels, views
-from TACEResponseLib.models.learners import configured
+from TACEResponseLib.models.learners import LEARNERS, configured
 from TACEResponseLib.progress import Progress
 from TACEResponseLib.selection import steps as selection_steps
 from TACEResponseLib.settings import TrainingSettings
@@ -33,3 +36,19 @@ def fit_models(
         learner.name: learner.fit(tables[learner.needs], outcome, seed, progress) for learner in learners
     }
     return FoldModels(steps, models)
+
+
+def without_pictures(settings: TrainingSettings) -> TrainingSettings:
+    """The recipe without the models of pictures, whose many fits would take days.
+
+    Raises TrainingError when nothing is left of it.
+    """
+    models = tuple(name for name in settings.models if LEARNERS[name].needs != "pixels")
+    if not models:
+        raise TrainingError(
+            "the recipe has no model that can be fitted many times",
+            field="models",
+            expected="a model of features or of tumour size",
+            received=", ".join(settings.models),
+        )
+    return dataclasses.replace(settings, models=models, network=None)

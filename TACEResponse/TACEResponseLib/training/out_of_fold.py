@@ -4,7 +4,7 @@ Everything that sees a label - harmonisation, selection, every model, fusion, ca
 threshold - is fitted without the fold that it is judged on; see `nested` for how.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import combinations
 
@@ -114,6 +114,17 @@ def _judged(
         fold_combinations=first.combinations,
         uninformative=uninformative,
     )
+
+
+def judged_again(
+    out_of_fold: OutOfFold, models: Collection[str], outcome: Outcome, settings: TrainingSettings
+) -> OutOfFold:
+    """The same folds and scores as if only these models had been trained: fusions of them alone."""
+    scores, inner = (
+        {name: values for name, values in of.items() if name in models}
+        for of in (out_of_fold.scores, out_of_fold.inner)
+    )
+    return _judged(scores, inner, outcome, out_of_fold.folds, settings, out_of_fold.uninformative)
 
 
 def fold_seed(settings: TrainingSettings, repeat: int, left_out: tuple[int, ...]) -> int:

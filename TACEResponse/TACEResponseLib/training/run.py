@@ -15,7 +15,7 @@ from TACEResponseLib.answer.response_model import ResponseModel
 from TACEResponseLib.cohorts.table import Cohort
 from TACEResponseLib.errors import Problem, TrainingError
 from TACEResponseLib.measuring.cohort import measure_patients
-from TACEResponseLib.measuring.patient_table import stack
+from TACEResponseLib.measuring.patient_table import PatientTable, stack
 from TACEResponseLib.progress import Progress, silent, within
 from TACEResponseLib.radiomics import feature_names
 from TACEResponseLib.radiomics.parameters import recorded_settings
@@ -25,8 +25,10 @@ from TACEResponseLib.settings import TrainingSettings
 from TACEResponseLib.statistics.outcome import Outcome
 
 from . import refusals
+from .controls import Controls
 from .inputs import Labelled, measured_patients, tabled_patients
 from .model import TrainingRecord, fit_response_model
+from .stability import Refits
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,8 @@ class Trained:
 
     external: the validation cohort, None without one. left_out: patient -> why it was not used.
     stability: feature -> share of bootstrap resamples that choose it. warnings: what else went
-    otherwise than asked, such as a second outline that could not be measured.
+    otherwise than asked, such as a second outline that could not be measured. refits, controls: of
+    `stability.refit` and `controls.negative_controls`, None where they were not asked for.
     """
 
     model: ResponseModel
@@ -46,6 +49,14 @@ class Trained:
     left_out: Mapping[str, Problem]
     stability: Mapping[str, float] = field(default_factory=dict)
     warnings: tuple[Problem, ...] = ()
+    refits: Refits | None = None
+    controls: Controls | None = None
+
+    @property
+    def usable(self) -> PatientTable:
+        """The training patients with the features that two readers agree on, or all without readers."""
+        table = self.training.table
+        return table if self.reliability is None else table.columns(self.reliability.kept_features)
 
 
 def train_on_cohort(
