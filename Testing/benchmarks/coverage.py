@@ -29,8 +29,8 @@ from pathlib import Path
 
 import numpy as np
 from joblib import Parallel, delayed
+from scipy import special  # its functions, imported by name, do not travel to other processes
 from scipy.optimize import brentq
-from scipy.special import expit
 from threadpoolctl import threadpool_limits
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "TACEResponse"))
@@ -38,6 +38,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "TACEResponse"))
 from TACEResponseLib.answer.certainty import NO_RESPONSE, RESPONSE, conformal_set
 from TACEResponseLib.answer.response_model import ResponseModel
 from TACEResponseLib.measuring.patient_table import PatientTable
+from TACEResponseLib.models.combination import combine
 from TACEResponseLib.settings import TrainingSettings, preset
 from TACEResponseLib.statistics.calibration import calibration
 from TACEResponseLib.statistics.crossvalidation import (
@@ -135,7 +136,7 @@ def drawn(rng: np.random.Generator, patients: int, effect: float) -> Cohort:
     direction = features[:, TRUE].sum(axis=1) / 3
     # The factor keeps the share of responders when the effect spreads the log-odds.
     level = np.log(RESPONDERS / (1 - RESPONDERS)) * np.sqrt(1 + 0.35 * effect**2)
-    labels = (rng.random(patients) < expit(level + effect * direction)).astype(int)
+    labels = (rng.random(patients) < special.expit(level + effect * direction)).astype(int)
     diameters_mm = np.exp(3.7 + 0.5 * (np.sqrt(0.75) * rng.standard_normal(patients) - 0.5 * direction))
     names = tuple(f"original_simulated_{n:02d}" for n in range(FEATURES))
     table = PatientTable(tuple(map(str, range(patients))), names, features, diameters_mm=diameters_mm)
@@ -158,6 +159,7 @@ def _tried(
 ) -> Simulated:
     labels, names = new.outcome.labels, tuple(model.combinations)
     probabilities, ranking = model.probabilities(new.table), model.ranking(new.table)
+    answers = _fold_answers(model, new)
     shipped = {name: auc_delong(labels, ranking[name]).auc for name in names}
     cohorts = {m: rng.choice(NEW, m, replace=False) for m in EXTERNAL}
     return Simulated(
@@ -166,10 +168,10 @@ def _tried(
         direction=cohort.direction,
         chance=cohort.chance,
         parts=record.out_of_fold.aucs,
-        of_folds=_true_of_folds(model, new),
+        of_folds=_true_of_folds(answers, labels),
         shipped=shipped,
         slope={n: calibration(labels, probabilities[n]).slope for n in names},
-        youden=_youden(model, record, new, probabilities),
+        youden=_youden(model, record, answers, labels, probabilities),
         external={
             m: {n: _holds(labels[of], ranking[n][of], shipped[n]) for n in names} for m, of in cohorts.items()
         },
@@ -177,26 +179,34 @@ def _tried(
     )
 
 
-def _true_of_folds(model: ResponseModel, new: Cohort) -> dict[str, float]:
-    """Mean true AUC of the folds' models, each fusion with the weights of its own fold."""
-    of_folds = []
-    for fit in model.fold_fits:
-        scores, probabilities = fit.models.scores(new.table), fit.probabilities(new.table)
-        of_folds.append(
-            {n: auc_delong(new.outcome.labels, scores.get(n, p)).auc for n, p in probabilities.items()}
-        )
-    return {name: float(np.mean([of[name] for of in of_folds])) for name in of_folds[0]}
+def _fold_answers(model: ResponseModel, new: Cohort) -> list[tuple[dict, dict]]:
+    """Scores and probabilities of the new patients by each fold's models with that fold's fusion."""
+    scored = [(fit, fit.models.scores(new.table)) for fit in model.fold_fits]
+    return [(scores, combine(fit.combinations, scores)) for fit, scores in scored]
+
+
+def _true_of_folds(answers: Sequence[tuple[dict, dict]], labels: np.ndarray) -> dict[str, float]:
+    """Mean true AUC of the folds' models, single and fused."""
+    rankings = [{name: scores.get(name, p) for name, p in fused.items()} for scores, fused in answers]
+    return {
+        name: float(np.mean([auc_delong(labels, ranking[name]).auc for ranking in rankings]))
+        for name in rankings[0]
+    }
 
 
 def _youden(
-    model: ResponseModel, record: TrainingRecord, new: Cohort, probabilities: Mapping[str, np.ndarray]
+    model: ResponseModel,
+    record: TrainingRecord,
+    answers: Sequence[tuple[dict, dict]],
+    labels: np.ndarray,
+    probabilities: Mapping[str, np.ndarray],
 ) -> dict[str, tuple[float, float, float]]:
-    found, labels = {}, new.outcome.labels
-    of_folds = {name: model.of_folds(new.table, name) for name in model.combinations}
+    found = {}
     for name, of in record.out_of_fold.thresholds.items():
-        pairs = zip(of_folds[name], of.thresholds, strict=True)
-        true_of_folds = float(np.mean([_index(labels, values, cut) for values, cut in pairs]))
-        found[name] = (of.youden_index, true_of_folds, _index(labels, probabilities[name], of.shipped))
+        pairs = zip(answers, of.thresholds, strict=True)
+        true_of_folds = float(np.mean([_index(labels, fused[name], cut) for (_, fused), cut in pairs]))
+        shipped = _index(labels, probabilities[name], model.thresholds[name])
+        found[name] = (of.youden_index, true_of_folds, shipped)
     return found
 
 
