@@ -3,10 +3,13 @@
 Every simulation draws a cohort, trains on it with the product's own code (`fit_response_model`: selection,
 models, fusion, nested folds) and tries the model on new patients. The tables say how often each stated
 95 % interval held the truth, how often the paired test was wrong, and how far calibration, threshold and
-conformal sets are from what is said of them; each figure with its Monte Carlo error.
+conformal sets are from what is said of them.
 
     python Testing/benchmarks/coverage.py [--simulations 300] [--jobs 2] [--patients 60 93 200]
                                           [--repeats 1] [--json FILE]
+
+In brackets stands the Monte Carlo error; ~ marks a figure that lies outside its bound by less than two
+errors, ! one that lies further outside. With --json a run that was stopped goes on.
 
 40 normal features in 10 blocks (correlation within a block about 0.5), the outcome logistic in six of
 them, 62 % responders, a diameter that has a part of the effect. Recipe: 5 features by elimination, small
@@ -18,17 +21,17 @@ if __name__ != "__main__":
     raise ImportError("a benchmark, not the package coverage")
 
 import argparse
-import json
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cache
-from itertools import combinations
+from itertools import combinations, product
 from pathlib import Path
 
 import numpy as np
 from joblib import Parallel, delayed
+from monte_carlo import Figure, Rows, lines_of_table, mean, median, read_rows, share, write_rows
 from scipy import special  # its functions, imported by name, do not travel to other processes
 from scipy.optimize import brentq
 from threadpoolctl import threadpool_limits
@@ -101,24 +104,6 @@ class Simulated:
     youden: Mapping[str, tuple[float, float, float]]
     external: Mapping[int, Mapping[str, bool]]
     sets: Mapping[str, tuple[float, float]]
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A value with its Monte Carlo error and the bounds that it must lie in; equal bounds: a truth."""
-
-    value: float
-    error: float
-    low: float
-    high: float
-
-    @property
-    def verdict(self) -> str:
-        """Empty within the bounds, `~` outside by at most two errors, `!` beyond; a truth has no `~`."""
-        outside = max(self.low - self.value, self.value - self.high)
-        if outside <= (2 * self.error if self.low == self.high else 0):
-            return ""
-        return "~" if outside <= 2 * self.error else "!"
 
 
 def settings_of(seed: int, repeats: int) -> TrainingSettings:
@@ -290,48 +275,12 @@ def _rival(run: Simulated, weight: float) -> WithinFolds:
     return within_folds(run.labels, run.folds, *fixed_score(score, run.folds))
 
 
-def share(true: Sequence[bool], bounds: tuple[float, float]) -> Figure:
-    """Per cent; the error is that of a share at the nearer bound's middle, never nought at 0 or 100 %."""
-    p = np.mean(true)
-    expected = np.mean(bounds) / 100
-    return Figure(float(100 * p), float(100 * np.sqrt(expected * (1 - expected) / len(true))), *bounds)
-
-
-def mean(values: Sequence[float], bounds: tuple[float, float]) -> Figure:
-    """Mean with its standard error."""
-    values = np.asarray(values, dtype=float)
-    return Figure(float(values.mean()), float(values.std(ddof=1) / np.sqrt(len(values))), *bounds)
-
-
-def median(values: Sequence[float], bounds: tuple[float, float]) -> Figure:
-    """Median; its error from the order statistics one standard error of a rank away."""
-    away = 0.5 / np.sqrt(len(values))
-    low, high = np.quantile(values, [0.5 - away, 0.5 + away])
-    return Figure(float(np.median(values)), float((high - low) / 2), *bounds)
-
-
-def printed(column: str, value: Figure | float | None) -> str:
-    """A cell: per cents with one decimal, all others with three; error in brackets, then the verdict."""
-    if value is None:
-        return ""
-    digits = 1 if "%" in column else 2 if column in ("slope", "width") else 3
-    if isinstance(value, float):
-        return f"{value:.{digits}f}"
-    return f"{value.value:.{digits}f} ({value.error:.{digits}f}){value.verdict}"
-
-
-Row = tuple[int, str, str, Mapping[str, Figure | float]]
-
-
-def tables(rows: Sequence[Row]) -> Iterator[str]:
-    """Lines of three Markdown tables: AUC, the model that ships, and pairs of models."""
-    models, pairs = ([row for row in rows if (row[2] == PAIRS) == of_pairs] for of_pairs in (False, True))
-    for part, columns in ((models, OF_AUC), (models, OF_MODEL), (pairs, tuple(pairs[0][3]))):
-        yield "| n | cohort | model | " + " | ".join(columns) + " |"
-        yield "|---" * (len(columns) + 3) + "|"
-        for patients, cohort, name, figures in part:
-            cells = [printed(column, figures.get(column)) for column in columns]
-            yield f"| {patients} | {cohort} | {name} | " + " | ".join(cells) + " |"
+def tables(rows: Rows) -> Iterator[str]:
+    """Lines of three tables: AUC, the model that ships, and pairs of models."""
+    models = {place: figures for place, figures in rows.items() if place[2] != PAIRS}
+    pairs = {place: figures for place, figures in rows.items() if place[2] == PAIRS}
+    for part, columns in ((models, OF_AUC), (models, OF_MODEL), (pairs, tuple(next(iter(pairs.values()))))):
+        yield from lines_of_table(part, columns)
         yield ""
 
 
@@ -342,28 +291,24 @@ def main() -> int:
     parser.add_argument("--patients", type=int, nargs="+", default=[60, 93, 200])
     parser.add_argument("--repeats", type=int, default=1, help="drawings of the folds in a training")
     parser.add_argument("--jobs", type=int, default=2)
-    parser.add_argument("--json", type=Path)
+    parser.add_argument("--json", type=Path, help="keep the figures here, and go on from those that it holds")
     options = parser.parse_args()
-    started, rows = time.monotonic(), []
-    for patients in options.patients:
-        for cohort, effect in EFFECTS.items():
-            work = ((patients, effect, number, options.repeats) for number in range(options.simulations))
-            runs = Parallel(n_jobs=options.jobs)(delayed(simulate)(*of) for of in work)
-            rows += [(patients, cohort, *row) for row in figures_of(runs, effect).items()]
-            print(f"  {patients}, {cohort}: {time.monotonic() - started:.0f} s", file=sys.stderr, flush=True)
+    started, how = time.monotonic(), {"simulations": options.simulations, "repeats": options.repeats}
+    rows = read_rows(options.json, how)
+    for patients, cohort in product(options.patients, EFFECTS):
+        if (patients, cohort, PAIRS) in rows:
+            continue
+        place = (patients, EFFECTS[cohort])
+        work = (delayed(simulate)(*place, n, options.repeats) for n in range(options.simulations))
+        runs = Parallel(n_jobs=options.jobs)(work)
+        figures = figures_of(runs, EFFECTS[cohort])
+        rows |= {(patients, cohort, name): of for name, of in figures.items()}
+        if options.json:
+            write_rows(options.json, rows, how)
+        print(f"  {patients}, {cohort}: {time.monotonic() - started:.0f} s", file=sys.stderr, flush=True)
     print("\n".join(tables(rows)))
-    seconds = time.monotonic() - started
-    print(f"{options.simulations} simulations each, {seconds:.0f} s; ~ outside by chance, ! outside")
-    if options.json:
-        options.json.write_text(json.dumps([_json_row(*row) for row in rows], indent=1) + "\n", "utf-8")
+    print(f"{options.simulations} simulations each, {time.monotonic() - started:.0f} s")
     return 0
-
-
-def _json_row(patients: int, cohort: str, model: str, figures: Mapping[str, Figure | float]) -> dict:
-    cells = {
-        c: v if isinstance(v, float) else {**asdict(v), "verdict": v.verdict} for c, v in figures.items()
-    }
-    return {"patients": patients, "cohort": cohort, "model": model, "figures": cells}
 
 
 if __name__ == "__main__":
