@@ -107,13 +107,8 @@ def _figures(study: Study, name: str) -> tuple[str, ...]:
     fitted = auc_delong(group.labels, study.record.resubstitution[name]).auc
     pair = group.difference(name, study.rival)
     difference = f"{pair.difference:+.3f} ({pair.ci_low:+.3f} to {pair.ci_high:+.3f})"
-    return (
-        *of_auc,
-        f"{drawings.min():.3f} to {drawings.max():.3f}",
-        f"{fitted:.3f}",
-        difference,
-        p_text(pair.p),
-    )
+    spread = f"{drawings.min():.3f} to {drawings.max():.3f}" if len(drawings) > 1 else ""
+    return (*of_auc, spread, f"{fitted:.3f}", difference, p_text(pair.p))
 
 
 def clinical_rows(folder: Path, label: str) -> list[tuple[str, ...]]:
@@ -214,7 +209,10 @@ def _radiomics(folder: Path, options: argparse.Namespace) -> Iterator[str]:
         rows[label, recipe] = rows_of(folder, label, recipe, options.repeats, options.jobs)
         in_order = [row for place in product(LABELS, PRESETS) for row in rows.get(place, [])]
         table = _table(HEADER, in_order)
-        yield _page(table, options.repeats)
+        missing = [
+            f"{label}, {recipe}" for label, recipe in product(LABELS, PRESETS) if (label, recipe) not in rows
+        ]
+        yield _page(table, options.repeats, missing)
     print("\n".join(table))
     print(f"{time.monotonic() - started:.0f} s")
 
@@ -224,7 +222,8 @@ def _table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> list[str]:
     return lines + ["| " + " | ".join(row) + " |" for row in rows]
 
 
-def _page(table: list[str], repeats: int) -> str:
+def _page(table: list[str], repeats: int, missing: list[str]) -> str:
+    stopped = [f"The run was stopped before: {'; '.join(missing)}.", ""] if missing else []
     drawn = "once" if repeats == 1 else f"{repeats} times"
     return "\n".join(
         [
@@ -245,6 +244,7 @@ def _page(table: list[str], repeats: int) -> str:
             f"Made by `python Testing/benchmarks/public_cohort.py --repeats {repeats}`; the data are not",
             "part of this project.",
             "",
+            *stopped,
             *table,
             "",
             *CHANGED,
