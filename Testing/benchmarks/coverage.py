@@ -230,13 +230,17 @@ def weight_for(auc: float, effect: float) -> float:
 
 
 def figures_of(runs: Sequence[Simulated], effect: float) -> dict[str, dict[str, Figure | float]]:
-    """Model or fusion -> column -> figure; the pairs of them under the name "differences"."""
-    names = [name for name in runs[0].parts if all(name in run.parts for run in runs)]
-    rows = {name: _model_figures(runs, name, effect) for name in names}
+    """Model or fusion -> column -> figure; the pairs of them under the name "differences".
+
+    A training that left a model out, because it told nobody apart, does not count for that model.
+    """
+    names = list(dict.fromkeys(name for run in runs for name in run.parts))
+    rows = {name: _model_figures([r for r in runs if name in r.parts], name, effect) for name in names}
     pairs = {}
     for first, second in combinations(names, 2):
-        true = np.mean([run.of_folds[first] - run.of_folds[second] for run in runs])
-        found = [auc_difference(run.parts[first], run.parts[second]) for run in runs]
+        both = [run for run in runs if first in run.parts and second in run.parts]
+        true = np.mean([run.of_folds[first] - run.of_folds[second] for run in both])
+        found = [auc_difference(run.parts[first], run.parts[second]) for run in both]
         held = [f.ci_low <= true <= f.ci_high for f in found]
         pairs[f"{first} less {second}, %"] = share(held, COVERAGE)
     return {**rows, PAIRS: pairs}
