@@ -24,7 +24,7 @@ class Figure:
     def verdict(self) -> str:
         """Empty within the bounds, `~` outside by at most two errors, `!` beyond; a truth has no `~`."""
         outside = max(self.low - self.value, self.value - self.high)
-        if outside <= (2 * self.error if self.low == self.high else 0):
+        if outside <= (2 * self.error if self.low == self.high else 1e-9):
             return ""
         return "~" if outside <= 2 * self.error else "!"
 
