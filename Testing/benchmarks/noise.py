@@ -1,7 +1,8 @@
 """The whole training road on pure noise: 139 + 171 patients, 710 features, many seeds.
 
 Nothing can be learned here, so every honest AUC is 0.5 but for chance; resubstitution shows what the
-same models look like to somebody who does not hold patients out.
+same models look like to somebody who does not hold patients out. Out of fold, single models and fusions
+alike, patients are compared within a fold, as the report does.
 
     python Testing/benchmarks/noise.py [--seeds 20] [--jobs 2]
 """
@@ -35,14 +36,14 @@ def aucs_of(seed: int, jobs: int) -> dict[str, tuple[float, float, float]]:
     training, external = np.arange(TRAINING), np.arange(TRAINING, patients)
     settings = preset("peng2021", network=None, seed=seed, selection={"bootstraps": 0})
     model, record = fit_response_model(inputs.rows(training), Outcome(labels[training]), settings, jobs=jobs)
-    outside = model.probabilities(inputs.rows(external))
+    outside = model.ranking(inputs.rows(external))
     return {
         name: (
-            auc_delong(labels[training], values).auc,
+            within.auc,
             auc_delong(labels[external], outside[name]).auc,
             auc_delong(labels[training], record.resubstitution[name]).auc,
         )
-        for name, values in record.out_of_fold.ranking.items()
+        for name, within in record.out_of_fold.aucs.items()
     }
 
 
