@@ -347,6 +347,11 @@ class TrainingSettings(Settings):
     repeats: int = 1
     seed: int = 1
 
+    @property
+    def predictors(self) -> int:
+        """Predictors of the recipe for a sample size: what the selection keeps, or is meant to keep."""
+        return self.selection.number
+
     def check(self):
         self.require(3 <= self.folds <= 50, "folds", "3 to 50; nested fits leave two out")
         self.require(1 <= self.repeats <= 100, "repeats", "1 to 100")

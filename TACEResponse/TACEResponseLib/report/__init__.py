@@ -144,8 +144,10 @@ def _write(study: Study, rows: list[dict], card: str, folder: Path) -> Path:
     from .page import render
     from .patients import patient_tables
     from .performance import performance_tables
+    from .sample_size import sample_size_tables
 
-    parts = (patient_tables, performance_tables, baseline_tables, method_tables, checklist_tables)
+    parts = (patient_tables, performance_tables, baseline_tables, sample_size_tables, method_tables)
+    parts = (*parts, checklist_tables)
     tables, drawings = [table for part in parts for table in part(study)], draw_all(study)
     contents: dict[str, str | bytes | None] = {f"{t.name}.csv": t.to_csv() for t in tables}
     contents |= {f"{d.name}.{ending}": d.as_bytes(ending) for d in drawings for ending in ("png", "svg")}
