@@ -202,6 +202,8 @@ def _add_training(command: Command) -> None:
     _add_encoding(train)
     train.add_argument("--out", type=Path, required=True, help="folder of the bundle")
     train.add_argument("--preset", default="peng2021", help="recipe: peng2021 or recommended")
+    readers = ("reader1", "majority", "soft")
+    train.add_argument("--outcome", choices=readers, help="whose response, with several readers")
     train.add_argument("--folds", type=int, help="folds of the honest evaluation")
     train.add_argument("--repeats", type=int, help="how often the folds are drawn anew")
     train.add_argument("--seed", type=int, help="seed of everything that is drawn")

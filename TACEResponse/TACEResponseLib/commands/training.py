@@ -123,7 +123,7 @@ def _training_settings(options: Namespace):
 
     changes = {
         name: getattr(options, name)
-        for name in ("folds", "repeats", "seed")
+        for name in ("outcome", "folds", "repeats", "seed")
         if getattr(options, name) is not None
     }
     if options.no_cnn:

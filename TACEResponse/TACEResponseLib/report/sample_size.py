@@ -80,9 +80,7 @@ def _validation(study: Study, share: float) -> list[dict]:
     name = title(study.model.headline)
     rows = [
         _row("external", "AUC within 0.05", size.for_auc, patients),
-        _row(
-            "external", "observed over expected responders within 10 %", size.for_observed_expected, patients
-        ),
+        _row("external", "observed over expected within 10 %", size.for_observed_expected, patients),
         _row("external", "calibration slope within 0.1", size.for_slope, patients),
     ]
     for gain in GAINS:

@@ -64,11 +64,13 @@ def train_on_cohort(
     measured or has no label is left out and named. Raises TrainingError when too few are left, when
     no outline of a second reader can be measured, or when one CT stands under several IDs.
     """
+    cohort = cohort.labelled_by(settings.outcome)
     _check_before_the_work(cohort, settings)
     patch = settings.patch if settings.network is not None else None
     how = {"engine": engine, "jobs": jobs, "store": store, "progress": progress}
     measured, left_out = measure_patients(cohort.patients, settings.radiomics, patch, **how)
-    left_out |= {p.patient_id: refusals.unlabelled(p) for p in cohort.patients if p.label is None}
+    unlabelled = [p for p in cohort.patients if p.label is None]
+    left_out |= {p.patient_id: refusals.unlabelled(p, settings.outcome) for p in unlabelled}
     training, external = (
         [p for p in cohort.part(training=part) if p.patient_id not in left_out] for part in (True, False)
     )
@@ -83,10 +85,10 @@ def train_on_cohort(
     again, unread = measure_patients(second, settings.radiomics, None, reader=2, **how)
     refusals.require_second_reading(second, again, unread)
     names = feature_names(settings.radiomics)
-    patients = measured_patients(training, measured, names)
+    patients = measured_patients(training, measured, names, settings.outcome)
     return _fit(
         patients,
-        measured_patients(external, measured, names) if external else None,
+        measured_patients(external, measured, names, settings.outcome) if external else None,
         reliable_features(patients.table, stack(list(again.values()), names), settings.reliability)
         if again
         else None,
@@ -110,7 +112,7 @@ def train_on_features(
     there is one, `cohort`, `center`, `group`, clinical columns and the number of `lesions`. Raises
     TableError naming row and column; patients without features or without a label are left out and named.
     """
-    found = tabled_patients(features, labels)
+    found = tabled_patients(features, labels, settings.outcome)
     recorded = recorded_settings(found.rows)
     if recorded is not None:
         settings = dataclasses.replace(settings, radiomics=recorded)
