@@ -162,7 +162,7 @@ def test_a_further_readers_column_among_the_features_is_refused(tmp_path):
 
 @pytest.fixture(scope="module")
 def public(real_data, tmp_path_factory) -> Study:
-    """The public cohort with its three readers, and tumour size alone as the model."""
+    """The public cohort with its three readers, and reader 1's tumour size alone as the model."""
     folder = tmp_path_factory.mktemp("public")
     clinical = pd.read_excel(real_data / "hcc-tace-seg" / "clinical.xlsx")
     words = {1: "CR", 2: "PR", 3: "SD", 4: "PD"}
@@ -170,9 +170,10 @@ def public(real_data, tmp_path_factory) -> Study:
     labels = clinical[list(columns)].rename(columns=columns).map(words.get)
     labels = labels.assign(patient_id=clinical.TCIA_ID, label="", age_years=clinical.age)
     labels[["patient_id", "label", "age_years", *columns.values()]].to_csv(folder / "labels.csv", index=False)
-    features = pd.read_csv(real_data / "hcc-tace-seg" / "radiomics_tumour.csv")
-    names = [n for n in features if n == "patient_id" or n.startswith("original_shape")]
-    features[names].to_csv(folder / "features.csv", index=False)
+    # The readers' own largest diameter before treatment: the table of radiomics has fewer patients.
+    size = "original_shape_Maximum2DDiameterSlice"
+    features = clinical.rename(columns={"TCIA_ID": "patient_id", "1_mRECIST_BL": size})[["patient_id", size]]
+    features.dropna().to_csv(folder / "features.csv", index=False)
     settings = TrainingSettings.from_json(SIZE_ALONE)
     return Study.of_training(train_on_features(folder / "features.csv", folder / "labels.csv", settings))
 
