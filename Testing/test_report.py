@@ -63,6 +63,7 @@ FIGURES = (
     "features",
     "calibration",
     "decision_curve",
+    "centers",
     "learning_curve",
 )
 TABLES = (

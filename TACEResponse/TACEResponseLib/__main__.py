@@ -206,6 +206,7 @@ def _add_training(command: Command) -> None:
     train.add_argument("--outcome", choices=readers, help="whose response, with several readers")
     train.add_argument("--folds", type=int, help="folds of the honest evaluation")
     train.add_argument("--repeats", type=int, help="how often the folds are drawn anew")
+    train.add_argument("--by-center", action="store_true", help="also hold out each centre in turn")
     train.add_argument("--seed", type=int, help="seed of everything that is drawn")
     train.add_argument("--epochs", type=int, help="longest training of the CNN")
     train.add_argument("--device", choices=("auto", "cpu", "gpu"), help="where the CNN is trained")

@@ -36,12 +36,14 @@ def train(options: Namespace, progress: Reporting) -> int:
             jobs=options.jobs,
             store=store,
             demonstration=_is_synthetic(options.cohort),
+            by_center=options.by_center,
             progress=progress,
         )
     elif options.features is not None and options.labels is not None:
         tables = (as_utf8(path, options.encoding) for path in (options.features, options.labels))
         with next(tables) as features, next(tables) as labels:
-            trained = train_on_features(features, labels, settings, jobs=options.jobs, progress=progress)
+            how = {"jobs": options.jobs, "by_center": options.by_center, "progress": progress}
+            trained = train_on_features(features, labels, settings, **how)
     else:
         raise InputError("nothing to train on", expected="--cohort, or --features and --labels")
     bundle = save_trained(trained, options.out)

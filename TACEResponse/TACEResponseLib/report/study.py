@@ -37,6 +37,7 @@ from .rivals import rivals
 if TYPE_CHECKING:
     from TACEResponseLib.bundle import BundleManifest
     from TACEResponseLib.selection.reliability import ReliabilityTable
+    from TACEResponseLib.training.centers import HeldOutCenter
     from TACEResponseLib.training.inputs import Labelled
     from TACEResponseLib.training.model import TrainingRecord
     from TACEResponseLib.training.out_of_fold import OutOfFold
@@ -159,7 +160,7 @@ class Study:
 
     record, training, reliability, stability: of the training, None or empty in a validation.
     sources: name of each table that was read -> sha256. manifest: of the saved bundle. warnings: what
-    went otherwise than asked, without costing a patient.
+    went otherwise than asked, without costing a patient. by_center: the centres held out, where asked for.
     """
 
     model: ResponseModel
@@ -172,6 +173,7 @@ class Study:
     manifest: "BundleManifest | None" = None
     sources: Mapping[str, str] = field(default_factory=dict)
     warnings: tuple[Problem, ...] = ()
+    by_center: "tuple[HeldOutCenter, ...]" = ()
 
     @classmethod
     def of_training(
@@ -192,6 +194,7 @@ class Study:
             manifest=manifest,
             sources=sources or {},
             warnings=trained.warnings,
+            by_center=trained.by_center,
         )
 
     @cached_property

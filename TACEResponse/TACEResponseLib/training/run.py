@@ -25,6 +25,7 @@ from TACEResponseLib.settings import TrainingSettings
 from TACEResponseLib.statistics.outcome import Outcome
 
 from . import refusals
+from .centers import HeldOutCenter, hold_out_centers
 from .inputs import Labelled, measured_patients, tabled_patients
 from .model import TrainingRecord, fit_response_model
 
@@ -35,7 +36,8 @@ class Trained:
 
     external: the validation cohort, None without one. left_out: patient -> why it was not used.
     stability: feature -> share of bootstrap resamples that choose it. warnings: what else went
-    otherwise than asked, such as a second outline that could not be measured.
+    otherwise than asked, such as a second outline that could not be measured. by_center: the centres
+    held out in turn, where that was asked for.
     """
 
     model: ResponseModel
@@ -46,6 +48,7 @@ class Trained:
     left_out: Mapping[str, Problem]
     stability: Mapping[str, float] = field(default_factory=dict)
     warnings: tuple[Problem, ...] = ()
+    by_center: tuple[HeldOutCenter, ...] = ()
 
 
 def train_on_cohort(
@@ -56,13 +59,15 @@ def train_on_cohort(
     jobs: int = 1,
     store: Path | None = None,
     demonstration: bool = False,
+    by_center: bool = False,
     progress: Progress = silent,
 ) -> Trained:
     """Measure every patient of the cohort and train on its training part.
 
-    store: folder that keeps finished measurements, so that a rerun goes on. A patient who cannot be
-    measured or has no label is left out and named. Raises TrainingError when too few are left, when
-    no outline of a second reader can be measured, or when one CT stands under several IDs.
+    store: folder that keeps finished measurements, so that a rerun goes on. by_center: also hold out
+    each centre in turn, which takes about as long again for each. A patient who cannot be measured or
+    has no label is left out and named. Raises TrainingError when too few are left, when no outline of a
+    second reader can be measured, or when one CT stands under several IDs.
     """
     cohort = cohort.labelled_by(settings.outcome)
     _check_before_the_work(cohort, settings)
@@ -98,12 +103,19 @@ def train_on_cohort(
         engine=engine,
         jobs=jobs,
         demonstration=demonstration,
+        by_center=by_center,
         progress=progress,
     )
 
 
 def train_on_features(
-    features: Path, labels: Path, settings: TrainingSettings, *, jobs: int = 1, progress: Progress = silent
+    features: Path,
+    labels: Path,
+    settings: TrainingSettings,
+    *,
+    jobs: int = 1,
+    by_center: bool = False,
+    progress: Progress = silent,
 ) -> Trained:
     """Train the models of features on a table and its labels; there are no images, so no CNN.
 
@@ -116,7 +128,12 @@ def train_on_features(
     recorded = recorded_settings(found.rows)
     if recorded is not None:
         settings = dataclasses.replace(settings, radiomics=recorded)
-    how = {"extraction_known": recorded is not None, "jobs": jobs, "progress": progress}
+    how = {
+        "extraction_known": recorded is not None,
+        "jobs": jobs,
+        "progress": progress,
+        "by_center": by_center,
+    }
     warnings = [] if recorded is not None else [refusals.unrecorded_extraction(features.name)]
     return _fit(found.training, found.external, None, found.left_out, settings, warnings=warnings, **how)
 
@@ -142,6 +159,7 @@ def _fit(
     jobs: int,
     progress: Progress,
     warnings: Sequence[Problem] = (),
+    by_center: bool = False,
     **how,
 ) -> Trained:
     refusals.require_own_images(training.table, None if external is None else external.table)
@@ -154,7 +172,11 @@ def _fit(
     )
     stability = _stability(usable, training.outcome, record, settings, jobs, within("stability", progress))
     warnings = (*warnings, *record.warnings, *map(refusals.uninformative, record.out_of_fold.uninformative))
-    return Trained(model, record, reliability, training, external, left_out, stability, warnings)
+    centers = ()
+    if by_center:
+        centers, not_held_out = hold_out_centers(Labelled(usable, training.outcome), settings, jobs, progress)
+        warnings = (*warnings, *not_held_out)
+    return Trained(model, record, reliability, training, external, left_out, stability, warnings, centers)
 
 
 def _reliable_names(reliability: ReliabilityTable, settings: TrainingSettings) -> tuple[str, ...]:
