@@ -25,7 +25,7 @@ from TACEResponseLib.report import (
 from TACEResponseLib.report import drawing as report_drawing
 from TACEResponseLib.report import figures as report_figures
 from TACEResponseLib.report.checklist_answers import BLANK, checklist_tables, facts
-from TACEResponseLib.report.checklists import CHECKLISTS, CLEAR, METRICS, TRIPOD_AI
+from TACEResponseLib.report.checklists import CHECKLISTS, CLAIM, CLEAR, METRICS, PROBAST_AI, TRIPOD_AI
 from TACEResponseLib.report.curves import draw_roc
 from TACEResponseLib.report.drawing import Drawing
 from TACEResponseLib.report.figures import draw_all
@@ -521,13 +521,22 @@ def test_the_roc_figure_shows_the_curves_and_areas_of_the_table(trained):
     assert np.trapezoid(y, x) == pytest.approx(table["random_forest"]["auc"], abs=1e-12)
 
 
-@pytest.mark.parametrize(("checklist", "items"), [(TRIPOD_AI, 52), (CLEAR, 58), (METRICS, 30)])
+@pytest.mark.parametrize(("checklist", "items"), [(TRIPOD_AI, 52), (CLEAR, 58), (METRICS, 30), (CLAIM, 44)])
 def test_a_checklist_is_whole_and_in_order(checklist, items):
     numbers = [number for number, _, _ in checklist.items]
     assert len(numbers) == items == len(set(numbers))
     order = [(int(re.match(r"\d+", number)[0]), number) for number in numbers]
     assert order == sorted(order)
     assert {whole for whole, _ in order} == set(range(1, order[-1][0] + 1))
+
+
+def test_probast_ai_asks_sixteen_questions_of_development_and_eighteen_of_evaluation():
+    numbers = [number for number, _, _ in PROBAST_AI.items]
+    of = {part: [number[1:] for number in numbers if number[0] == part] for part in "DE"}
+    shared = [f"{domain}.{n}" for domain, count in ((1, 3), (2, 4), (3, 4)) for n in range(1, count + 1)]
+    assert of["D"] == [*shared, *(f"4.{n}" for n in range(1, 6))]
+    assert of["E"] == [*shared, *(f"4.{n}" for n in range(1, 8))]
+    assert (len(of["D"]), len(of["E"]), len(numbers)) == (16, 18, 34)
 
 
 def test_checklists_answer_what_is_known_and_leave_the_rest_to_the_authors(trained, bare):
