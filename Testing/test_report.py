@@ -119,7 +119,7 @@ def train(training: Labelled, external: Labelled | None = None, repeats: int = 1
 
 
 def held_out(run: Trained, external: Labelled, center: str) -> HeldOutCenter:
-    """A centre as if it had been held out; what the model says of it stands in for the model of the others."""
+    """A centre as if it had been held out; the model stands in for one of the other centres."""
     patients = external.rows(np.array(external.table.centers) == center)
     answers = run.model.probabilities(patients.table), run.model.ranking(patients.table)
     return HeldOutCenter(center, patients, 60, *answers, run.model.headline)
