@@ -24,8 +24,10 @@ from TACEResponseLib.report import (
 )
 from TACEResponseLib.report import drawing as report_drawing
 from TACEResponseLib.report import figures as report_figures
+from TACEResponseLib.report.added_value import added_value_tables
+from TACEResponseLib.report.centers import center_tables
 from TACEResponseLib.report.checklist_answers import BLANK, checklist_tables, facts
-from TACEResponseLib.report.checklists import CHECKLISTS, CLEAR, METRICS, TRIPOD_AI
+from TACEResponseLib.report.checklists import CHECKLISTS, CLAIM, CLEAR, METRICS, PROBAST_AI, TRIPOD_AI
 from TACEResponseLib.report.curves import draw_roc
 from TACEResponseLib.report.drawing import Drawing
 from TACEResponseLib.report.figures import draw_all
@@ -38,13 +40,17 @@ from TACEResponseLib.report.patients import (
     scores_table,
 )
 from TACEResponseLib.report.performance import auc_table, headline, performance_tables
+from TACEResponseLib.report.reader_ceiling import reader_tables
+from TACEResponseLib.report.sample_size import sample_size_tables
 from TACEResponseLib.report.study import Study
+from TACEResponseLib.report.subgroups import subgroup_tables
 from TACEResponseLib.report.table import Table, number_text, p_text
 from TACEResponseLib.selection.reliability import reliable_features
 from TACEResponseLib.settings import preset
 from TACEResponseLib.statistics.crossvalidation import fixed_score, within_folds
 from TACEResponseLib.statistics.discrimination import auc_delong, holm, paired_delong
 from TACEResponseLib.statistics.outcome import Outcome
+from TACEResponseLib.training.centers import HeldOutCenter
 from TACEResponseLib.training.inputs import Labelled
 from TACEResponseLib.training.model import fit_response_model
 from TACEResponseLib.training.run import Trained
@@ -64,6 +70,7 @@ FIGURES = (
     "features",
     "calibration",
     "decision_curve",
+    "centers",
     "learning_curve",
 )
 #: Figures that a report holds when they were asked for; see test_stability.
@@ -114,6 +121,13 @@ def train(training: Labelled, external: Labelled | None = None, repeats: int = 1
     return Trained(model, record, None, training, external, {}, {"original_test_0": 1.0})
 
 
+def held_out(run: Trained, external: Labelled, center: str) -> HeldOutCenter:
+    """A centre as if it had been held out; the model stands in for one of the other centres."""
+    patients = external.rows(np.array(external.table.centers) == center)
+    answers = run.model.probabilities(patients.table), run.model.ranking(patients.table)
+    return HeldOutCenter(center, patients, 60, *answers, run.model.headline)
+
+
 @pytest.fixture(scope="module", autouse=True)
 def coarse_figures():
     """Figures in few pixels: drawing them sharp would take most of the time."""
@@ -146,6 +160,7 @@ def trained() -> Trained:
     final = dataclasses.replace(final, models={**final.models, "cnn": network})
     return dataclasses.replace(
         run,
+        by_center=tuple(held_out(run, external, center) for center in "BC"),
         reliability=reliable_features(first, second, settings),
         left_out=left_out,
         record=dataclasses.replace(run.record, final=final),
@@ -173,6 +188,7 @@ def rows_of(path) -> list[dict]:
 
 def all_tables(study: Study) -> list[Table]:
     parts = (patient_tables, performance_tables, method_tables, checklist_tables)
+    parts = (*parts, sample_size_tables, reader_tables, added_value_tables, subgroup_tables, center_tables)
     return [table for part in parts for table in part(study)]
 
 
@@ -220,7 +236,7 @@ def test_the_page_needs_nothing_outside_itself_and_its_links_lead_to_files(repor
     anchors = {link[1:] for link in links if link.startswith("#")}
     assert anchors == set(re.findall(r'id="(\w+)"', page))
     assert all((report / link).is_file() for link in links if not link.startswith("#"))
-    assert page.count("data:image/png") == 10
+    assert page.count("data:image/png") == 11
 
 
 def test_text_from_a_table_cannot_become_part_of_the_page(report):
@@ -524,7 +540,7 @@ def test_the_roc_figure_shows_the_curves_and_areas_of_the_table(trained):
     assert np.trapezoid(y, x) == pytest.approx(table["random_forest"], abs=1e-12)
 
 
-@pytest.mark.parametrize(("checklist", "items"), [(TRIPOD_AI, 52), (CLEAR, 58), (METRICS, 30)])
+@pytest.mark.parametrize(("checklist", "items"), [(TRIPOD_AI, 52), (CLEAR, 58), (METRICS, 30), (CLAIM, 44)])
 def test_a_checklist_is_whole_and_in_order(checklist, items):
     numbers = [number for number, _, _ in checklist.items]
     assert len(numbers) == items == len(set(numbers))
@@ -533,9 +549,19 @@ def test_a_checklist_is_whole_and_in_order(checklist, items):
     assert {whole for whole, _ in order} == set(range(1, order[-1][0] + 1))
 
 
+def test_probast_ai_asks_sixteen_questions_of_development_and_eighteen_of_evaluation():
+    numbers = [number for number, _, _ in PROBAST_AI.items]
+    of = {part: [number[1:] for number in numbers if number[0] == part] for part in "DE"}
+    shared = [f"{domain}.{n}" for domain, count in ((1, 3), (2, 4), (3, 4)) for n in range(1, count + 1)]
+    assert of["D"] == [*shared, *(f"4.{n}" for n in range(1, 6))]
+    assert of["E"] == [*shared, *(f"4.{n}" for n in range(1, 8))]
+    assert (len(of["D"]), len(of["E"]), len(numbers)) == (16, 18, 34)
+
+
 def test_checklists_answer_what_is_known_and_leave_the_rest_to_the_authors(trained, bare):
     known = set(facts(Study.of_training(trained))) | set(facts(Study.of_training(bare)))
     extraction = {"preprocessing", "resampling", "discretisation", "image_types", "classes"}
+    extraction |= {"blinded", "before_treatment"}
     asked = {key for checklist in CHECKLISTS for _, _, key in checklist.items if key}
     assert asked <= known | extraction | {"explanation"}
     for run in (trained, bare):

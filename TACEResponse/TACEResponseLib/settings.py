@@ -40,6 +40,9 @@ Interpolator = typing.Literal[
     "LanczosWindowedSinc",
     "BlackmanWindowedSinc",
 ]
+#: Whose reading is the outcome: the first reader's, what most readers say, or that with the share of the
+#: readers who saw a response for the models that can learn from it.
+LabelSource = typing.Literal["reader1", "majority", "soft"]
 #: What a channel of the patch can show: CT inside the tumour only, CT as it is, the mask as 0/1.
 Channel = typing.Literal["tumour", "surroundings", "mask"]
 
@@ -330,6 +333,8 @@ class TrainingSettings(Settings):
     """Everything `train` needs beside the data; stored whole in the bundle."""
 
     preset: str = "peng2021"
+    #: Whose reading of the response is predicted, where the cohort has several readers.
+    outcome: LabelSource = "reader1"
     #: Names of the models that are fitted, see `models.learners.LEARNERS`; these are the paper's.
     models: tuple[str, ...] = ("size", "linear", "logistic", "svm", "gbm", "random_forest", "cnn")
     #: `combat`: features are brought to one level between the training centres, inside the fold.
@@ -346,6 +351,11 @@ class TrainingSettings(Settings):
     folds: int = 5
     repeats: int = 1
     seed: int = 1
+
+    @property
+    def predictors(self) -> int:
+        """Predictors of the recipe for a sample size: what the selection keeps, or is meant to keep."""
+        return self.selection.number
 
     def check(self):
         self.require(3 <= self.folds <= 50, "folds", "3 to 50; nested fits leave two out")

@@ -5,7 +5,7 @@ names row and column as a spreadsheet shows them (the header is row 1). Images a
 """
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from TACEResponseLib.cases import Case
@@ -13,14 +13,13 @@ from TACEResponseLib.cases.repair import parse_repairs
 from TACEResponseLib.errors import InputError, MaskError, Problem, TableError
 from TACEResponseLib.readers import read_case
 from TACEResponseLib.readers.tables import Row, invisible_characters, read_rows, read_table
+from TACEResponseLib.settings import LabelSource
 from TACEResponseLib.storage import shown_text
 
-__all__ = ["Cohort", "Patient", "read_cohort", "read_table", "responder_label"]
+from .readings import RESPONSES, is_reading, label_of, readings_of, require_readers, responder_label
 
-#: What the column label may hold.
-LABELS = {"0": 0, "1": 1, "0.0": 0, "1.0": 1}
-#: mRECIST categories and whether they count as objective response.
-RESPONSES = {"CR": 1, "PR": 1, "SD": 0, "PD": 0}
+__all__ = ["RESPONSES", "Cohort", "Patient", "is_own_column", "read_cohort", "read_table", "responder_label"]
+
 #: Columns with a meaning of their own; every other column is a clinical value, kept as text.
 COLUMNS = (
     "patient_id",
@@ -46,7 +45,8 @@ class Patient:
 
     Paths are absolute. mask_label, segment, series: choices where a file holds several. repairs:
     names from `repair.REPAIRS` that the table asks for. label: 1 responder, 0 not, None unknown.
-    row: its number in the table, 0 without one.
+    readings: every reader's label, the first reader's first; () without a table. row: its number in the
+    table, 0 without one.
     """
 
     patient_id: str
@@ -62,6 +62,7 @@ class Patient:
     center: str = ""
     clinical: dict[str, str] = field(default_factory=dict)
     repairs: tuple[str, ...] = ()
+    readings: tuple[int | None, ...] = ()
     row: int = 0
 
     def read_case(self, reader: int = 1, same_image_as: Case | None = None) -> Case:
@@ -100,6 +101,24 @@ class Cohort:
     def part(self, training: bool) -> tuple[Patient, ...]:
         """The patients to train on, or those kept for external validation."""
         return tuple(p for p in self.patients if (p.cohort.casefold() in TRAINING) == training)
+
+    def labelled_by(self, source: LabelSource) -> "Cohort":
+        """The cohort with the label that these readers make; TrainingError where there is one reader only."""
+        if source == "reader1":
+            return self
+        require_readers((p.readings for p in self.patients), source)
+        patients = (replace(p, label=label_of(p.readings, source)) for p in self.patients)
+        return replace(self, patients=tuple(patients))
+
+    @property
+    def has_several_readers(self) -> bool:
+        """Whether the table has a column for a second reader's response."""
+        return any(len(p.readings) > 1 for p in self.patients)
+
+
+def is_own_column(name: str) -> bool:
+    """Whether a column of the cohort's table has a meaning of its own and is no clinical value."""
+    return name in COLUMNS or is_reading(name)
 
 
 def read_cohort(path: Path, *, encoding: str | None = None) -> Cohort:
@@ -147,7 +166,7 @@ def _patient(row: Row, table: Path) -> tuple[Patient | None, list[Problem]]:
         ("mask", lambda: _located(row, table, "mask")),
         ("mask_reader2", lambda: _located(row, table, "mask_reader2") if row.get("mask_reader2") else None),
         ("repairs", lambda: _repairs(row, table.name)),
-        ("label", lambda: responder_label(row, row.number, table.name)),
+        ("readings", lambda: readings_of(row, table.name)),
     ):
         try:
             cells[name] = read()
@@ -164,7 +183,8 @@ def _patient(row: Row, table: Path) -> tuple[Patient | None, list[Problem]]:
         response=row.get("response", "").upper(),
         cohort=row.get("cohort", ""),
         center=row.get("center", ""),
-        clinical={name: text for name, text in row.items() if name and name not in COLUMNS},
+        clinical={name: text for name, text in row.items() if name and not is_own_column(name)},
+        label=cells["readings"][0],
         row=row.number,
         **cells,
     )
@@ -196,36 +216,6 @@ def _repairs(row: Row, table: str) -> tuple[str, ...]:
             received=problem.received,
             remedy=problem.remedy,
         ) from None
-
-
-def responder_label(row: dict[str, str], number: int, table: str) -> int | None:
-    """1 responder, 0 not, None when neither `label` nor `response` is filled; TableError else."""
-    by_column = {}
-    for column, known in (("label", LABELS), ("response", RESPONSES)):
-        text = row.get(column, "").upper()
-        if not text:
-            continue
-        if text not in known:
-            raise TableError(
-                f"row {number}, column {column} is not a {column}",
-                patient_id=row["patient_id"],
-                file=table,
-                field=column,
-                expected=", ".join(name for name in known if "." not in name),
-                received=f'"{row[column]}"',
-                remedy="correct the cell",
-            )
-        by_column[column] = known[text]
-    if len(set(by_column.values())) > 1:
-        raise TableError(
-            f"row {number}: label and response contradict each other",
-            patient_id=row["patient_id"],
-            file=table,
-            expected="label 1 with CR or PR, label 0 with SD or PD",
-            received=f"label {row['label']}, response {row['response']}",
-            remedy="correct one of them",
-        )
-    return next(iter(by_column.values()), None)
 
 
 def _from_folders(folder: Path) -> Cohort:

@@ -14,21 +14,25 @@ from .output import DONE, SOME_FAILED, Reporting, formula_warnings, say_done, wi
 def check(options: Namespace, progress: Reporting) -> int:
     """Read every patient of a cohort and list every problem; compute nothing."""
     from TACEResponseLib.cohorts.preflight import check_cohort
+    from TACEResponseLib.cohorts.preflight.sample_size import size_json
     from TACEResponseLib.cohorts.preflight.table import PROBLEM_KEYS, as_text, verdict_json, write_preflight
     from TACEResponseLib.cohorts.table import read_cohort
+    from TACEResponseLib.settings import preset
     from TACEResponseLib.storage import make_folder
 
     cohort = with_repairs(read_cohort(options.cohort, encoding=options.encoding), options.repair)
     if options.out is not None:
         make_folder(options.out)  # said before the work, not after it
-    found = check_cohort(cohort, folds=options.folds, jobs=options.jobs, progress=progress)
+    planned = {"folds": options.folds, "recipe": preset(options.preset)}
+    found = check_cohort(cohort, **planned, jobs=options.jobs, progress=progress)
     like_formulas = formula_warnings(patient.patient_id for patient in cohort.patients)
     found = replace(found, problems=(*found.problems, *like_formulas))
     if isinstance(progress, JsonProgress):
         for patient in found.patients:
             progress.line(verdict_json(patient))
         problems = [{key: getattr(p, key) for key in ("severity", *PROBLEM_KEYS)} for p in found.problems]
-        progress.event("cohort", problems=problems, counts=found.counts)
+        size = None if found.sample_size is None else size_json(found.sample_size)
+        progress.event("cohort", problems=problems, counts=found.counts, sample_size=size)
     text, written = as_text(found), {}
     if options.out is not None:
         files = write_preflight(found, options.out)

@@ -41,12 +41,14 @@ def train(options: Namespace, progress: Reporting) -> int:
             jobs=options.jobs,
             store=store,
             demonstration=is_synthetic(options.cohort),
+            by_center=options.by_center,
             progress=progress,
         )
     elif options.features is not None and options.labels is not None:
         tables = (as_utf8(path, options.encoding) for path in (options.features, options.labels))
         with next(tables) as features, next(tables) as labels:
-            trained = train_on_features(features, labels, settings, jobs=options.jobs, progress=progress)
+            how = {"jobs": options.jobs, "by_center": options.by_center, "progress": progress}
+            trained = train_on_features(features, labels, settings, **how)
     else:
         raise InputError("nothing to train on", expected="--cohort, or --features and --labels")
     trained = _looked_at_again(trained, options, store, progress)
@@ -153,7 +155,7 @@ def _training_settings(options: Namespace):
 
     changes = {
         name: getattr(options, name)
-        for name in ("folds", "repeats", "seed")
+        for name in ("outcome", "folds", "repeats", "seed")
         if getattr(options, name) is not None
     }
     if options.no_cnn:

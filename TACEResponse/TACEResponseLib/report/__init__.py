@@ -137,7 +137,9 @@ def _performance(group: Scored, name: str, center: str, chosen: np.ndarray, thre
 
 
 def _write(study: Study, rows: list[dict], card: str, folder: Path) -> Path:
+    from .added_value import added_value_tables
     from .baselines import baseline_tables
+    from .centers import center_tables
     from .checklist_answers import checklist_tables
     from .controls import control_tables
     from .figures import draw_all
@@ -145,10 +147,14 @@ def _write(study: Study, rows: list[dict], card: str, folder: Path) -> Path:
     from .page import render
     from .patients import patient_tables
     from .performance import performance_tables
+    from .reader_ceiling import reader_tables
+    from .sample_size import sample_size_tables
     from .stability import stability_tables
+    from .subgroups import subgroup_tables
 
-    parts = (patient_tables, performance_tables, baseline_tables, stability_tables, control_tables)
-    parts = (*parts, method_tables, checklist_tables)
+    parts = (patient_tables, performance_tables, baseline_tables, sample_size_tables, stability_tables)
+    parts = (*parts, control_tables, method_tables, reader_tables, added_value_tables, subgroup_tables)
+    parts = (*parts, center_tables, checklist_tables)
     tables, drawings = [table for part in parts for table in part(study)], draw_all(study)
     contents: dict[str, str | bytes | None] = {f"{t.name}.csv": t.to_csv() for t in tables}
     contents |= {f"{d.name}.{ending}": d.as_bytes(ending) for d in drawings for ending in ("png", "svg")}

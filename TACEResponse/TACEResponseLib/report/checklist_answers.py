@@ -47,6 +47,7 @@ def facts(study: Study) -> dict[str, str]:
         **(_about_extraction(study) if extracted_here(study) else _about_a_table(study)),
         **_about_modelling(study),
         **_about_evaluation(study),
+        **_about_bias(study),
     }
 
 
@@ -59,7 +60,7 @@ def _about_study(study: Study) -> dict[str, str]:
     return {
         "purpose": f"{kind}, of response (CR or PR) to the first TACE",
         "sources": f"Read from {tables} (sha256 in Parameters); origin for the authors" if tables else "",
-        "checklists": "TRIPOD+AI, CLEAR and METRICS, prepared on this page",
+        "checklists": "TRIPOD+AI, CLEAR, METRICS, PROBAST+AI and CLAIM, prepared on this page",
         "code": f"TACEResponse, Apache-2.0; versions: {software}",
         "model_file": f"Bundle {study.manifest.id}, sha256 of every file in Parameters"
         if study.manifest
@@ -80,7 +81,7 @@ def _about_patients(study: Study) -> dict[str, str]:
     clinical = any(any(column) for _, group in groups for column in clinical_columns(group).values())
     both = study.training is not None and study.external is not None
     return {
-        "sample": f"{sample}; how the size was reached is for the authors",
+        "sample": f"{sample}; needed: table of patients needed; how the size was reached is for the authors",
         "centres": f"{len(centers)}: {', '.join(centers)}" if centers else "",
         "outcome": "1 for CR or PR, 0 for SD or PD, as the table gives it; who read it and when is for the "
         "authors",
@@ -175,8 +176,10 @@ def _about_evaluation(study: Study) -> dict[str, str]:
         "external": f"{external}, looked at once, after training" if external else "",
         "by_centre": "Table of AUC, centre by centre" if any(centers) else "",
         "metrics": "AUC, sensitivity, specificity, PPV, NPV, accuracy, Brier, calibration, net benefit",
-        "uncertainty": "95 % intervals: DeLong for AUC, Wilson for proportions",
-        "comparison": "DeLong's paired test, adjusted after Holm",
+        "uncertainty": "95 % intervals: AUC out of fold with the variance of training, external after "
+        "Newcombe; proportions after Wilson",
+        "comparison": "Paired tests: out of fold with the variance of training, external DeLong's or an "
+        "exchange of ranks; adjusted after Holm",
         "calibration": "Plot, slope, intercept, Brier score, expected calibration error",
         "performance": "Tables 2 and S3, Figures 3 and 4",
     }
@@ -185,3 +188,45 @@ def _about_evaluation(study: Study) -> dict[str, str]:
     if {"linear", "logistic"} <= set(study.models):
         known["simple"] = "A linear and a logistic model are among the models: Table 2"
     return known
+
+
+def _about_bias(study: Study) -> dict[str, str]:
+    """Answers to what only PROBAST+AI and CLAIM ask."""
+    both, network = study.record is not None and study.reliability is not None, study.model.needs_picture
+    several = any(group.patients.outcome.readers is not None for group in study.scored)
+    known = {
+        "readers": "Kappa of the readers in the table of their agreement; the rest is for the authors"
+        if several
+        else "",
+        "enough": "Riley's criteria in the table of patients needed, with the shrinkage to be expected",
+        "continuous": "Features and diameters enter as numbers, none is cut into groups",
+        "ensemble": f"{study.model.settings.fusion.method} of the calibrated models",
+        "variability": "ICC of two readers' features, Table S1" if both else "",
+        "subgroups": "Table of subgroups, Table 2",
+        "errors": "Confusion matrices, and the score of every patient; examples are for the authors",
+        "as_they_are": "Every figure is of the patients as they came, none was drawn twice",
+    }
+    if extracted_here(study):
+        known["blinded"] = (
+            "Features are computed by software without the labels; who drew the outlines, and what they "
+            f"knew, is {THE_REST}"
+        )
+        known["before_treatment"] = (
+            f"Features of one scan and nothing later; when the scan was made is {THE_REST}"
+        )
+    return known | (_about_training(network) if study.record is not None else {})
+
+
+def _about_training(network: bool) -> dict[str, str]:
+    """Answers that a training knows and a validation of a finished model does not."""
+    return {
+        "recalibrated": "Every model is calibrated on out-of-fold scores of patients as they came",
+        "overfitting": "Selection, tuning, fusion and calibration inside the fold; optimism in a table; the "
+        "number of features is fixed or limited",
+        "beyond_apparent": "Out-of-fold figures first; resubstitution stands once, as optimism",
+        "no_leak": "Folds part patients, and rows of one group stay together; one CT under two IDs is "
+        "refused",
+        "every_step": "Harmonisation, selection, models, fusion, calibration and threshold are fitted anew "
+        "without the patients that are scored",
+        "initialisation": "The CNN starts at random from the seed; nothing is transferred" if network else "",
+    }

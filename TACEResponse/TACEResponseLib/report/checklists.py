@@ -1,22 +1,12 @@
-"""Three reporting checklists as data; `checklist_answers` fills in what the software can know.
+"""Reporting checklists as data; `checklist_answers` fills in what the software can know.
 
 TRIPOD+AI (Collins et al., BMJ 2024;385:e078378), CLEAR (Kocak et al., Insights Imaging 2023;14:75)
 and METRICS (Kocak et al., Insights Imaging 2024;15:8). Item numbers are theirs, the topics are named in
-our own words; the wording that counts is in the papers.
+our own words; the wording that counts is in the papers. PROBAST+AI and CLAIM stand in `checklists_bias`.
 """
 
-from dataclasses import dataclass
-
-
-@dataclass(frozen=True)
-class Checklist:
-    """A checklist: short name, what it is, and items (number, topic, key of
-    `checklist_answers.facts` or "")."""
-
-    name: str
-    title: str
-    items: tuple[tuple[str, str, str], ...]
-
+from .checklist import Checklist
+from .checklists_bias import CLAIM, PROBAST_AI
 
 TRIPOD_AI = Checklist(
     "checklist_tripod_ai",
@@ -178,4 +168,4 @@ METRICS = Checklist(
         ("30", "Model available", "model_file"),
     ),
 )
-CHECKLISTS = (TRIPOD_AI, CLEAR, METRICS)
+CHECKLISTS = (TRIPOD_AI, CLEAR, METRICS, PROBAST_AI, CLAIM)

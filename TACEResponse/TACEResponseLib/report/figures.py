@@ -6,6 +6,7 @@ stands in `curves`; here is what they were made of.
 
 import numpy as np
 
+from .centers import draw_centers
 from .curves import (
     draw_calibration,
     draw_comparison,
@@ -35,6 +36,7 @@ def draw_all(study: Study) -> tuple[Drawing, ...]:
         draw_features(study),
         draw_calibration(study),
         draw_decisions(study),
+        draw_centers(study),
         draw_learning(study),
         *stability_drawings(study),
     )

@@ -39,6 +39,7 @@ from .rivals import rivals
 if TYPE_CHECKING:
     from TACEResponseLib.bundle import BundleManifest
     from TACEResponseLib.selection.reliability import ReliabilityTable
+    from TACEResponseLib.training.centers import HeldOutCenter
     from TACEResponseLib.training.controls import Controls
     from TACEResponseLib.training.inputs import Labelled
     from TACEResponseLib.training.model import TrainingRecord
@@ -171,7 +172,7 @@ class Study:
 
     record, training, reliability, stability: of the training, None or empty in a validation.
     sources: name of each table that was read -> sha256. manifest: of the saved bundle. warnings: what
-    went otherwise than asked, without costing a patient. refits, controls: None unless asked for.
+    went otherwise than asked, without costing a patient. refits, controls, by_center: of `Trained`.
     """
 
     model: ResponseModel
@@ -186,6 +187,7 @@ class Study:
     warnings: tuple[Problem, ...] = ()
     refits: "Refits | None" = None
     controls: "Controls | None" = None
+    by_center: "tuple[HeldOutCenter, ...]" = ()
 
     @classmethod
     def of_training(
@@ -208,6 +210,7 @@ class Study:
             warnings=trained.warnings,
             refits=trained.refits,
             controls=trained.controls,
+            by_center=trained.by_center,
         )
 
     @cached_property

@@ -26,12 +26,14 @@ class Outcome:
     """The response of n patients, in the order of their PatientTable.
 
     labels: (n,) int, 1 responder (mRECIST CR or PR), 0 not. readers: (n, r) the same by each of
-    several readers, NaN where a reader gave none; None with one reader. Raises TrainingError for
-    any other label.
+    several readers, NaN where a reader gave none; None with one reader. softened: whether models that
+    can are to learn from the share of the readers, and not from the labels. Raises TrainingError for any
+    other label.
     """
 
     labels: np.ndarray
     readers: np.ndarray | None = field(default=None, repr=False)
+    softened: bool = True
 
     #: In words, for pages and manifests.
     POSITIVE = "responder (mRECIST CR or PR)"
@@ -59,8 +61,8 @@ class Outcome:
 
     @property
     def soft(self) -> np.ndarray:
-        """(n,) share of the readers who saw a response; the labels themselves with one reader."""
-        if self.readers is None:
+        """(n,) share of the readers who saw a response; the labels with one reader, or not softened."""
+        if self.readers is None or not self.softened:
             return self.labels.astype(float)
         return np.nanmean(self.readers, axis=1)
 
@@ -71,7 +73,8 @@ class Outcome:
 
     def rows(self, index: np.ndarray) -> "Outcome":
         """The patients at the positions `index`, or where it is True."""
-        return Outcome(self.labels[index], None if self.readers is None else self.readers[index])
+        readers = None if self.readers is None else self.readers[index]
+        return Outcome(self.labels[index], readers, self.softened)
 
     def check(self, folds: int) -> None:
         """Raise TrainingError when a class has too few patients for so many folds, 3 or more.

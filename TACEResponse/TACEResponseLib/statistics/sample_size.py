@@ -23,6 +23,8 @@ from .intervals import auc_variance
 SHRINKAGE = 0.9
 #: Criterion 2: the largest optimism in Nagelkerke's R2. Criterion 3: half width of the overall risk.
 OPTIMISM, RISK_MARGIN = 0.05, 0.05
+#: What a model of response is expected to reach on new patients, fixed before any is looked at.
+ANTICIPATED_C = 0.75
 #: Points of each normal distribution; twice as many change no R2 by more than 1e-9.
 POINTS = 128
 Z95 = float(norm.ppf(0.975))

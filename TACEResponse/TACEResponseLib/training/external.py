@@ -24,7 +24,8 @@ def external_patients(
     """Measure the cohort's labelled patients for a trained model, and say who was left out.
 
     A cohort that marks a part as validation gives that part, otherwise all of it. for_update: the other
-    part instead, so that what is marked as validation is left to evaluate the updated model on. Raises
+    part instead, so that what is marked as validation is left to evaluate the updated model on. Labels
+    are of the readers that the model was trained on, where the cohort has several. Raises
     TrainingError when a patient was trained on, by ID or by CT, unless that is allowed by name,
     or when the model does not know how its features are extracted.
     """
@@ -36,6 +37,8 @@ def external_patients(
             received="one trained on a feature table without diagnostics columns",
             remedy="train from images, or from a table that has them",
         )
+    source = model.settings.outcome if cohort.has_several_readers else "reader1"
+    cohort = cohort.labelled_by(source)
     patients = cohort.part(training=for_update) or (() if for_update else cohort.patients)
     if not allow_training_patients:  # said before the work, as far as the IDs tell
         refusals.require_unseen(model.training.among([p.patient_id for p in patients]))
@@ -48,7 +51,7 @@ def external_patients(
         jobs=jobs,
         progress=progress,
     )
-    left_out |= {p.patient_id: refusals.unlabelled(p) for p in patients if p.label is None}
+    left_out |= {p.patient_id: refusals.unlabelled(p, source) for p in patients if p.label is None}
     left_out |= {
         p.patient_id: refusals.not_asked_for(p, for_update) for p in cohort.patients if p not in patients
     }
@@ -58,7 +61,7 @@ def external_patients(
             f"no patient is left to {'update' if for_update else 'evaluate'} on",
             received=f"{len(left_out)} left out",
         )
-    found = measured_patients(usable, measured, feature_names(settings.radiomics))
+    found = measured_patients(usable, measured, feature_names(settings.radiomics), source)
     if not allow_training_patients:
         refusals.require_unseen(model.training.among(found.table.patient_ids, found.table.image_hashes))
     return found, left_out

@@ -7,12 +7,14 @@ from pathlib import Path
 import numpy as np
 
 from TACEResponseLib.clinical.items import TumourBurden
-from TACEResponseLib.cohorts.table import COLUMNS, TRAINING, Patient, responder_label
+from TACEResponseLib.cohorts.readings import as_array, label_of, readings_of, require_readers
+from TACEResponseLib.cohorts.table import COLUMNS, TRAINING, Patient, is_own_column
 from TACEResponseLib.errors import Problem, TableError
 from TACEResponseLib.measuring.case import Measurements
 from TACEResponseLib.measuring.feature_table import DIAGNOSTICS
 from TACEResponseLib.measuring.patient_table import PatientTable, stack
 from TACEResponseLib.readers.tables import Row, read_table
+from TACEResponseLib.settings import LabelSource
 from TACEResponseLib.statistics.outcome import Outcome
 
 from . import refusals
@@ -39,9 +41,15 @@ class Labelled:
 
 
 def measured_patients(
-    patients: Sequence[Patient], measured: Mapping[str, Measurements], names: tuple[str, ...]
+    patients: Sequence[Patient],
+    measured: Mapping[str, Measurements],
+    names: tuple[str, ...],
+    source: LabelSource = "reader1",
 ) -> Labelled:
-    """Patients of a cohort that have a label, with what was measured of them; features `names`."""
+    """Patients of a cohort that have a label, with what was measured of them; features `names`.
+
+    source: whose reading the labels are, see `Cohort.labelled_by`.
+    """
     found = [measured[p.patient_id] for p in patients]
     table = stack(
         found,
@@ -52,7 +60,15 @@ def measured_patients(
         clinical=tuple(_clinical(p, m) for p, m in zip(patients, found, strict=True)),
         diagnostics=tuple(_diagnostics(m.row) for m in found),
     )
-    return Labelled(table, Outcome(np.array([p.label for p in patients])))
+    return Labelled(table, _outcome([p.label for p in patients], [p.readings for p in patients], source))
+
+
+def _outcome(
+    labels: Sequence[int], readings: Sequence[tuple[int | None, ...]], source: LabelSource
+) -> Outcome:
+    """The labels with what every reader said, where the table has several."""
+    several = bool(readings) and all(len(of) > 1 for of in readings)
+    return Outcome(np.array(labels, dtype=int), as_array(readings) if several else None, source == "soft")
 
 
 def _clinical(patient: Patient, measured: Measurements) -> dict[str, str]:
@@ -77,13 +93,14 @@ class TabledPatients:
     rows: tuple[Row, ...]
 
 
-def tabled_patients(features: Path, labels: Path) -> TabledPatients:
-    """Read a feature table and its labels; see `run.train_on_features`. Raises TableError."""
+def tabled_patients(features: Path, labels: Path, source: LabelSource = "reader1") -> TabledPatients:
+    """Read a feature table and its labels; see `run.train_on_features`. Raises TableError, TrainingError."""
     rows = {row["patient_id"]: row for row in read_table(features, required=("patient_id",))}
     outcomes = {
-        row["patient_id"]: (row, responder_label(row, row.number, labels.name))
+        row["patient_id"]: (row, readings_of(row, labels.name))
         for row in read_table(labels, required=("patient_id", "label"))
     }
+    require_readers((said for _, said in outcomes.values()), source)
     names = tuple(
         name
         for name in next(iter(rows.values()), ())
@@ -95,10 +112,10 @@ def tabled_patients(features: Path, labels: Path) -> TabledPatients:
     left_out |= {
         patient_id: problem
         for patient_id, row in rows.items()
-        if (problem := _unusable_row(patient_id, row, names, outcomes)) is not None
+        if (problem := _unusable_row(patient_id, row, names, outcomes, source)) is not None
     }
     kept = [rows[patient_id] for patient_id in rows if patient_id not in left_out]
-    everyone = _labelled_rows(kept, names, outcomes, features.name)
+    everyone = _labelled_rows(kept, names, outcomes, features.name, source)
     is_training = np.array(
         [outcomes[row["patient_id"]][0].get("cohort", "").casefold() in TRAINING for row in kept], dtype=bool
     )
@@ -109,7 +126,11 @@ def tabled_patients(features: Path, labels: Path) -> TabledPatients:
 
 
 def _labelled_rows(
-    rows: Sequence[Row], names: tuple[str, ...], outcomes: Mapping[str, tuple[Row, int]], file: str
+    rows: Sequence[Row],
+    names: tuple[str, ...],
+    outcomes: Mapping[str, tuple[Row, tuple[int | None, ...]]],
+    file: str,
+    source: LabelSource,
 ) -> Labelled:
     """Rows of a feature table that have a label, as patients with their outcome."""
     values = np.array(
@@ -125,10 +146,11 @@ def _labelled_rows(
         centers=tuple(row.get("center", "") for row in said),
         groups=tuple(row.get(GROUP) or row["patient_id"] for row in said),
         burdens=tuple(_burden(row, None if size is None else size[n]) for n, row in enumerate(said)),
-        clinical=tuple({n: t for n, t in row.items() if n and n not in COLUMNS} for row in said),
+        clinical=tuple({n: t for n, t in row.items() if n and not is_own_column(n)} for row in said),
         diagnostics=tuple(_diagnostics(row) for row in rows),
     )
-    return Labelled(table, Outcome(np.array([outcomes[row["patient_id"]][1] for row in rows], dtype=int)))
+    readings = [outcomes[row["patient_id"]][1] for row in rows]
+    return Labelled(table, _outcome([label_of(of, source) for of in readings], readings, source))
 
 
 def _burden(row: Mapping[str, str], diameter_mm: float | None) -> TumourBurden | None:
@@ -142,7 +164,7 @@ def _burden(row: Mapping[str, str], diameter_mm: float | None) -> TumourBurden |
 def _require_features_only(names: Sequence[str], outcome: Iterable[str], file: str) -> None:
     """Raise TableError when a column of features is one of the outcome's: a model would look it up."""
     taken = {name.casefold() for name in (*COLUMNS, *outcome) if name}
-    foreign = [name for name in names if name.casefold() in taken]
+    foreign = [name for name in names if name.casefold() in taken or is_own_column(name.casefold())]
     if foreign:
         raise TableError(
             "the feature table holds columns that are no features",
@@ -154,12 +176,14 @@ def _require_features_only(names: Sequence[str], outcome: Iterable[str], file: s
         )
 
 
-def _unusable_row(patient_id: str, row: Mapping, names: Sequence[str], outcomes: Mapping) -> Problem | None:
+def _unusable_row(
+    patient_id: str, row: Mapping, names: Sequence[str], outcomes: Mapping, source: LabelSource
+) -> Problem | None:
     empty = sum(row[name] == "" for name in names)
     what = {"severity": "warning", "patient_id": patient_id, "remedy": "the patient was left out"}
     if empty:
         return Problem("table", f"{empty} of {len(names)} features are empty", field="features", **what)
-    if patient_id not in outcomes or outcomes[patient_id][1] is None:
+    if patient_id not in outcomes or label_of(outcomes[patient_id][1], source) is None:
         return Problem("table", "no label is known", field="label", **what)
     return None
 

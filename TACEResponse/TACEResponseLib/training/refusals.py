@@ -9,6 +9,7 @@ from TACEResponseLib.cohorts.table import Patient
 from TACEResponseLib.errors import Problem, TableError, TrainingError
 from TACEResponseLib.measuring.patient_table import PatientTable
 from TACEResponseLib.models.combination import title
+from TACEResponseLib.settings import LabelSource
 from TACEResponseLib.statistics.outcome import Outcome
 from TACEResponseLib.statistics.suspicions import (
     copied_rows,
@@ -18,8 +19,20 @@ from TACEResponseLib.statistics.suspicions import (
 )
 
 
-def unlabelled(patient: Patient) -> Problem:
-    """A patient whose response is not known."""
+def unlabelled(patient: Patient, source: LabelSource = "reader1") -> Problem:
+    """A patient whose response is not known, or on which the readers that are asked do not agree."""
+    if source != "reader1":
+        said = ", ".join("none" if label is None else str(label) for label in patient.readings)
+        return Problem(
+            "table",
+            "the readers give no majority",
+            field="response",
+            expected="a response by every reader, and more of one kind than of the other",
+            received=f"labels {said}",
+            remedy="the patient was left out",
+            patient_id=patient.patient_id,
+            severity="warning",
+        )
     return Problem(
         "table",
         "no response is known",

@@ -25,6 +25,7 @@ from TACEResponseLib.settings import TrainingSettings
 from TACEResponseLib.statistics.outcome import Outcome
 
 from . import refusals
+from .centers import HeldOutCenter, hold_out_centers
 from .controls import Controls
 from .inputs import Labelled, measured_patients, tabled_patients
 from .model import TrainingRecord, fit_response_model
@@ -38,7 +39,8 @@ class Trained:
     external: the validation cohort, None without one. left_out: patient -> why it was not used.
     stability: feature -> share of bootstrap resamples that choose it. warnings: what else went
     otherwise than asked, such as a second outline that could not be measured. refits, controls: of
-    `stability.refit` and `controls.negative_controls`, None where they were not asked for.
+    `stability.refit` and `controls.negative_controls`, None where they were not asked for. by_center: the
+    centres held out in turn, where that was asked for.
     """
 
     model: ResponseModel
@@ -51,6 +53,7 @@ class Trained:
     warnings: tuple[Problem, ...] = ()
     refits: Refits | None = None
     controls: Controls | None = None
+    by_center: tuple[HeldOutCenter, ...] = ()
 
     @property
     def usable(self) -> PatientTable:
@@ -67,20 +70,24 @@ def train_on_cohort(
     jobs: int = 1,
     store: Path | None = None,
     demonstration: bool = False,
+    by_center: bool = False,
     progress: Progress = silent,
 ) -> Trained:
     """Measure every patient of the cohort and train on its training part.
 
-    store: folder that keeps finished measurements, so that a rerun goes on. A patient who cannot be
-    measured or has no label is left out and named. Raises TrainingError when too few are left, when
-    no outline of a second reader can be measured, or when one CT stands under several IDs; TableError
-    for what would give figures that are too good, see `refusals.require_believable`.
+    store: folder that keeps finished measurements, so that a rerun goes on. by_center: also hold out
+    each centre in turn, which takes about as long again for each. A patient who cannot be measured or
+    has no label is left out and named. Raises TrainingError when too few are left, when no outline of a
+    second reader can be measured, or when one CT stands under several IDs; TableError for what would
+    give figures that are too good, see `refusals.require_believable`.
     """
+    cohort = cohort.labelled_by(settings.outcome)
     _check_before_the_work(cohort, settings)
     patch = settings.patch if settings.network is not None else None
     how = {"engine": engine, "jobs": jobs, "store": store, "progress": progress}
     measured, left_out = measure_patients(cohort.patients, settings.radiomics, patch, **how)
-    left_out |= {p.patient_id: refusals.unlabelled(p) for p in cohort.patients if p.label is None}
+    unlabelled = [p for p in cohort.patients if p.label is None]
+    left_out |= {p.patient_id: refusals.unlabelled(p, settings.outcome) for p in unlabelled}
     training, external = (
         [p for p in cohort.part(training=part) if p.patient_id not in left_out] for part in (True, False)
     )
@@ -95,10 +102,10 @@ def train_on_cohort(
     again, unread = measure_patients(second, settings.radiomics, None, reader=2, **how)
     refusals.require_second_reading(second, again, unread)
     names = feature_names(settings.radiomics)
-    patients = measured_patients(training, measured, names)
+    patients = measured_patients(training, measured, names, settings.outcome)
     return _fit(
         patients,
-        measured_patients(external, measured, names) if external else None,
+        measured_patients(external, measured, names, settings.outcome) if external else None,
         reliable_features(patients.table, stack(list(again.values()), names), settings.reliability)
         if again
         else None,
@@ -108,12 +115,19 @@ def train_on_cohort(
         engine=engine,
         jobs=jobs,
         demonstration=demonstration,
+        by_center=by_center,
         progress=progress,
     )
 
 
 def train_on_features(
-    features: Path, labels: Path, settings: TrainingSettings, *, jobs: int = 1, progress: Progress = silent
+    features: Path,
+    labels: Path,
+    settings: TrainingSettings,
+    *,
+    jobs: int = 1,
+    by_center: bool = False,
+    progress: Progress = silent,
 ) -> Trained:
     """Train the models of features on a table and its labels; there are no images, so no CNN.
 
@@ -123,11 +137,16 @@ def train_on_features(
     TableError naming row and column, and for what would give figures that are too good, see
     `refusals.require_believable`; patients without features or without a label are left out and named.
     """
-    found = tabled_patients(features, labels)
+    found = tabled_patients(features, labels, settings.outcome)
     recorded = recorded_settings(found.rows)
     if recorded is not None:
         settings = dataclasses.replace(settings, radiomics=recorded)
-    how = {"extraction_known": recorded is not None, "jobs": jobs, "progress": progress}
+    how = {
+        "extraction_known": recorded is not None,
+        "jobs": jobs,
+        "progress": progress,
+        "by_center": by_center,
+    }
     warnings = [] if recorded is not None else [refusals.unrecorded_extraction(features.name)]
     how |= {"warnings": warnings, "file": features.name}
     return _fit(found.training, found.external, None, found.left_out, settings, **how)
@@ -155,6 +174,7 @@ def _fit(
     progress: Progress,
     warnings: Sequence[Problem] = (),
     file: str = "",
+    by_center: bool = False,
     **how,
 ) -> Trained:
     beside = None if external is None else external.table
@@ -170,7 +190,21 @@ def _fit(
     stability = _stability(usable, training.outcome, record, settings, jobs, within("stability", progress))
     useless = map(refusals.uninformative, record.out_of_fold.uninformative)
     warnings = (*warnings, *suspicious, *record.warnings, *useless)
-    return Trained(model, record, reliability, training, external, left_out, stability, warnings)
+    centers = ()
+    if by_center:
+        centers, not_held_out = hold_out_centers(Labelled(usable, training.outcome), settings, jobs, progress)
+        warnings = (*warnings, *not_held_out)
+    return Trained(
+        model,
+        record,
+        reliability,
+        training,
+        external,
+        left_out,
+        stability,
+        warnings,
+        by_center=centers,
+    )
 
 
 def _reliable_names(reliability: ReliabilityTable, settings: TrainingSettings) -> tuple[str, ...]:

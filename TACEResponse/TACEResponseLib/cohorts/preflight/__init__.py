@@ -23,9 +23,12 @@ from TACEResponseLib.cohorts.table import TRAINING, Cohort, Patient
 from TACEResponseLib.errors import Problem, TACEResponseError
 from TACEResponseLib.progress import Progress, silent
 from TACEResponseLib.resumable import CaseJob, CaseResult, StoredResult, affordable_jobs, run_cases
+from TACEResponseLib.settings import TrainingSettings
 from TACEResponseLib.statistics.outcome import Outcome
+from TACEResponseLib.statistics.sample_size import DevelopmentSize
 
 from .agreement import disagreement
+from .sample_size import planned_size
 from .thumbnail import Thumbnail, largest_layer
 
 VERDICTS = ("ok", "warning", "error")
@@ -53,10 +56,14 @@ class PatientCheck:
 
 @dataclasses.dataclass(frozen=True)
 class CohortCheck:
-    """The patients in table order, and the problems of the cohort as a whole."""
+    """The patients in table order, the problems of the cohort as a whole, and how many patients it needs.
+
+    sample_size: None where the training part has no two classes.
+    """
 
     patients: tuple[PatientCheck, ...]
     problems: tuple[Problem, ...]
+    sample_size: DevelopmentSize | None = None
 
     @property
     def verdicts(self) -> dict[str, int]:
@@ -82,12 +89,17 @@ class CohortCheck:
 
 
 def check_cohort(
-    cohort: Cohort, *, folds: int = 5, jobs: int = 1, progress: Progress = silent
+    cohort: Cohort,
+    *,
+    folds: int = 5,
+    recipe: TrainingSettings | None = None,
+    jobs: int = 1,
+    progress: Progress = silent,
 ) -> CohortCheck:
     """Read every patient and say everything that is wrong; never raises for a patient.
 
-    folds: of the training that is planned. jobs: patients at a time, fewer when the memory would
-    not hold them. Raises what `progress` raises.
+    folds, recipe: of the training that is planned, by default the paper's. jobs: patients at a time,
+    fewer when the memory would not hold them. Raises what `progress` raises.
     """
     work = [CaseJob(p.patient_id, (), p, key=str(n)) for n, p in enumerate(cohort.patients)]
     with tempfile.TemporaryDirectory(prefix="tace-check-") as store:
@@ -106,7 +118,8 @@ def check_cohort(
         dataclasses.replace(check, problems=(*check.problems, *shared[check.patient.patient_id]))
         for check in found
     )
-    return CohortCheck(patients, tuple(_class_problems(cohort, folds)))
+    size = planned_size(cohort, recipe or TrainingSettings())
+    return CohortCheck(patients, tuple(_class_problems(cohort, folds)), size)
 
 
 def _check_patient(job: CaseJob) -> CaseResult:

@@ -14,6 +14,7 @@ from scipy import ndimage
 from TACEResponseLib.storage import quoted, whole_file
 
 from . import CohortCheck, PatientCheck
+from .sample_size import size_text
 from .thumbnail import SIDE_PIXELS
 
 #: Keys of a problem in the JSON lines and the CSV; stable, others read them.
@@ -51,6 +52,7 @@ def as_text(check: CohortCheck) -> str:
     rows = [header, *(tuple(map(str, group.values())) for group in check.counts)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines += ["", *("  ".join(c.ljust(w) for c, w in zip(r, widths, strict=True)).rstrip() for r in rows), ""]
+    lines += [] if check.sample_size is None else [size_text(check.sample_size), ""]
     verdicts = ", ".join(f"{count} {verdict}" for verdict, count in check.verdicts.items())
     cohort = f"; {len(check.problems)} of the cohort as a whole" if check.problems else ""
     return "\n".join([*lines, f"{len(check.patients)} patients: {verdicts}{cohort}"])

@@ -1,0 +1,97 @@
+"""What several readers say of a patient's response, and the label that it is made into.
+
+A table names further readers in columns `response_reader2`, `response_reader3` (CR, PR, SD, PD) or
+`label_reader2`, `label_reader3` (1, 0); the first reader's are `response` and `label`.
+"""
+
+import re
+from collections.abc import Iterable
+
+import numpy as np
+
+from TACEResponseLib.errors import TableError, TrainingError
+from TACEResponseLib.readers.tables import Row
+from TACEResponseLib.settings import LabelSource
+from TACEResponseLib.statistics.readers import majority_labels
+
+#: What the column label may hold.
+LABELS = {"0": 0, "1": 1, "0.0": 0, "1.0": 1}
+#: mRECIST categories and whether they count as objective response.
+RESPONSES = {"CR": 1, "PR": 1, "SD": 0, "PD": 0}
+FURTHER_READER = re.compile(r"(?:label|response)_reader([2-9])")
+
+
+def is_reading(column: str) -> bool:
+    """Whether a column holds the response as a further reader saw it."""
+    return FURTHER_READER.fullmatch(column.strip().casefold()) is not None
+
+
+def responder_label(row: dict[str, str], number: int, table: str, reader: int = 1) -> int | None:
+    """1 responder, 0 not, None when neither `label` nor `response` is filled; TableError else.
+
+    reader: 1, or one whose columns end in `_reader2` and so on.
+    """
+    end, by_column = "" if reader == 1 else f"_reader{reader}", {}
+    for name, known in (("label", LABELS), ("response", RESPONSES)):
+        column = name + end
+        text = row.get(column, "").upper()
+        if not text:
+            continue
+        if text not in known:
+            raise TableError(
+                f"row {number}, column {column} is not a {name}",
+                patient_id=row["patient_id"],
+                file=table,
+                field=column,
+                expected=", ".join(name for name in known if "." not in name),
+                received=f'"{row[column]}"',
+                remedy="correct the cell",
+            )
+        by_column[name] = known[text]
+    if len(set(by_column.values())) > 1:
+        raise TableError(
+            f"row {number}: label{end} and response{end} contradict each other",
+            patient_id=row["patient_id"],
+            file=table,
+            expected="label 1 with CR or PR, label 0 with SD or PD",
+            received=f"label {row['label' + end]}, response {row['response' + end]}",
+            remedy="correct one of them",
+        )
+    return next(iter(by_column.values()), None)
+
+
+def readings_of(row: Row, table: str) -> tuple[int | None, ...]:
+    """Every reader's label of a patient, the first reader's first; one entry in a table with one reader.
+
+    Raises TableError as `responder_label`.
+    """
+    found = {int(match[1]) for name in row if name and (match := FURTHER_READER.fullmatch(name.casefold()))}
+    return tuple(responder_label(row, row.number, table, reader) for reader in (1, *sorted(found)))
+
+
+def label_of(readings: tuple[int | None, ...], source: LabelSource) -> int | None:
+    """The label of a patient with these readings, None where there is none.
+
+    `majority` and `soft` need every reader's reading, and more of one kind than of the other.
+    """
+    if source == "reader1":
+        return readings[0]
+    voted = majority_labels(as_array([readings]))[0]
+    return None if np.isnan(voted) else int(voted)
+
+
+def as_array(readings: Iterable[tuple[int | None, ...]]) -> np.ndarray:
+    """(n, r) readings as numbers, NaN where a reader gave none."""
+    return np.array([[np.nan if label is None else label for label in of] for of in readings], dtype=float)
+
+
+def require_readers(readings: Iterable[tuple[int | None, ...]], source: LabelSource) -> None:
+    """Raise TrainingError when a label of several readers is asked for and the table has one."""
+    if source != "reader1" and not any(len(of) > 1 for of in readings):
+        raise TrainingError(
+            "the response of several readers is asked for",
+            field="outcome",
+            expected="a column response_reader2 or label_reader2",
+            received=f"one reader, outcome {source}",
+            remedy="add the columns, or take the outcome reader1",
+        )
