@@ -146,7 +146,7 @@ def _ranks_in_folds(scores: np.ndarray, folds: np.ndarray) -> bool:
 def drawn(outcome: Outcome, groups: Sequence[str], random: np.random.Generator) -> np.ndarray:
     """Positions of the distinct patients of one resample, ascending; rows of a group come together."""
     of_class = _groups_by_class(outcome, groups)
-    taken = np.concatenate([np.unique(random.choice(names, len(names))) for names in of_class])
+    taken = np.concatenate([random.choice(names, len(names)) for names in of_class])
     return np.flatnonzero(np.isin(groups, taken))
 
 
