@@ -26,8 +26,8 @@ NOTE = (
     "benefit: gain at the share of responders as threshold, of logistic models that left the patient out, "
     f"in true positives a patient; interval from {RESAMPLES} resamples of the patients. Limits: out of "
     "fold the log-odds come from several models, each trained with most of the other patients; test and "
-    "intervals take them as given and are approximate. Few patients allow few values: one for every ten patients of the smaller "
-    "class, in a fixed order. Patients without one of the values are left out."
+    "intervals take them as given and are approximate. Few patients allow few values: one for every ten "
+    "patients of the smaller class, in a fixed order. Patients without one of the values are left out."
 )
 
 
