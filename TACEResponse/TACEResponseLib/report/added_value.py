@@ -9,7 +9,6 @@ from TACEResponseLib.errors import TACEResponseError
 from TACEResponseLib.measuring.patient_table import PatientTable
 from TACEResponseLib.statistics.added_value import RESAMPLES, AddedValue, added_value
 from TACEResponseLib.statistics.calibration import EDGE
-from TACEResponseLib.statistics.crossvalidation import auc_interval
 
 from .study import Scored, Study, has_auc
 from .table import Table
@@ -26,10 +25,9 @@ NOTE = (
     "log-odds, 0 when the model adds nothing. p: likelihood ratio test, one-sided, not adjusted. Net "
     "benefit: gain at the share of responders as threshold, of logistic models that left the patient out, "
     f"in true positives a patient; interval from {RESAMPLES} resamples of the patients. Limits: out of "
-    "fold the log-odds come from several models, each trained with most of the other patients; the test "
-    "divides by the design effect of the AUC for it, the interval of the net benefit does not count it, "
-    "and both are approximate. Few patients allow few values: one for every ten patients of the smaller "
-    "class, in a fixed order. Patients without one of the values are left out."
+    "fold the log-odds come from several models, each trained with most of the other patients; test and "
+    "intervals take them as given and are approximate. Few patients allow few values: one for every ten "
+    "patients of the smaller class, in a fixed order. Patients without one of the values are left out."
 )
 
 
@@ -100,13 +98,8 @@ def _row(study: Study, group: Scored, values: dict[str, np.ndarray], names: list
         return None
     name = study.model.headline
     probabilities = np.clip(group.probabilities[name], EDGE, 1 - EDGE)
-    effect = 1.0
-    if group.out_of_fold is not None:
-        effect = max(1.0, auc_interval(group.out_of_fold.aucs[name]).design_effect)
     labels = group.labels[there]
-    found = added_value(
-        labels, measures[there], logit(probabilities)[there], float(labels.mean()), design_effect=effect
-    )
+    found = added_value(labels, measures[there], logit(probabilities)[there], float(labels.mean()))
     return None if found is None else _cells(group, name, names, found)
 
 

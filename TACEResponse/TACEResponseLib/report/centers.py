@@ -102,4 +102,5 @@ def draw_centers(study: Study) -> Drawing:
     axes.set_yticks(rows, [f"{row['center']} ({row['n']} patients)" for row in table.rows])
     axes.set_ylim(-0.6, len(rows) - 0.4)
     axes.set_xlabel("AUC (0.5 is chance)")
+    axes.set_ylabel("centre held out")
     return Drawing(name, caption, figure)
