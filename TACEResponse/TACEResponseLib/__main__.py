@@ -205,6 +205,10 @@ def _add_training(command: Command) -> None:
     train.add_argument("--preset", default="peng2021", help="recipe: peng2021 or recommended")
     readers = ("reader1", "majority", "soft")
     train.add_argument("--outcome", choices=readers, help="whose response, with several readers")
+    names = "names of models, separated by commas, such as size,linear,extra_trees"
+    train.add_argument("--models", help=names)
+    train.add_argument("--harmonisation", choices=("none", "combat"), help="of the training centres")
+    train.add_argument("--headline", help="the model or fusion that answers, such as all or cnn+linear")
     train.add_argument("--folds", type=int, help="folds of the honest evaluation")
     train.add_argument("--repeats", type=int, help="how often the folds are drawn anew")
     train.add_argument("--by-center", action="store_true", help="also hold out each centre in turn")

@@ -155,9 +155,13 @@ def _training_settings(options: Namespace):
 
     changes = {
         name: getattr(options, name)
-        for name in ("outcome", "folds", "repeats", "seed")
+        for name in ("outcome", "folds", "repeats", "seed", "harmonisation")
         if getattr(options, name) is not None
     }
+    if options.models is not None:
+        changes["models"] = [name.strip() for name in options.models.split(",")]
+    if options.headline is not None:
+        changes["fusion"] = {"headline": options.headline}
     if options.no_cnn:
         changes["network"] = None
     else:

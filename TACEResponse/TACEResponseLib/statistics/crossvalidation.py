@@ -122,6 +122,7 @@ def auc_interval(within: WithinFolds, level: float = 0.95) -> CrossValidatedAuc:
     effect = variance / single if single > 0 else 1 + (folds - 1) * share
     responders = within.labels.sum()
     others = len(within.labels) - responders
+    effect = min(effect, responders, others)  # with less than one patient of a class there is no interval
     low, high = newcombe_bounds(within.auc, responders / effect, others / effect, level)
     return CrossValidatedAuc(within.auc, low, high, float(variance), float(effect))
 

@@ -191,10 +191,15 @@ def _is_informative(scores: np.ndarray, inner: np.ndarray | None, folds: np.ndar
         return False
     for repeat, fold_of in enumerate(folds):
         numbers = np.unique(fold_of)
-        if any(not np.ptp(scores[repeat, fold_of == fold]) > 0 for fold in numbers):
+        if not all(_varies(scores[repeat, fold_of == fold]) for fold in numbers):
             return False
         for fold in numbers:
-            spreads = [np.ptp(inner[repeat, fold, fold_of == other]) for other in numbers if other != fold]
-            if np.isnan(spreads).any() or max(spreads) <= 0:
+            beside = [inner[repeat, fold, fold_of == other] for other in numbers if other != fold]
+            if np.isnan(np.concatenate(beside)).any() or not any(map(_varies, beside)):
                 return False
     return True
+
+
+def _varies(scores: np.ndarray) -> bool:
+    """Whether scores differ by more than rounding does."""
+    return bool(np.ptp(scores) > 1e-9 * np.abs(scores).max())
