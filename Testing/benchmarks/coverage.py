@@ -31,7 +31,7 @@ from pathlib import Path
 
 import numpy as np
 from joblib import Parallel, delayed
-from monte_carlo import Figure, Rows, lines_of_table, mean, median, read_rows, share, write_rows
+from monte_carlo import Figure, Rows, lines_of_table, mean, median, read_rows, share, together, write_rows
 from scipy import special  # its functions, imported by name, do not travel to other processes
 from scipy.optimize import brentq
 from threadpoolctl import threadpool_limits
@@ -281,6 +281,7 @@ def _rival(run: Simulated, weight: float) -> WithinFolds:
 
 def tables(rows: Rows) -> Iterator[str]:
     """Lines of three tables: AUC, the model that ships, and pairs of models."""
+    rows = {**rows, **together(rows)}
     models = {place: figures for place, figures in rows.items() if place[2] != PAIRS}
     pairs = {place: figures for place, figures in rows.items() if place[2] == PAIRS}
     for part, columns in ((models, OF_AUC), (models, OF_MODEL), (pairs, tuple(next(iter(pairs.values()))))):

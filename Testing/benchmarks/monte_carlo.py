@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 #: (patients, cohort, model) -> column -> figure, or a number that nothing is asked of.
-Rows = dict[tuple[int, str, str], Mapping[str, "Figure | float"]]
+Rows = dict[tuple[int | str, str, str], Mapping[str, "Figure | float"]]
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,23 @@ def median(values: Sequence[float], bounds: tuple[float, float]) -> Figure:
     away = 0.5 / np.sqrt(len(values))
     low, high = np.quantile(values, [0.5 - away, 0.5 + away])
     return Figure(float(np.median(values)), float((high - low) / 2), *bounds)
+
+
+def together(rows: Rows) -> Rows:
+    """Per cents of each model over all cohorts: a small deviation that each of them hides shows there."""
+    pooled = {}
+    for name in dict.fromkeys(name for *_, name in rows):
+        of_model = [figures for (*_, model), figures in rows.items() if model == name]
+        columns = [column for column in of_model[0] if "%" in column]
+        found = {column: [figures[column] for figures in of_model] for column in columns}
+        pooled["all", "together", name] = {column: _pooled(cells) for column, cells in found.items()}
+    return pooled
+
+
+def _pooled(cells: Sequence[Figure]) -> Figure:
+    error = np.sqrt(sum(cell.error**2 for cell in cells)) / len(cells)
+    value = np.mean([cell.value for cell in cells])
+    return Figure(float(value), float(error), cells[0].low, cells[0].high)
 
 
 def lines_of_table(rows: Rows, columns: Sequence[str]) -> Iterator[str]:
