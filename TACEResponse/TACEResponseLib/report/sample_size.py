@@ -29,8 +29,8 @@ NOTE = (
     f"the model's log-odds would have on new patients, {SHRINKAGE:g} or more is wanted. Predictors that a "
     "selection looked at and dropped were candidates too, so that the row of the selected ones is the "
     "least. The criteria are for regression; forests and networks need more. Gains over tumour size: "
-    f"patients with whom a paired test finds them in 80 of 100 cohorts, from an assumed AUC of {SIZE_AUC:g} and "
-    f"an assumed correlation of {CORRELATION:g} of the two AUCs."
+    f"patients with whom a paired test finds them in 80 of 100 cohorts, from an assumed AUC of "
+    f"{SIZE_AUC:g} and an assumed correlation of {CORRELATION:g} of the two AUCs."
 )
 CAPTION = "How many patients are needed, and how many there are"
 
