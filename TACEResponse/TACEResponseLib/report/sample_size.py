@@ -21,7 +21,7 @@ from .table import Table
 
 #: Gains over tumour size that an external cohort may be asked to show.
 GAINS = (0.05, 0.08, 0.10)
-#: AUC of tumour size, and how far two AUCs of the same patients go together, as on the public cohort.
+#: AUC of tumour size, and how far two AUCs of the same patients go together: assumed, not measured.
 SIZE_AUC, CORRELATION = 0.65, 0.6
 NOTE = (
     "Criteria of Riley et al. (Stat Med 2019;38:1276; validation 2021;40:4230) at an anticipated AUC of "
@@ -29,8 +29,8 @@ NOTE = (
     f"the model's log-odds would have on new patients, {SHRINKAGE:g} or more is wanted. Predictors that a "
     "selection looked at and dropped were candidates too, so that the row of the selected ones is the "
     "least. The criteria are for regression; forests and networks need more. Gains over tumour size: "
-    f"patients with whom a paired test finds them in 80 of 100 cohorts, from an AUC of {SIZE_AUC:g} and a "
-    f"correlation of {CORRELATION:g} of the two AUCs."
+    f"patients with whom a paired test finds them in 80 of 100 cohorts, from an assumed AUC of "
+    f"{SIZE_AUC:g} and an assumed correlation of {CORRELATION:g} of the two AUCs."
 )
 CAPTION = "How many patients are needed, and how many there are"
 
