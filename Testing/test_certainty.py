@@ -15,8 +15,8 @@ from TACEResponseLib.answer.certainty import (
 )
 from TACEResponseLib.errors import BundleError
 from TACEResponseLib.models.combination import Combination
-from TACEResponseLib.models.fusion import fit_calibration
 from TACEResponseLib.models.isotonic import Isotonic
+from TACEResponseLib.statistics.fusion import fit_calibration
 
 
 def a_cohort(n: int, seed: int, bend=lambda score: score) -> tuple[np.ndarray, np.ndarray]:

@@ -65,11 +65,8 @@ def a_model(measured):
 
     def make(settings: TrainingSettings, network: NumpyNetwork | None) -> ResponseModel:
         all_scores = scores | ({"cnn": of_network} if network else {})
-        # What is explained is the fusion, before an isotonic curve bends it.
-        combinations = {
-            name: dataclasses.replace(combination, isotonic=None)
-            for name, combination in fit_combinations(all_scores, outcome, settings.fusion, 1).items()
-        }
+        combinations = fit_combinations(all_scores, outcome, settings.fusion)
+        answers = {name: combination.probability(all_scores) for name, combination in combinations.items()}
         return ResponseModel(
             settings=settings,
             models=FoldModels(
@@ -79,9 +76,7 @@ def a_model(measured):
             thresholds=dict.fromkeys(combinations, 0.5),
             headline=settings.fusion.headline,
             training_range=dict.fromkeys(SELECTED, (-1e9, 1e9)),
-            training=TrainingPatients(
-                ids, outcome, {name: c.probability(all_scores) for name, c in combinations.items()}
-            ),
+            training=TrainingPatients(ids, outcome, answers, answers),
             background=table.rows(np.arange(8)),
             spread=spread,
         )

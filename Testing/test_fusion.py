@@ -8,7 +8,8 @@ from scipy.optimize import minimize
 from scipy.special import expit
 from TACEResponseLib.errors import BundleError, SettingsError, TrainingError
 from TACEResponseLib.models.combination import fusions_of
-from TACEResponseLib.models.fusion import (
+from TACEResponseLib.statistics.discrimination import auc_delong
+from TACEResponseLib.statistics.fusion import (
     LEAST_SLOPE,
     RIDGE_OF_FUSED,
     RIDGE_OF_INTERCEPTS,
@@ -18,7 +19,6 @@ from TACEResponseLib.models.fusion import (
     fit_curve,
     fit_fusion,
 )
-from TACEResponseLib.statistics.discrimination import auc_delong
 from TACEResponseLib.statistics.logistic import fit_logistic
 
 #: The models of the paper, the CNN first.

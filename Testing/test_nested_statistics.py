@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 from TACEResponseLib.models.combination import fit_combinations
-from TACEResponseLib.models.fusion import fit_calibration, fit_fusion
 from TACEResponseLib.settings import FusionSettings
 from TACEResponseLib.statistics.crossvalidation import (
     LEAST_COVARIANCE,
@@ -21,6 +20,7 @@ from TACEResponseLib.statistics.crossvalidation import (
     within_folds,
 )
 from TACEResponseLib.statistics.discrimination import auc_delong, paired_delong
+from TACEResponseLib.statistics.fusion import fit_calibration, fit_fusion
 from TACEResponseLib.statistics.intervals import auc_variance, newcombe_bounds
 from TACEResponseLib.statistics.outcome import Outcome
 from TACEResponseLib.statistics.small_classes import exchange_test, paired_comparison

@@ -6,6 +6,7 @@ import dataclasses
 import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
+from TACEResponseLib.__main__ import main
 from TACEResponseLib.errors import TrainingError
 from TACEResponseLib.report.centers import POOLED, center_tables, draw_centers
 from TACEResponseLib.report.study import Study
@@ -16,7 +17,7 @@ from TACEResponseLib.statistics.outcome import Outcome
 from TACEResponseLib.training.centers import hold_out_centers
 from TACEResponseLib.training.inputs import Labelled
 from TACEResponseLib.training.model import fit_response_model
-from TACEResponseLib.training.run import Trained, train_on_features
+from TACEResponseLib.training.run import Trained
 from test_report import patients, train
 
 SIZE_ALONE = preset("peng2021", models=["size"], network=None, fusion={"headline": "size"}, folds=3)
@@ -213,7 +214,10 @@ def test_the_option_holds_out_the_centres_of_a_feature_table(three_centers, tmp_
     with (tmp_path / "labels.csv").open("w", encoding="utf-8", newline="") as stream:
         rows = zip(table.patient_ids, labels, table.centers, strict=True)
         csv.writer(stream).writerows([["patient_id", "label", "center"], *rows])
-    files = tmp_path / "features.csv", tmp_path / "labels.csv"
-    trained = train_on_features(*files, SIZE_ALONE, by_center=True)
-    assert [c.center for c in trained.by_center] == ["A", "B", "C"]
-    assert train_on_features(*files, SIZE_ALONE).by_center == ()
+    options = ["--features", str(tmp_path / "features.csv"), "--labels", str(tmp_path / "labels.csv")]
+    options += ["--models", "size", "--folds", "3", "--no-cnn"]
+    assert main(["train", *options, "--by-center", "--out", str(tmp_path / "model")]) == 0
+    with (tmp_path / "model-report" / "centers_held_out.csv").open(encoding="utf-8", newline="") as stream:
+        assert [row["center"] for row in csv.DictReader(stream)][:3] == ["A", "B", "C"]
+    assert main(["train", *options, "--out", str(tmp_path / "plain")]) == 0
+    assert not (tmp_path / "plain-report" / "centers_held_out.csv").exists()

@@ -217,6 +217,19 @@ class PredictionService:
         return self._opened[1]
 
 
+def clear_answer(folder: Path, mask: Path) -> None:
+    """Remove an earlier answer: none of it may lie beside this patient's, or stand for one that failed.
+
+    Except what is asked about: the mask may be the segmentation of an earlier answer.
+    """
+    from .dicom_export import REPORT, SEGMENTATION
+    from .report.patient_page import PAGE, PREDICTION
+
+    for name in (PAGE, PREDICTION, REPORT, SEGMENTATION):
+        if os.path.realpath(folder / name) != os.path.realpath(mask):
+            (folder / name).unlink(missing_ok=True)
+
+
 def where_not_zero(image: "sitk.Image") -> "sitk.Image":
     """The box of an image outside which it is 0, so that a map is not as large as the CT; all of it else."""
     import numpy as np

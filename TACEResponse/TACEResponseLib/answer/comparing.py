@@ -1,6 +1,7 @@
 """What a model keeps of its training patients to compare a case with, and in which numbers it does."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -16,26 +17,37 @@ MOST_COMPARED = 30
 BACKGROUND_PATIENTS = 100
 
 
-def spread(table: PatientTable, models: FoldModels, seed: int) -> TrainingSpread:
-    """How the training patients lie in every measure, for `similarity`."""
-    return TrainingSpread.of(compared(table, models), seed, table.phases)
+@dataclass(frozen=True)
+class Compared:
+    """training_range: feature that some fit looks at (and `diameter_mm`) -> smallest and largest value.
+
+    background: some training patients without their names, as the models of features see them. spread:
+    how the training patients lie in every measure, for `similarity`.
+    """
+
+    training_range: dict[str, tuple[float, float]]
+    background: PatientTable
+    spread: TrainingSpread
 
 
-def background(table: PatientTable, models: FoldModels, seed: int) -> PatientTable:
-    """Some training patients without their names, as the models of features see them."""
-    rows = np.random.default_rng(seed).permutation(len(table))[:BACKGROUND_PATIENTS]
-    names = models.features if table.feature_names else ()
-    seen = models.transformed(table).columns(names)
-    return PatientTable(tuple(map(str, range(len(rows)))), names, seen.features[rows])
-
-
-def training_range(table: PatientTable, fits: Sequence[FoldModels]) -> dict[str, tuple[float, float]]:
-    """Feature that some fit looks at (and `diameter_mm`) -> smallest and largest training value."""
-    names = tuple(dict.fromkeys(name for fitted in fits for name in fitted.features))
+def to_compare_with(
+    table: PatientTable, models: FoldModels, of_folds: Sequence[FoldModels], seed: int
+) -> Compared:
+    """What is kept of the training patients (n); models: the final fit, of_folds: those of the folds."""
+    measures, seen = compared(table, models), models.transformed(table)
+    of_training = TrainingSpread.of(measures, seed, table.phases)
+    names = tuple(dict.fromkeys(name for fitted in (models, *of_folds) for name in fitted.features))
     columns = dict(zip(names, table.columns(names).features.T, strict=True))
     if table.diameters_mm is not None:
         columns["diameter_mm"] = table.diameters_mm
-    return {name: (float(values.min()), float(values.max())) for name, values in columns.items()}
+    rows = np.random.default_rng(seed).permutation(len(table))[:BACKGROUND_PATIENTS]
+    names = models.features if table.feature_names else ()
+    features = seen.columns(names).features[rows]
+    return Compared(
+        {name: (float(values.min()), float(values.max())) for name, values in columns.items()},
+        PatientTable(tuple(map(str, range(len(rows)))), names, features),
+        of_training,
+    )
 
 
 def compared_features(models: FoldModels) -> tuple[str, ...]:

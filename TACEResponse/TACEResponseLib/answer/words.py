@@ -7,6 +7,8 @@ reader's language; without it the text stays as it is written here.
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from TACEResponseLib.models.combination import title
+
 from .numbers import percent
 
 if TYPE_CHECKING:
@@ -23,6 +25,11 @@ Translate = Callable[[str], str]
 def english(text: str) -> str:
     """The text as it is."""
     return text
+
+
+def model_title(name: str) -> str:
+    """A model or fusion as readers know it: "CNN + random forest"."""
+    return title(name)
 
 
 def verdict(responder: bool, translate: Translate = english) -> str:

@@ -11,10 +11,10 @@ from TACEResponseLib.measuring.patient_table import PatientTable
 from TACEResponseLib.models.calibrated import CalibratedFit
 from TACEResponseLib.models.combination import Combination
 from TACEResponseLib.models.fold_models import FoldModels
-from TACEResponseLib.models.fusion import Fusion
 from TACEResponseLib.models.learners import LEARNERS
 from TACEResponseLib.models.size import FittedSize
 from TACEResponseLib.selection.select import Selected
+from TACEResponseLib.statistics.fusion import Fusion
 
 from .reading import read_arrays
 

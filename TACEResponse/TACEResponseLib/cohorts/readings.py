@@ -7,17 +7,13 @@ A table names further readers in columns `response_reader2`, `response_reader3` 
 import re
 from collections.abc import Iterable
 
-import numpy as np
-
 from TACEResponseLib.errors import TableError, TrainingError
 from TACEResponseLib.readers.tables import Row
 from TACEResponseLib.settings import LabelSource
-from TACEResponseLib.statistics.readers import majority_labels
+from TACEResponseLib.statistics.outcome import RESPONSES
 
 #: What the column label may hold.
 LABELS = {"0": 0, "1": 1, "0.0": 0, "1.0": 1}
-#: mRECIST categories and whether they count as objective response.
-RESPONSES = {"CR": 1, "PR": 1, "SD": 0, "PD": 0}
 FURTHER_READER = re.compile(r"(?:label|response)_reader([2-9])")
 
 
@@ -76,13 +72,10 @@ def label_of(readings: tuple[int | None, ...], source: LabelSource) -> int | Non
     """
     if source == "reader1":
         return readings[0]
-    voted = majority_labels(as_array([readings]))[0]
-    return None if np.isnan(voted) else int(voted)
-
-
-def as_array(readings: Iterable[tuple[int | None, ...]]) -> np.ndarray:
-    """(n, r) readings as numbers, NaN where a reader gave none."""
-    return np.array([[np.nan if label is None else label for label in of] for of in readings], dtype=float)
+    responders = sum(label == 1 for label in readings)
+    if None in readings or 2 * responders == len(readings):
+        return None
+    return int(2 * responders > len(readings))
 
 
 def require_readers(readings: Iterable[tuple[int | None, ...]], source: LabelSource) -> None:

@@ -110,10 +110,39 @@ class Cohort:
         patients = (replace(p, label=label_of(p.readings, source)) for p in self.patients)
         return replace(self, patients=tuple(patients))
 
+    def unlabelled(self, source: LabelSource = "reader1") -> dict[str, Problem]:
+        """Patients whose response is not known, or on which these readers do not agree: ID -> why."""
+        return {p.patient_id: _unlabelled(p, source) for p in self.patients if p.label is None}
+
     @property
     def has_several_readers(self) -> bool:
         """Whether the table has a column for a second reader's response."""
         return any(len(p.readings) > 1 for p in self.patients)
+
+
+def _unlabelled(patient: Patient, source: LabelSource) -> Problem:
+    if source != "reader1":
+        said = ", ".join("none" if label is None else str(label) for label in patient.readings)
+        return Problem(
+            "table",
+            "the readers give no majority",
+            field="response",
+            expected="a response by every reader, and more of one kind than of the other",
+            received=f"labels {said}",
+            remedy="the patient was left out",
+            patient_id=patient.patient_id,
+            severity="warning",
+        )
+    return Problem(
+        "table",
+        "no response is known",
+        field="response",
+        expected="CR, PR, SD, PD or a label",
+        received="an empty cell",
+        remedy="the patient was left out",
+        patient_id=patient.patient_id,
+        severity="warning",
+    )
 
 
 def is_own_column(name: str) -> bool:

@@ -44,17 +44,13 @@ def check(options: Namespace, progress: Reporting) -> int:
 
 
 def extract(options: Namespace, progress: Reporting) -> int:
-    """Write the features of a cohort as CSV, a row a patient; the failing ones into a second CSV."""
-    from TACEResponseLib.cohorts.table import read_cohort
-    from TACEResponseLib.measuring.cohort import extract_patients
-    from TACEResponseLib.radiomics.parameters import settings_from_file
-
     """Write the features of a cohort as CSV, a row a patient; the failing ones into a second CSV.
 
     With `--part` nothing is written but the store beside the table: the same command without it
     writes the table from what all parts have stored, and measures what is missing.
     """
-    from TACEResponseLib.settings import RadiomicsSettings
+    from TACEResponseLib.cohorts.table import read_cohort
+    from TACEResponseLib.measuring.cohort import extract_patients, extraction_settings
     from TACEResponseLib.storage import require_writable
 
     if options.out.is_dir():
@@ -67,9 +63,7 @@ def extract(options: Namespace, progress: Reporting) -> int:
         )
     part = None if options.part is None else parse_part(options.part)
     require_writable(options.out.parent)  # said before the work, not after it
-    settings = RadiomicsSettings()
-    if options.parameters is not None:
-        settings = settings_from_file(options.parameters)
+    settings = extraction_settings(options.parameters)
     store = options.out.with_name(f"{options.out.stem}-work")
     rows, failed = extract_patients(
         read_cohort(options.cohort, encoding=options.encoding).patients,

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from TACEResponseLib.errors import InputError, TACEResponseError
-from TACEResponseLib.service import PredictionService
+from TACEResponseLib.service import PredictionService, clear_answer
 from TACEResponseLib.storage import folder_names, make_folder, quoted, require_short
 
 from .output import DONE, SOME_FAILED, Reporting, formula_warnings, say_done, with_repairs
@@ -57,7 +57,7 @@ def predict(options: Namespace, progress: Reporting) -> int:
     service.open(options.bundle)
     if options.cohort is not None:
         return _predict_cohort(service, options, progress)
-    _clear(options.out, options.mask)
+    clear_answer(options.out, options.mask)
     label = options.label
     case = read_case(
         _patient_id(options),
@@ -97,19 +97,6 @@ def _patient_id(options: Namespace) -> str:
             remedy="name the patient with --patient",
         )
     return patient_id
-
-
-def _clear(folder: Path, mask: Path) -> None:
-    """Remove an earlier answer: none of it may lie beside this patient's, or stand for one that failed.
-
-    Except what is asked about: the mask may be the segmentation of an earlier answer.
-    """
-    from TACEResponseLib.dicom_export import REPORT, SEGMENTATION
-    from TACEResponseLib.report.patient_page import PAGE, PREDICTION
-
-    for name in (PAGE, PREDICTION, REPORT, SEGMENTATION):
-        if os.path.realpath(folder / name) != os.path.realpath(mask):
-            (folder / name).unlink(missing_ok=True)
 
 
 def _clinical_values(options: Namespace):
@@ -188,7 +175,7 @@ def _predict_patient(service: PredictionService, patient, day, options: Namespac
     """The prediction of one patient of a cohort, kept and written into its folder."""
     from TACEResponseLib.clinical.items import read_values
 
-    _clear(folder, patient.mask)
+    clear_answer(folder, patient.mask)
     case = patient.read_case()
     clinical, unread = read_values(patient.clinical, patient.row)
     prediction = service.predict(

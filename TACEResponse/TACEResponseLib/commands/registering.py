@@ -151,12 +151,11 @@ def _read(options: Namespace, image: Path, mask: Path) -> "Case":
 def _beside(one: "Recorded") -> str:
     """Observed beside predicted, in a line."""
     from TACEResponseLib.answer.prediction import DEMONSTRATION
-    from TACEResponseLib.answer.words import percent
-    from TACEResponseLib.models.combination import title
+    from TACEResponseLib.answer.words import model_title, percent
 
     observed = f"observed {one.response} ({'response' if one.label else 'no response'})"
     predicted = f"predicted response {'likely' if one.called else 'unlikely'}"
-    by = f"{percent(one.probability)} by {title(one.model)}, threshold {percent(one.threshold)}"
+    by = f"{percent(one.probability)} by {model_title(one.model)}, threshold {percent(one.threshold)}"
     met = "as predicted" if one.called == bool(one.label) else "against the prediction"
     mark = f" {DEMONSTRATION}" if one.demonstration else ""
     return f"Patient {one.patient_id}: {observed}, {predicted} ({by}): {met}. Model {one.bundle_id}.{mark}"

@@ -41,14 +41,12 @@ def train(options: Namespace, progress: Reporting) -> int:
             jobs=options.jobs,
             store=store,
             demonstration=is_synthetic(options.cohort),
-            by_center=options.by_center,
             progress=progress,
         )
     elif options.features is not None and options.labels is not None:
         tables = (as_utf8(path, options.encoding) for path in (options.features, options.labels))
         with next(tables) as features, next(tables) as labels:
-            how = {"jobs": options.jobs, "by_center": options.by_center, "progress": progress}
-            trained = train_on_features(features, labels, settings, **how)
+            trained = train_on_features(features, labels, settings, jobs=options.jobs, progress=progress)
     else:
         raise InputError("nothing to train on", expected="--cohort, or --features and --labels")
     trained = _looked_at_again(trained, options, store, progress)
@@ -74,13 +72,17 @@ def train(options: Namespace, progress: Reporting) -> int:
 
 
 def _looked_at_again(trained: "Trained", options: Namespace, store: Path, progress: Reporting) -> "Trained":
-    """The training with its resamples and negative controls, where they were asked for."""
+    """The training with centres held out, resamples and negative controls, where they were asked for."""
     from TACEResponseLib.cohorts.table import read_cohort
+    from TACEResponseLib.training.centers import hold_out_centers
     from TACEResponseLib.training.controls import negative_controls
     from TACEResponseLib.training.stability import refit
 
     of = (trained.usable, trained.training.outcome, trained.model.settings, trained.record)
     how = {"store": store, "jobs": options.jobs, "progress": progress}
+    if options.by_center:
+        centers, problems = hold_out_centers(*of[:3], options.jobs, progress)
+        trained = replace(trained, by_center=centers, warnings=(*trained.warnings, *problems))
     if options.stability:
         trained = replace(trained, refits=refit(*of, options.stability, **how))
     if options.negative_control:
@@ -181,7 +183,7 @@ def is_synthetic(cohort: Path) -> bool:
 
 def _performance_text(rows: list[dict]) -> str:
     """One row a model: out of fold, external, and by how much its own training patients flatter it."""
-    from TACEResponseLib.models.combination import title
+    from TACEResponseLib.answer.words import model_title
 
     whole = {(row["model"], row["estimate"]): row for row in rows if not row["center"]}
     models = list(dict.fromkeys(row["model"] for row in rows))
@@ -194,10 +196,12 @@ def _performance_text(rows: list[dict]) -> str:
         )
         flattered = "" if held_out is None or own is None else f"{own['auc'] - held_out['auc']:+.3f}"
         lines.append(
-            f"{title(model):<36}{_auc_text(held_out):<28}{_auc_text(external):<28}{flattered}".rstrip()
+            f"{model_title(model):<36}{_auc_text(held_out):<28}{_auc_text(external):<28}{flattered}".rstrip()
         )
     fitted = [row for row in whole.values() if (row["cohort"], row["estimate"]) in FITTED]
-    lines += [f"{title(row['model'])}, on patients it was fitted on: {_auc_text(row)}" for row in fitted]
+    lines += [
+        f"{model_title(row['model'])}, on patients it was fitted on: {_auc_text(row)}" for row in fitted
+    ]
     return "\n".join(lines)
 
 

@@ -124,10 +124,10 @@ def _tumour_group(
 
 def _answer(prediction: "Prediction") -> list[sr.Measurement]:
     """The headline with its instability and threshold, each saying which model gave it."""
-    from TACEResponseLib.models.combination import title
+    from TACEResponseLib.answer.words import model_title
 
     model = sr.AlgorithmIdentification(
-        name=title(prediction.headline),
+        name=model_title(prediction.headline),
         version=prediction.bundle_id,
         parameters=[prediction.statement(), *(f"{n} {v}" for n, v in prediction.versions.items())],
         manufacturer="TACEResponse",

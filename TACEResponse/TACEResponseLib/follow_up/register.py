@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from TACEResponseLib.cohorts.table import RESPONSES
 from TACEResponseLib.errors import RegisterError
+from TACEResponseLib.statistics.outcome import RESPONSES
 from TACEResponseLib.storage import make_folder
 
 from .register_schema import APPLICATION_ID, MIGRATIONS, VERSION

@@ -16,6 +16,7 @@ from TACEResponseLib.cohorts.table import Patient
 from TACEResponseLib.errors import Problem
 from TACEResponseLib.progress import Progress, silent
 from TACEResponseLib.radiomics import engine_version
+from TACEResponseLib.radiomics.parameters import settings_from_file
 from TACEResponseLib.readers.volumes import files_of
 from TACEResponseLib.resumable import CaseJob, CaseResult, StoredResult, affordable_jobs, run_cases
 from TACEResponseLib.settings import PatchSettings, RadiomicsSettings
@@ -71,6 +72,11 @@ def measure_patients(
             else:
                 measured[patient.patient_id] = _restored(outcome)
     return measured, failed
+
+
+def extraction_settings(parameters: Path | None) -> RadiomicsSettings:
+    """Those of a pyradiomics parameter file, or the paper's without one."""
+    return RadiomicsSettings() if parameters is None else settings_from_file(parameters)
 
 
 def extract_patients(

@@ -17,7 +17,7 @@ from pathlib import Path
 from TACEResponseLib.cases import Case
 from TACEResponseLib.errors import FeatureError, Problem, TableError
 from TACEResponseLib.progress import Progress, silent
-from TACEResponseLib.radiomics import engine_version, extract_row
+from TACEResponseLib.radiomics import engine_version, extract_row, feature_names
 from TACEResponseLib.resumable import CaseJob, CaseResult, StoredResult, run_cases
 from TACEResponseLib.settings import RadiomicsSettings
 from TACEResponseLib.storage import quoted, whole_file
@@ -27,6 +27,16 @@ ID = "patient_id"
 DIAGNOSTICS = "diagnostics_"
 #: The column with the SHA-1 of the CT's voxels.
 IMAGE_HASH = f"{DIAGNOSTICS}Image-original_Hash"
+
+
+def own_features(settings: RadiomicsSettings) -> tuple[str, ...]:
+    """Names of the features that an extraction with these settings gives, in its order."""
+    return tuple(feature_names(settings))
+
+
+def diagnostics_of(row: Mapping) -> dict[str, str]:
+    """What a row of a feature table says of its extraction."""
+    return {name: str(value) for name, value in row.items() if name.startswith(DIAGNOSTICS)}
 
 
 def extract_features(

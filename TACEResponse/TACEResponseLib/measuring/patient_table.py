@@ -15,7 +15,7 @@ from TACEResponseLib.clinical.items import TumourBurden
 from TACEResponseLib.errors import FeatureError
 
 from .case import SCAN, Measurements
-from .feature_table import IMAGE_HASH
+from .feature_table import IMAGE_HASH, diagnostics_of
 
 
 @dataclass(frozen=True)
@@ -100,12 +100,18 @@ class PatientTable:
 
 
 def stack(
-    measurements: Sequence[Measurements], feature_names: Sequence[str], centers: Sequence[str] = (), **more
+    measurements: Sequence[Measurements],
+    feature_names: Sequence[str],
+    centers: Sequence[str] = (),
+    groups: Sequence[str] = (),
+    clinical: Sequence[Mapping[str, str]] = (),
 ) -> PatientTable:
     """The measurements of several patients as one PatientTable, features in the given order.
 
-    centers and more: further fields of PatientTable, in the order of the measurements.
+    centers, groups, clinical: fields of PatientTable, in the order of the measurements. The number of
+    lesions is added to what the table says of a patient.
     """
+    lesions = [str(m.lesions.to_json()["number"]) for m in measurements]
     patches = [m.patch for m in measurements]
     return PatientTable(
         patient_ids=tuple(m.patient_id for m in measurements),
@@ -118,5 +124,10 @@ def stack(
         scans=np.array([[m.scan[name] for name in SCAN] for m in measurements]),
         phases=tuple(m.phase for m in measurements),
         centers=tuple(centers),
-        **more,
+        groups=tuple(groups),
+        diagnostics=tuple(diagnostics_of(m.row) for m in measurements),
+        burdens=tuple(TumourBurden.from_lesions(m.lesions) for m in measurements),
+        clinical=tuple({**row, "lesions": n} for row, n in zip(clinical, lesions, strict=True))
+        if clinical
+        else (),
     )

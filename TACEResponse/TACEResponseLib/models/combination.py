@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from TACEResponseLib.settings import FusionSettings
+from TACEResponseLib.statistics.fusion import Fusion, fit_fusion
 from TACEResponseLib.statistics.outcome import Outcome
 from TACEResponseLib.statistics.updating import Update
 
-from .fusion import Fusion, fit_fusion
 from .isotonic import Isotonic
 from .learners import LEARNERS, in_order
 

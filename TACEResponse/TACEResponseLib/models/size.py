@@ -8,10 +8,10 @@ import numpy as np
 
 from TACEResponseLib.measuring.patient_table import PatientTable
 from TACEResponseLib.progress import Progress, silent
+from TACEResponseLib.statistics.fusion import Fusion, fit_curve
 from TACEResponseLib.statistics.outcome import Outcome
 
 from .contract import FittedModel, Learner, Need
-from .fusion import Fusion, fit_curve
 
 FILE = "size.json"
 

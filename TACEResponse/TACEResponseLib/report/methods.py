@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from TACEResponseLib.measuring.feature_table import IMAGE_HASH
+from TACEResponseLib.measuring.feature_table import IMAGE_HASH, own_features
 from TACEResponseLib.training.out_of_fold import fold_seed
 
 from .study import Study
@@ -203,11 +203,8 @@ def _settings_used(study: Study) -> dict:
 
 def extracted_here(study: Study) -> bool:
     """Whether the features are those of the model's own extraction settings."""
-    from TACEResponseLib.radiomics import feature_names
-
     model, group = study.model, study.training or study.external
-    own = tuple(feature_names(model.settings.radiomics))
-    return model.extraction_known and group.table.feature_names == own
+    return model.extraction_known and group.table.feature_names == own_features(model.settings.radiomics)
 
 
 def versions(study: Study) -> Mapping[str, str]:

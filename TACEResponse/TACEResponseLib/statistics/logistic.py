@@ -33,6 +33,11 @@ class LogisticFit:
     separated: bool
 
 
+def fit_intercept(labels: np.ndarray, log_odds: np.ndarray) -> float:
+    """What added to log-odds (n,) makes their mean probability the share of responders; labels (n,) 0/1."""
+    return float(fit_logistic(np.ones((len(labels), 1)), labels, offset=log_odds).coefficients[0])
+
+
 def fit_logistic(
     design: np.ndarray,
     labels: np.ndarray,

@@ -19,6 +19,8 @@ FEWEST_PER_CLASS = 10
 #: Fewest of a class that a fit without two of the folds must have.
 FEWEST_IN_A_FIT = 5
 RESPONDER, NON_RESPONDER = "responder", "non-responder"
+#: mRECIST categories and whether they count as objective response.
+RESPONSES = {"CR": 1, "PR": 1, "SD": 0, "PD": 0}
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,16 @@ class Outcome:
                 "a label is neither 0 nor 1", field="label", received=str(np.unique(labels)[:5])
             )
         object.__setattr__(self, "labels", labels.astype(int))
+
+    @classmethod
+    def read(
+        cls, labels: Sequence[int], readings: Sequence[tuple[int | None, ...]], softened: bool
+    ) -> "Outcome":
+        """Labels (n) with what each of several readers said, None where one said nothing."""
+        if not readings or not all(len(of) > 1 for of in readings):
+            return cls(np.array(labels, dtype=int), None, softened)
+        said = [[np.nan if label is None else label for label in of] for of in readings]
+        return cls(np.array(labels, dtype=int), np.array(said, dtype=float), softened)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -91,6 +103,10 @@ class Outcome:
                 received=f"{counts[1]} responders, {counts[0]} non-responders",
                 remedy="add patients, or check the labels",
             )
+
+    def splits(self, folds: int, repeats: int, seed: int, groups: Sequence[str] = ()) -> np.ndarray:
+        """(repeats, n) folds as by `split`, drawn anew in each repeat."""
+        return np.array([self.split(folds, seed + repeat, groups) for repeat in range(repeats)])
 
     def split(self, folds: int, seed: int, groups: Sequence[str] = ()) -> np.ndarray:
         """(n,) the fold, 0 to folds - 1, that holds each patient out; classes are spread evenly.

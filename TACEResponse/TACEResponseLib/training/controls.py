@@ -145,7 +145,8 @@ def _one_shuffle(job: CaseJob) -> CaseResult:
     table, outcome, settings, number = job.content
     # Seeds of the fits are counted from the recipe's; those of shuffles lie far from them.
     nonsense = shuffled(outcome, table.groups, settings.seed + 10_000_000 * (number + 1))
-    held_out, _ = score_out_of_fold(table, nonsense, settings, 1, silent)
+    folds = nonsense.splits(settings.folds, settings.repeats, settings.seed, table.groups)
+    held_out, _ = score_out_of_fold(table, nonsense, folds, settings, 1, silent)
     return CaseResult({name: within_folds.auc for name, within_folds in held_out.aucs.items()})
 
 
@@ -175,7 +176,8 @@ def _region(
     try:
         of_there.check(settings.folds)
         stage = within(name.replace("_", " "), progress)
-        held_out, _ = score_out_of_fold(there, of_there, settings, jobs, stage)
+        folds = of_there.splits(settings.folds, settings.repeats, settings.seed, there.groups)
+        held_out, _ = score_out_of_fold(there, of_there, folds, settings, jobs, stage)
     except TrainingError as error:  # a control that cannot be had must not cost the report
         return RegionControl({}, left_out=left_out, problem=error.problem, **known)
     return RegionControl(held_out.aucs, left_out=left_out, **known)

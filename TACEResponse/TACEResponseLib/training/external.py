@@ -1,5 +1,7 @@
 """Patients that a finished model has not seen: measured as it measures, and named where it has."""
 
+import dataclasses
+
 from TACEResponseLib.answer.response_model import ResponseModel
 from TACEResponseLib.cohorts.table import Cohort
 from TACEResponseLib.errors import Problem, TrainingError
@@ -51,7 +53,7 @@ def external_patients(
         jobs=jobs,
         progress=progress,
     )
-    left_out |= {p.patient_id: refusals.unlabelled(p, source) for p in patients if p.label is None}
+    left_out |= dataclasses.replace(cohort, patients=patients).unlabelled(source)
     left_out |= {
         p.patient_id: refusals.not_asked_for(p, for_update) for p in cohort.patients if p not in patients
     }

@@ -6,21 +6,18 @@ from pathlib import Path
 
 import numpy as np
 
-from TACEResponseLib.clinical.items import TumourBurden
-from TACEResponseLib.cohorts.readings import as_array, label_of, readings_of, require_readers
-from TACEResponseLib.cohorts.table import COLUMNS, TRAINING, Patient, is_own_column
+from TACEResponseLib.cohorts.readings import label_of, readings_of, require_readers
+from TACEResponseLib.cohorts.table import COLUMNS, TRAINING, Patient, is_own_column, read_table
 from TACEResponseLib.errors import Problem, TableError
 from TACEResponseLib.measuring.case import Measurements
 from TACEResponseLib.measuring.feature_table import DIAGNOSTICS
 from TACEResponseLib.measuring.patient_table import PatientTable, stack
-from TACEResponseLib.readers.tables import Row, read_table
+from TACEResponseLib.measuring.tabled import tabled
 from TACEResponseLib.settings import LabelSource
 from TACEResponseLib.statistics.outcome import Outcome
 
 from . import refusals
 
-#: Feature that stands for the tumour's size when there are no images to measure.
-SIZE_FEATURE = "original_shape_Maximum2DDiameterSlice"
 #: Column that names what a fold must not part, such as the patient of several rows.
 GROUP = "group"
 
@@ -50,34 +47,15 @@ def measured_patients(
 
     source: whose reading the labels are, see `Cohort.labelled_by`.
     """
-    found = [measured[p.patient_id] for p in patients]
     table = stack(
-        found,
+        [measured[p.patient_id] for p in patients],
         names,
         [p.center for p in patients],
-        groups=tuple(p.clinical.get(GROUP) or p.patient_id for p in patients),
-        burdens=tuple(TumourBurden.from_lesions(m.lesions) for m in found),
-        clinical=tuple(_clinical(p, m) for p, m in zip(patients, found, strict=True)),
-        diagnostics=tuple(_diagnostics(m.row) for m in found),
+        [p.clinical.get(GROUP) or p.patient_id for p in patients],
+        [{**p.clinical, "response": p.response} for p in patients],
     )
-    return Labelled(table, _outcome([p.label for p in patients], [p.readings for p in patients], source))
-
-
-def _outcome(
-    labels: Sequence[int], readings: Sequence[tuple[int | None, ...]], source: LabelSource
-) -> Outcome:
-    """The labels with what every reader said, where the table has several."""
-    several = bool(readings) and all(len(of) > 1 for of in readings)
-    return Outcome(np.array(labels, dtype=int), as_array(readings) if several else None, source == "soft")
-
-
-def _clinical(patient: Patient, measured: Measurements) -> dict[str, str]:
-    lesions = measured.lesions.to_json()
-    return {**patient.clinical, "response": patient.response, "lesions": str(lesions["number"])}
-
-
-def _diagnostics(row: Mapping) -> dict[str, str]:
-    return {name: str(value) for name, value in row.items() if name.startswith(DIAGNOSTICS)}
+    labels, readings = [p.label for p in patients], [p.readings for p in patients]
+    return Labelled(table, Outcome.read(labels, readings, softened=source == "soft"))
 
 
 @dataclass(frozen=True)
@@ -90,7 +68,7 @@ class TabledPatients:
     training: Labelled
     external: Labelled | None
     left_out: Mapping[str, Problem]
-    rows: tuple[Row, ...]
+    rows: tuple[Mapping[str, str], ...]
 
 
 def tabled_patients(features: Path, labels: Path, source: LabelSource = "reader1") -> TabledPatients:
@@ -126,39 +104,19 @@ def tabled_patients(features: Path, labels: Path, source: LabelSource = "reader1
 
 
 def _labelled_rows(
-    rows: Sequence[Row],
+    rows: Sequence[Mapping[str, str]],
     names: tuple[str, ...],
-    outcomes: Mapping[str, tuple[Row, tuple[int | None, ...]]],
+    outcomes: Mapping[str, tuple[Mapping[str, str], tuple[int | None, ...]]],
     file: str,
     source: LabelSource,
 ) -> Labelled:
     """Rows of a feature table that have a label, as patients with their outcome."""
-    values = np.array(
-        [[_number(row[name], row, name, file) for name in names] for row in rows], dtype=float
-    ).reshape(len(rows), len(names))
-    said = [outcomes[row["patient_id"]][0] for row in rows]
-    size = values[:, names.index(SIZE_FEATURE)] if SIZE_FEATURE in names else None
-    table = PatientTable(
-        patient_ids=tuple(row["patient_id"] for row in rows),
-        feature_names=names,
-        features=values,
-        diameters_mm=size,
-        centers=tuple(row.get("center", "") for row in said),
-        groups=tuple(row.get(GROUP) or row["patient_id"] for row in said),
-        burdens=tuple(_burden(row, None if size is None else size[n]) for n, row in enumerate(said)),
-        clinical=tuple({n: t for n, t in row.items() if n and not is_own_column(n)} for row in said),
-        diagnostics=tuple(_diagnostics(row) for row in rows),
-    )
-    readings = [outcomes[row["patient_id"]][1] for row in rows]
-    return Labelled(table, _outcome([label_of(of, source) for of in readings], readings, source))
-
-
-def _burden(row: Mapping[str, str], diameter_mm: float | None) -> TumourBurden | None:
-    """The lesions of a patient without images: their number in the column `lesions`, and the size."""
-    number = row.get("lesions", "")
-    if diameter_mm is None or diameter_mm <= 0 or not number.isdecimal() or int(number) == 0:
-        return None
-    return TumourBurden(int(number), (diameter_mm / 10,))
+    said, readings = ([outcomes[row["patient_id"]][part] for row in rows] for part in (0, 1))
+    clinical = [{n: t for n, t in row.items() if n and not is_own_column(n)} for row in said]
+    groups = [row.get(GROUP) or row["patient_id"] for row in said]
+    table = tabled(rows, names, file, [row.get("center", "") for row in said], groups, clinical)
+    labels = [label_of(of, source) for of in readings]
+    return Labelled(table, Outcome.read(labels, readings, softened=source == "soft"))
 
 
 def _require_features_only(names: Sequence[str], outcome: Iterable[str], file: str) -> None:
@@ -186,21 +144,3 @@ def _unusable_row(
     if patient_id not in outcomes or label_of(outcomes[patient_id][1], source) is None:
         return Problem("table", "no label is known", field="label", **what)
     return None
-
-
-def _number(text: str, row: Row, column: str, file: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = float("nan")
-    if not np.isfinite(value):
-        raise TableError(
-            f"row {row.number}, column {column} is not a number",
-            patient_id=row["patient_id"],
-            file=file,
-            field=column,
-            expected="a finite number",
-            received=f'"{text}"',
-            remedy="correct the cell, or empty the patient's row",
-        )
-    return value

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from TACEResponseLib.answer.comparing import background, spread, training_range
+from TACEResponseLib.answer.comparing import to_compare_with
 from TACEResponseLib.answer.response_model import ResponseModel, TrainingPatients
 from TACEResponseLib.errors import Problem, SettingsError
 from TACEResponseLib.measuring.patient_table import PatientTable
@@ -61,7 +61,8 @@ def fit_response_model(
     """
     _check_headline(settings)
     outcome.check(settings.folds)
-    out_of_fold, fits = score_out_of_fold(table, outcome, settings, jobs, progress)
+    folds = outcome.splits(settings.folds, settings.repeats, settings.seed, table.groups)
+    out_of_fold, fits = score_out_of_fold(table, outcome, folds, settings, jobs, progress)
     final = fit_models(table, outcome, settings, settings.seed, jobs, within("final fit", progress))
     models = final.without(out_of_fold.uninformative)
     scores = {name: values[0] for name, values in out_of_fold.scores.items()}
@@ -72,6 +73,8 @@ def fit_response_model(
         CalibratedFit(*of_fold).only(beside)
         for of_fold in zip(fits[: settings.folds], out_of_fold.fold_combinations, strict=True)
     )
+    answers, own = (combine(combinations, of) for of in (scores, models.scores(table)))
+    kept = to_compare_with(table, models, [fit.models for fit in fold_fits], settings.seed)
     images = tuple(sorted({sha1 for sha1 in table.image_hashes if sha1}))
     model = ResponseModel(
         settings=settings,
@@ -79,12 +82,10 @@ def fit_response_model(
         combinations=combinations,
         thresholds={name: of.shipped for name, of in out_of_fold.thresholds.items()},
         headline=headline,
-        training=TrainingPatients(
-            table.patient_ids, outcome, out_of_fold.probabilities, combine(combinations, scores), images
-        ),
-        training_range=training_range(table, (models, *(fit.models for fit in fold_fits))),
-        background=background(table, models, settings.seed),
-        spread=spread(table, models, settings.seed),
+        training=TrainingPatients(table.patient_ids, outcome, out_of_fold.probabilities, answers, images),
+        training_range=kept.training_range,
+        background=kept.background,
+        spread=kept.spread,
         fold_fits=fold_fits,
         engine=engine,
         extraction_known=extraction_known,
@@ -92,7 +93,7 @@ def fit_response_model(
     )
     record = TrainingRecord(
         out_of_fold=out_of_fold,
-        resubstitution=model.probabilities(table),
+        resubstitution=own,
         final=final,
         fold_selected=tuple(fitted.selected for fitted in fits),
         warnings=tuple(dict.fromkeys(w for fitted in (*fits, final) for w in fitted.warnings)),

@@ -21,21 +21,13 @@ from TACEResponseLib.statistics.thresholds import NestedThresholds, nested_thres
 class Nested:
     """What the fusions of the folds say, for one drawing of the folds.
 
-    combinations: of each fold, name -> C_k. probabilities: name -> (n,) by C_k of S_k. inner: name ->
-    (K, n), row k by C_k of P_jk, NaN in fold k.
+    combinations: of each fold, name -> C_k. probabilities: name -> (n,) by C_k of S_k. thresholds:
+    name -> those chosen without the fold that they are tried on.
     """
 
     combinations: tuple[dict[str, Combination], ...]
     probabilities: Mapping[str, np.ndarray]
-    inner: Mapping[str, np.ndarray]
-
-    def thresholds(self, outcome: Outcome, folds: np.ndarray) -> dict[str, NestedThresholds]:
-        """Name -> thresholds chosen without the fold that they are tried on; folds: (n,)."""
-        choose = lambda labels, probabilities: Outcome(labels).threshold(probabilities)
-        return {
-            name: nested_thresholds(outcome.labels, folds, self.probabilities[name], inner, choose)
-            for name, inner in self.inner.items()
-        }
+    thresholds: Mapping[str, NestedThresholds]
 
 
 def nested(
@@ -61,7 +53,12 @@ def nested(
             probabilities.setdefault(name, np.full(len(folds), np.nan))[~rest] = values
         for name, values in combine(fitted, within).items():
             of_inner.setdefault(name, np.full((count, len(folds)), np.nan))[fold, rest] = values
-    return Nested(tuple(combinations), probabilities, of_inner)
+    choose = lambda labels, probabilities: Outcome(labels).threshold(probabilities)
+    thresholds = {
+        name: nested_thresholds(outcome.labels, folds, probabilities[name], values, choose)
+        for name, values in of_inner.items()
+    }
+    return Nested(tuple(combinations), probabilities, thresholds)
 
 
 def auc_parts(
@@ -77,19 +74,18 @@ def auc_parts(
     scores, probabilities: (repeats, n). inner: (repeats, K, n). folds: (repeats, n). A single model is
     ranked by its own scores, whatever its calibration; a fusion by its probability.
     """
-    parts = {}
-    for name, values in probabilities.items():
-        if name in scores:
-            parts[name] = within_folds(outcome.labels, folds, scores[name], inner[name])
-            continue
-        fused = np.array(
+    fused = {
+        name: np.array(
             [
                 _fused_without(name, {m: v[repeat] for m, v in inner.items()}, outcome, of_repeat, settings)
                 for repeat, of_repeat in enumerate(folds)
             ]
         )
-        parts[name] = within_folds(outcome.labels, folds, values, fused)
-    return parts
+        for name in probabilities
+        if name not in scores
+    }
+    out, inner = {**probabilities, **scores}, {**inner, **fused}
+    return {name: within_folds(outcome.labels, folds, out[name], inner[name]) for name in probabilities}
 
 
 def _fused_without(

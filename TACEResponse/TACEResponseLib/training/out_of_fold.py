@@ -55,15 +55,18 @@ class OutOfFold:
 
 
 def score_out_of_fold(
-    table: PatientTable, outcome: Outcome, settings: TrainingSettings, jobs: int, progress: Progress
+    table: PatientTable,
+    outcome: Outcome,
+    folds: np.ndarray,
+    settings: TrainingSettings,
+    jobs: int,
+    progress: Progress,
 ) -> tuple[OutOfFold, tuple[FoldModels, ...]]:
-    """Stratified k-fold, repeated and nested: each patient is scored by models that never saw them.
+    """K folds, repeated and nested: each patient is scored by models that never saw them.
 
-    With it the fits without one fold, fold by fold and then repeat by repeat. jobs: processes.
+    folds: (repeats, n) 0 .. K - 1. jobs: processes. With the scores come the fits without one fold, fold
+    by fold and then repeat by repeat.
     """
-    folds = np.array(
-        [outcome.split(settings.folds, settings.seed + r, table.groups) for r in range(settings.repeats)]
-    )
     scores, inner = {}, {}
     fits = []
     for (repeat, left_out), fitted, said in _each_fit(table, outcome, folds, settings, jobs, progress):
@@ -110,7 +113,7 @@ def _judged(
         inner=inner,
         calibrated=calibrated,
         aucs=auc_parts(scores, inner, calibrated, outcome, folds, settings.fusion),
-        thresholds=first.thresholds(outcome, folds[0]),
+        thresholds=first.thresholds,
         fold_combinations=first.combinations,
         uninformative=uninformative,
     )

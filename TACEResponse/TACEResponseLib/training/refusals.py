@@ -9,7 +9,6 @@ from TACEResponseLib.cohorts.table import Patient
 from TACEResponseLib.errors import Problem, TableError, TrainingError
 from TACEResponseLib.measuring.patient_table import PatientTable
 from TACEResponseLib.models.combination import title
-from TACEResponseLib.settings import LabelSource
 from TACEResponseLib.statistics.outcome import Outcome
 from TACEResponseLib.statistics.suspicions import (
     copied_rows,
@@ -17,32 +16,6 @@ from TACEResponseLib.statistics.suspicions import (
     telling_columns,
     unusable_columns,
 )
-
-
-def unlabelled(patient: Patient, source: LabelSource = "reader1") -> Problem:
-    """A patient whose response is not known, or on which the readers that are asked do not agree."""
-    if source != "reader1":
-        said = ", ".join("none" if label is None else str(label) for label in patient.readings)
-        return Problem(
-            "table",
-            "the readers give no majority",
-            field="response",
-            expected="a response by every reader, and more of one kind than of the other",
-            received=f"labels {said}",
-            remedy="the patient was left out",
-            patient_id=patient.patient_id,
-            severity="warning",
-        )
-    return Problem(
-        "table",
-        "no response is known",
-        field="response",
-        expected="CR, PR, SD, PD or a label",
-        received="an empty cell",
-        remedy="the patient was left out",
-        patient_id=patient.patient_id,
-        severity="warning",
-    )
 
 
 def unmeasured(patient_id: str) -> Problem:
@@ -176,11 +149,12 @@ def require_believable(
     figures wrong for certain: copied rows, outcomes among the features, a feature that ranks everybody
     alone, values that cannot be computed with.
     """
+    found = _parted_groups(training, external)
     everyone = [training] if external is None else [training, external]
     values = np.concatenate([table.features for table in everyone])
     names = training.feature_names
     unusable = unusable_columns(names, values)
-    found = [*outcome_columns(names), *unusable, *_parted_groups(training, external)]
+    found += [*outcome_columns(names), *unusable]
     if not unusable:
         ids, groups = (
             [one for table in everyone for one in of(table)]

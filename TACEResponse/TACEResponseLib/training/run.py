@@ -25,7 +25,7 @@ from TACEResponseLib.settings import TrainingSettings
 from TACEResponseLib.statistics.outcome import Outcome
 
 from . import refusals
-from .centers import HeldOutCenter, hold_out_centers
+from .centers import HeldOutCenter
 from .controls import Controls
 from .inputs import Labelled, measured_patients, tabled_patients
 from .model import TrainingRecord, fit_response_model
@@ -38,9 +38,9 @@ class Trained:
 
     external: the validation cohort, None without one. left_out: patient -> why it was not used.
     stability: feature -> share of bootstrap resamples that choose it. warnings: what else went
-    otherwise than asked, such as a second outline that could not be measured. refits, controls: of
-    `stability.refit` and `controls.negative_controls`, None where they were not asked for. by_center: the
-    centres held out in turn, where that was asked for.
+    otherwise than asked, such as a second outline that could not be measured. refits, controls, by_center:
+    of `stability.refit`, `controls.negative_controls` and `centers.hold_out_centers`, None or empty where
+    they were not asked for.
     """
 
     model: ResponseModel
@@ -70,27 +70,24 @@ def train_on_cohort(
     jobs: int = 1,
     store: Path | None = None,
     demonstration: bool = False,
-    by_center: bool = False,
     progress: Progress = silent,
 ) -> Trained:
     """Measure every patient of the cohort and train on its training part.
 
-    store: folder that keeps finished measurements, so that a rerun goes on. by_center: also hold out
-    each centre in turn, which takes about as long again for each. A patient who cannot be measured or
-    has no label is left out and named. Raises TrainingError when too few are left, when no outline of a
-    second reader can be measured, or when one CT stands under several IDs; TableError for what would
-    give figures that are too good, see `refusals.require_believable`.
+    store: folder that keeps finished measurements, so that a rerun goes on. A patient who cannot be
+    measured or has no label is left out and named. Raises TrainingError when too few are left, when
+    no outline of a second reader can be measured, or when one CT stands under several IDs; TableError
+    for what would give figures that are too good, see `refusals.require_believable`.
     """
-    cohort = cohort.labelled_by(settings.outcome)
-    _check_before_the_work(cohort, settings)
+    cohort = _checked_before_the_work(cohort, settings)
     patch = settings.patch if settings.network is not None else None
     how = {"engine": engine, "jobs": jobs, "store": store, "progress": progress}
+    marked = {p.patient_id for p in cohort.part(training=True)}
+    unlabelled = cohort.unlabelled(settings.outcome)
     measured, left_out = measure_patients(cohort.patients, settings.radiomics, patch, **how)
-    unlabelled = [p for p in cohort.patients if p.label is None]
-    left_out |= {p.patient_id: refusals.unlabelled(p, settings.outcome) for p in unlabelled}
-    training, external = (
-        [p for p in cohort.part(training=part) if p.patient_id not in left_out] for part in (True, False)
-    )
+    left_out |= unlabelled
+    usable = [p for p in cohort.patients if p.patient_id not in left_out]
+    training = [p for p in usable if p.patient_id in marked]
     if not training:
         raise TrainingError(
             "no patient is left to train on",
@@ -100,22 +97,21 @@ def train_on_cohort(
         )
     second = [p for p in training if p.mask_reader2 is not None]
     again, unread = measure_patients(second, settings.radiomics, None, reader=2, **how)
-    refusals.require_second_reading(second, again, unread)
     names = feature_names(settings.radiomics)
-    patients = measured_patients(training, measured, names, settings.outcome)
+    second_reader = stack(list(again.values()), names) if again else None
+    refusals.require_second_reading(second, again, unread)
+    everyone = measured_patients(usable, measured, names, settings.outcome)
+    trained_on = np.array([p.patient_id in marked for p in usable])
     return _fit(
-        patients,
-        measured_patients(external, measured, names, settings.outcome) if external else None,
-        reliable_features(patients.table, stack(list(again.values()), names), settings.reliability)
-        if again
-        else None,
+        everyone.rows(trained_on),
+        None if trained_on.all() else everyone.rows(~trained_on),
+        second_reader,
         left_out,
         settings,
         warnings=[refusals.unread_outline(problem) for problem in unread.values()],
         engine=engine,
         jobs=jobs,
         demonstration=demonstration,
-        by_center=by_center,
         progress=progress,
     )
 
@@ -126,7 +122,6 @@ def train_on_features(
     settings: TrainingSettings,
     *,
     jobs: int = 1,
-    by_center: bool = False,
     progress: Progress = silent,
 ) -> Trained:
     """Train the models of features on a table and its labels; there are no images, so no CNN.
@@ -141,19 +136,18 @@ def train_on_features(
     recorded = recorded_settings(found.rows)
     if recorded is not None:
         settings = dataclasses.replace(settings, radiomics=recorded)
-    how = {
-        "extraction_known": recorded is not None,
-        "jobs": jobs,
-        "progress": progress,
-        "by_center": by_center,
-    }
+    how = {"extraction_known": recorded is not None, "jobs": jobs, "progress": progress}
     warnings = [] if recorded is not None else [refusals.unrecorded_extraction(features.name)]
     how |= {"warnings": warnings, "file": features.name}
     return _fit(found.training, found.external, None, found.left_out, settings, **how)
 
 
-def _check_before_the_work(cohort: Cohort, settings: TrainingSettings) -> None:
-    """Raise TrainingError or DependencyError for what can be known before anything is measured."""
+def _checked_before_the_work(cohort: Cohort, settings: TrainingSettings) -> Cohort:
+    """The cohort with its labels.
+
+    Raises TrainingError or DependencyError for what can be known before anything is measured.
+    """
+    cohort = cohort.labelled_by(settings.outcome)
     labels = [p.label for p in cohort.part(training=True) if p.label is not None]
     if labels:  # without any the reasons come with the patients that are left out
         Outcome(np.array(labels)).check(settings.folds)
@@ -161,12 +155,13 @@ def _check_before_the_work(cohort: Cohort, settings: TrainingSettings) -> None:
         from TACEResponseLib.models.network.framework import choose_backend
 
         choose_backend(settings.network.backend)
+    return cohort
 
 
 def _fit(
     training: Labelled,
     external: Labelled | None,
-    reliability: ReliabilityTable | None,
+    second_reader: PatientTable | None,
     left_out: Mapping[str, Problem],
     settings: TrainingSettings,
     *,
@@ -174,37 +169,36 @@ def _fit(
     progress: Progress,
     warnings: Sequence[Problem] = (),
     file: str = "",
-    by_center: bool = False,
     **how,
 ) -> Trained:
+    usable, reliability = training.table, None
+    if second_reader is not None:
+        # No label is read for this choice, so it may stand outside the folds.
+        reliability = reliable_features(usable, second_reader, settings.reliability)
+        usable = usable.columns(_reliable_names(reliability, settings))
     beside = None if external is None else external.table
     refusals.require_own_images(training.table, beside)
     suspicious = refusals.require_believable(training.table, training.outcome, beside, file)
-    usable = training.table
-    if reliability is not None:
-        # No label was read for this choice, so it may stand outside the folds.
-        usable = usable.columns(_reliable_names(reliability, settings))
     model, record = fit_response_model(
         usable, training.outcome, settings, jobs=jobs, progress=progress, **how
     )
-    stability = _stability(usable, training.outcome, record, settings, jobs, within("stability", progress))
     useless = map(refusals.uninformative, record.out_of_fold.uninformative)
     warnings = (*warnings, *suspicious, *record.warnings, *useless)
-    centers = ()
-    if by_center:
-        centers, not_held_out = hold_out_centers(Labelled(usable, training.outcome), settings, jobs, progress)
-        warnings = (*warnings, *not_held_out)
-    return Trained(
-        model,
-        record,
-        reliability,
-        training,
-        external,
-        left_out,
-        stability,
-        warnings,
-        by_center=centers,
-    )
+    stability = {}
+    chosen = record.final.steps.get("select")
+    if chosen is not None and settings.selection.bootstraps:
+        # How often resamples of the training patients choose a feature; nothing is chosen by it.
+        stability = bootstrap_frequency(
+            usable.features,
+            usable.feature_names,
+            training.outcome.labels,
+            settings.selection,
+            size=chosen.selection.size,
+            seed=settings.seed,
+            jobs=jobs,
+            progress=within("stability", progress),
+        )
+    return Trained(model, record, reliability, training, external, left_out, stability, warnings)
 
 
 def _reliable_names(reliability: ReliabilityTable, settings: TrainingSettings) -> tuple[str, ...]:
@@ -216,20 +210,3 @@ def _reliable_names(reliability: ReliabilityTable, settings: TrainingSettings) -
             remedy="check that both masks show the same tumours",
         )
     return reliability.kept_features
-
-
-def _stability(table, outcome: Outcome, record, settings, jobs: int, progress: Progress) -> dict[str, float]:
-    """How often resamples of the training patients choose a feature; nothing is chosen by it."""
-    step = record.final.steps.get("select")
-    if step is None or not settings.selection.bootstraps:
-        return {}
-    return bootstrap_frequency(
-        table.features,
-        table.feature_names,
-        outcome.labels,
-        settings.selection,
-        size=step.selection.size,
-        seed=settings.seed,
-        jobs=jobs,
-        progress=progress,
-    )

@@ -21,7 +21,8 @@ import numpy as np
 from scipy.special import expit
 
 from TACEResponseLib.errors import BundleError, SettingsError, TrainingError
-from TACEResponseLib.statistics.logistic import fit_logistic
+
+from .logistic import fit_intercept, fit_logistic
 
 #: Penalty lambda / 2 * slope**2 on a standardised score: for one model as little as makes the slope
 #: finite where its scores separate the classes; for a fusion more, since its models were fitted, too.
@@ -137,7 +138,7 @@ def fit_fusion(
     averaged = standard @ alone
     common = _stacked(*_standardised(averaged[:, None], labels, groups), ridge=RIDGE_OF_FUSED)
     slopes = alone * common.slopes[0] / common.scales[0]
-    return _with_intercept(standard, labels, means, scales, slopes)
+    return _fusion_of(means, scales, slopes, fit_intercept(labels, standard @ slopes))
 
 
 def _stacked(
@@ -150,17 +151,12 @@ def _stacked(
     ridge: float,
 ) -> Fusion:
     slopes = _slopes(standard, labels, groups, ridge)
-    return _with_intercept(standard, labels, means, scales, slopes)
+    return _fusion_of(means, scales, slopes, fit_intercept(labels, standard @ slopes))
 
 
-def _with_intercept(
-    standard: np.ndarray, labels: np.ndarray, means: np.ndarray, scales: np.ndarray, slopes: np.ndarray
-) -> Fusion:
-    """The fusion with these slopes and the intercept that makes the mean probability right."""
-    ones = np.ones((len(standard), 1))
-    intercept = fit_logistic(ones, labels, offset=standard @ slopes).coefficients[0]
+def _fusion_of(means: np.ndarray, scales: np.ndarray, slopes: np.ndarray, intercept: float) -> Fusion:
     numbers = (means, scales, slopes)
-    return Fusion("stacking", *(tuple(map(float, values)) for values in numbers), (float(intercept),))
+    return Fusion("stacking", *(tuple(map(float, values)) for values in numbers), (intercept,))
 
 
 def _slopes(standard: np.ndarray, labels: np.ndarray, groups: np.ndarray, ridge: float) -> np.ndarray:
