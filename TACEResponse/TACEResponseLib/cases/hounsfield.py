@@ -92,9 +92,10 @@ def _require_hu(inside: np.ndarray, sample: np.ndarray) -> None:
     beyond = sample[sample > BRIGHTEST_HU]
     many = len(beyond) > BEYOND_SURELY * len(sample) and len(np.unique(beyond)) > PADDING_VALUES
     if high > BRIGHTEST_HU or many:
+        share = f"{100 * len(beyond) / len(sample):.1f} % of the volume"
         raise _no_hu(
             "the CT looks as if its signed numbers were read as unsigned ones",
-            f"{100 * len(beyond) / len(sample):.1f} % of the volume above {BRIGHTEST_HU} HU, up to {sample.max():g}",
+            f"{share} above {BRIGHTEST_HU} HU, up to {sample.max():g}",
             "export the CT with signed voxels, as HU are",
         )
     brightest = float(np.percentile(sample, 95))
