@@ -113,6 +113,15 @@ def test_one_such_number_far_from_the_tumour_is_said(tmp_path):
     assert "1 voxels of the CT are above 32000 HU" in said
 
 
+def test_padding_without_its_sign_is_said_and_not_refused(tmp_path):
+    """Some scanners write -2000 so outside the reconstructed circle, beside true HU."""
+    values = np.clip(HU, 0, None)
+    values[:, :10] = -2000
+    sitk.WriteImage(unsigned(values), str(tmp_path / "ct.nrrd"))
+    said = [w.message for w in with_mask(tmp_path, tmp_path / "ct.nrrd").warnings]
+    assert "5600 voxels of the CT are above 32000 HU" in said
+
+
 # --- slices of one series -----------------------------------------------------------------------
 
 

@@ -22,8 +22,9 @@ LUNG_HU, FAT_HU, BONE_HU = -200, -50, 300
 NO_TISSUE_HU = -500
 #: No CT measures more; -1 to -1024 read as unsigned 16-bit numbers are 65535 to 64512.
 BRIGHTEST_HU = 32000
-#: Share of a volume above it that no artefact of metal has.
-BEYOND_SURELY = 0.001
+#: Share of a volume above it that no artefact of metal has. Padding has: some scanners write -2000 without
+#: its sign outside the reconstructed circle, but in one value or two.
+BEYOND_SURELY, PADDING_VALUES = 0.001, 2
 #: Shares of a volume at 0 and at 255 that make a window certain, and one that makes it likely.
 CLIPPED_SURELY, CLIPPED_LIKELY = 0.001, 0.01
 #: Types whose numbers are all below it, or can be above it with their sign only.
@@ -88,11 +89,13 @@ def _require_hu(inside: np.ndarray, sample: np.ndarray) -> None:
         raise _no_hu(
             "the CT looks scaled, not in HU", spread, "export the CT without scaling its intensities"
         )
-    beyond = float((sample > BRIGHTEST_HU).mean())
-    if high > BRIGHTEST_HU or beyond > BEYOND_SURELY:
+    beyond = sample[sample > BRIGHTEST_HU]
+    many = len(beyond) > BEYOND_SURELY * len(sample) and len(np.unique(beyond)) > PADDING_VALUES
+    if high > BRIGHTEST_HU or many:
+        share = f"{100 * len(beyond) / len(sample):.1f} % of the volume"
         raise _no_hu(
             "the CT looks as if its signed numbers were read as unsigned ones",
-            f"{100 * beyond:.1f} % of the volume above {BRIGHTEST_HU} HU, up to {float(sample.max()):g}",
+            f"{share} above {BRIGHTEST_HU} HU, up to {sample.max():g}",
             "export the CT with signed voxels, as HU are",
         )
     brightest = float(np.percentile(sample, 95))
@@ -129,7 +132,11 @@ def _beyond(image: sitk.Image) -> list[Problem]:
     values = sitk.GetArrayViewFromImage(image)
     number = int(np.count_nonzero(values > BRIGHTEST_HU))
     where = f"{number} voxels of the CT are above {BRIGHTEST_HU} HU"
-    return [_note(where, "check whether negative numbers were stored without their sign")] if number else []
+    return (
+        [_note(where, "check whether they are padding, or negative numbers stored without their sign")]
+        if number
+        else []
+    )
 
 
 def _windowed(sample: np.ndarray, image: sitk.Image) -> list[Problem]:
