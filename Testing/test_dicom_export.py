@@ -255,7 +255,7 @@ def test_sentences_scores_and_warnings_stand_under_the_evaluations(tmp_path):
 def test_an_answer_without_an_interval_has_no_bounds(tmp_path):
     case = a_case(tmp_path / "ct")
     answer = an_answer()
-    answer = replace(answer, certainty=replace(answer.certainty, low=None, high=None), responder=False)
+    answer = replace(answer, certainty=replace(answer.certainty, of_folds=()), responder=False)
     report, _ = write_dicom(answer, case, tmp_path / "ct", tmp_path / "out")
     names = [m.name.meaning for m in tumour_group(report).get_measurements()]
     assert not [name for name in names if "bound" in name] and len(names) == 5

@@ -10,7 +10,6 @@ from TACEResponseLib.errors import BundleError, FeatureError, TrainingError
 from TACEResponseLib.measuring.patient_table import PatientTable
 from TACEResponseLib.selection.harmonisation import Harmonise
 from TACEResponseLib.settings import preset
-from TACEResponseLib.statistics.discrimination import auc_delong
 from TACEResponseLib.statistics.outcome import Outcome
 from TACEResponseLib.training.model import fit_response_model
 
@@ -128,9 +127,9 @@ def test_in_training_it_is_fitted_in_every_fold_and_gives_back_what_centres_had_
         model, record = fit_response_model(
             table, Outcome(labels), preset("peng2021", **quick, harmonisation=how)
         )
-        aucs[how] = auc_delong(labels, record.out_of_fold.ranking["linear"]).auc
+        aucs[how] = record.out_of_fold.aucs["linear"].auc
     assert aucs["combat"] > aucs["none"] + 0.1
-    steps = [fitted.steps["harmonise"] for fitted in model.fold_models]
+    steps = [fit.models.steps["harmonise"] for fit in model.fold_fits]
     assert len({step.mean.tobytes() for step in steps}) == 3
     held_in = record.out_of_fold.folds[0] != 0
     np.testing.assert_array_equal(

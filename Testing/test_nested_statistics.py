@@ -212,8 +212,8 @@ def test_calibrations_of_the_folds_see_only_inner_scores_of_the_other_folds():
         assert np.array_equal(found.probabilities["logistic"][~rest], alone.probability(held_out[:, 0]))
         assert np.array_equal(found.probabilities["all"][~rest], fused.probability(held_out))
         of_inner = alone.probability(inner["logistic"][fold, rest])
-        assert np.array_equal(found.inner["logistic"][fold, rest], of_inner)
-        assert np.isnan(found.inner["logistic"][fold, ~rest]).all()
+        chosen = Outcome(labels[rest]).threshold(of_inner)
+        assert found.thresholds["logistic"].thresholds[fold] == chosen
 
 
 def single_repeat(models):

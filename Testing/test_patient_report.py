@@ -105,10 +105,10 @@ def test_colour_is_never_the_only_sign(tmp_path, phantom_case):
 
 
 def test_what_was_not_computed_is_not_mentioned(tmp_path, phantom_case):
-    certainty = Certainty(None, None, ("response",), "One model answers")
+    certainty = Certainty((), ("response",), "One model answers")
     answer = an_answer(certainty=certainty, clinical_scores=())
     words = words_of(page_of(tmp_path, answer, phantom_case))
-    for absent in ("interval", "Clinical scores", "Contour", "The model ", "What the CNN saw", "None"):
+    for absent in ("instability", "Clinical scores", "Contour", "The model ", "What the CNN saw", "None"):
         assert absent not in words, absent
     assert "No warnings for this case." in words
 
@@ -141,7 +141,7 @@ ANSWERS = {
         fused=0.004,
         threshold=0.01,
         responder=False,
-        certainty=Certainty(1e-6, 0.03, (), "All 2 models agree"),
+        certainty=Certainty((1e-6, 0.03), (), "All 2 models agree"),
         clinical_scores=(),
     ),
 }

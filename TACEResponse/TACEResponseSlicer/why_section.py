@@ -88,7 +88,7 @@ def said(explanation) -> str:
 
 def tip(explanation) -> str:
     """What the shares sum to, in numbers."""
-    from TACEResponseLib.answer.prediction import title
+    from TACEResponseLib.models.combination import title
 
     if not explanation.contributions:
         return _("Where the network looks.")

@@ -49,8 +49,7 @@ class Answer:
     )
     certainty: Certainty = field(
         default_factory=lambda: Certainty(
-            0.58,
-            0.84,
+            (0.58, 0.7, 0.84),
             ("response",),
             "1 of 2 models lie above their thresholds; on the other side: CNN (61 %)",
         )
@@ -333,7 +332,7 @@ def test_no_label_and_no_table_says_that_an_answer_is_certain(with_sample):
         probabilities={"random_forest": 0.9996, "cnn": 0.0003, "all": 0.998},
         fused=0.998,
         threshold=0.003,
-        certainty=Certainty(0.004, 0.9999, ("response",), "All 2 models agree"),
+        certainty=Certainty((0.004, 0.9999), ("response",), "All 2 models agree"),
     )
     panel.ui.predictButton.click()
     assert panel.task.waitForCompletion(20)
@@ -415,7 +414,7 @@ def test_the_bar_is_filled_up_to_the_probability_and_marked_at_the_threshold(wit
     assert line not in (inside, outside)
 
 
-def test_the_interval_is_drawn_under_the_bar_between_its_two_ends(with_sample):
+def test_the_instability_is_drawn_under_the_bar_between_its_two_ends(with_sample):
     panel = answering(with_sample)
     panel.ui.predictButton.click()
     assert panel.task.waitForCompletion(20)
@@ -433,8 +432,8 @@ def test_the_answer_says_whether_the_case_is_like_the_training_cases_and_how_sur
     similarity, certainty = panel.ui.similarityLabel.text, panel.ui.certaintyLabel.text
     assert "Like the training cases: at the edge (tumour diameter 96 mm, training 22 to 90 mm)" in similarity
     assert "\u26a0" in similarity  # a sign beside the words, because it is not inside
-    assert "95 % interval 58 % to 84 %" in certainty
-    assert "Response is the only answer left at 90 % coverage" in certainty
+    assert "Instability: 3 models, each trained without a part of the patients, say 58 % to 84 %" in certainty
+    assert "Non-response is excluded (90 % conformal)" in certainty
     assert "on the other side: CNN (61 %)" in certainty
 
 

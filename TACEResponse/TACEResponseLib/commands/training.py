@@ -58,7 +58,8 @@ def train(options: Namespace, progress: Reporting) -> int:
         read_manifest(bundle),
         (options.cohort, options.features, options.labels),
     )
-    forget(store)
+    if options.cohort is not None or options.stability or options.negative_control:
+        forget(store)
     text = [
         *listed([*trained.left_out.values(), *trained.warnings]),
         _performance_text(rows),
@@ -76,12 +77,13 @@ def _looked_at_again(trained: "Trained", options: Namespace, store: Path, progre
     from TACEResponseLib.cohorts.table import read_cohort
     from TACEResponseLib.training.centers import hold_out_centers
     from TACEResponseLib.training.controls import negative_controls
+    from TACEResponseLib.training.inputs import Labelled
     from TACEResponseLib.training.stability import refit
 
     of = (trained.usable, trained.training.outcome, trained.model.settings, trained.record)
     how = {"store": store, "jobs": options.jobs, "progress": progress}
     if options.by_center:
-        centers, problems = hold_out_centers(*of[:3], options.jobs, progress)
+        centers, problems = hold_out_centers(Labelled(*of[:2]), of[2], options.jobs, progress)
         trained = replace(trained, by_center=centers, warnings=(*trained.warnings, *problems))
     if options.stability:
         trained = replace(trained, refits=refit(*of, options.stability, **how))
