@@ -135,7 +135,7 @@ def test_the_report_of_a_feature_table_holds_the_scores_of_its_clinical_columns(
     features, labels = [["patient_id", *names]], [["patient_id", "label", "lesions", "albumin_g_l"]]
     for k in range(40):
         label = k % 2
-        features.append([f"P{k}", 60 - 25 * label + 5 * rng.random(), *rng.normal(label, 1, 5)])
+        features.append([f"P{k}", 60 - 25 * (label or k == 0) + 5 * rng.random(), *rng.normal(label, 1, 5)])
         labels.append([f"P{k}", label, 1 + k % 3, "38"])
     for name, rows in (("features.csv", features), ("labels.csv", labels)):
         with (tmp_path / name).open("w", newline="") as stream:

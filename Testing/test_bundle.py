@@ -36,7 +36,7 @@ def test_the_demonstration_bundle_says_first_that_it_is_synthetic_and_stays_belo
     manifest = read_manifest(folder)
     assert manifest.demonstration is True
     assert sum(p.stat().st_size for p in folder.rglob("*") if p.is_file()) < 5_000_000
-    assert {"settings.json", "features.json", "fusion.json", "network.keras", "scores.csv"} <= set(
+    assert {"settings.json", "features.json", "fusion.json", "final/network.keras", "scores.csv"} <= set(
         manifest.files
     )
 
@@ -94,12 +94,12 @@ class Bomb:
 
 def test_a_pickle_placed_inside_is_never_opened(copy, tmp_path):
     proof = tmp_path / "executed"
-    for name in ("extra.pkl", "classifiers/extra.skops"):
+    for name in ("extra.pkl", "final/extra.skops"):
         (copy / name).write_bytes(pickle.dumps(Bomb(proof)))
         with pytest.raises(BundleError, match="a file that its manifest does not list"):
             load_bundle(copy)
         (copy / name).unlink()
-    name = "classifiers/svm.skops"
+    name = "final/svm.skops"
     (copy / name).write_bytes(pickle.dumps(Bomb(proof)))
     rehash(copy, name)
     with pytest.raises(BundleError):
@@ -114,7 +114,7 @@ def test_a_pickle_placed_inside_is_never_opened(copy, tmp_path):
 def test_a_type_that_is_not_ours_is_refused_before_it_is_built(copy):
     import skops.io
 
-    name = "classifiers/svm.skops"
+    name = "final/svm.skops"
     skops.io.dump(np.polynomial.Polynomial([1, 2]), copy / name)
     rehash(copy, name)
     with pytest.raises(BundleError, match="a type that is not ours"):
@@ -213,7 +213,7 @@ def npy(shape, content: bytes, descr: str = "<f8") -> bytes:
         ({"schema.json": b"[" * 5000 + b"]" * 5000}, "more than 100 objects within each other"),
     ],
 )
-@pytest.mark.parametrize("name", ["background.npz", "classifiers/svm.skops"])
+@pytest.mark.parametrize("name", ["background.npz", "final/svm.skops"])
 def test_an_array_that_is_not_what_it_says_is_refused_before_it_is_allocated(
     copy, monkeypatch, name, entries, received
 ):
@@ -263,7 +263,7 @@ def test_no_object_that_acts_is_built_before_its_type_is_checked(copy, acting, m
     import os
 
     monkeypatch.setattr(os, "system", lambda *_: pytest.fail("a file of a bundle ran a command"))
-    name = "classifiers/svm.skops"
+    name = "final/svm.skops"
     with zipfile.ZipFile(copy / name) as archive:
         schema = json.loads(archive.read("schema.json"))
         arrays = {n: archive.read(n) for n in archive.namelist() if n != "schema.json"}
@@ -283,7 +283,7 @@ def test_values_that_a_network_file_only_claims_are_never_made_up():
     import h5py
     from TACEResponseLib.models.network.keras_file import read_keras_file
 
-    content = (demonstration_bundle() / "network.keras").read_bytes()
+    content = (demonstration_bundle() / "final" / "network.keras").read_bytes()
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         parts = {name: archive.read(name) for name in archive.namelist()}
     weights = io.BytesIO(parts["model.weights.h5"])

@@ -82,10 +82,12 @@ def with_controls(folder, tmp_path) -> Trained:
 
 @pytest.fixture(scope="module")
 def texture(tmp_path_factory) -> Trained:
-    """Response follows the texture alone; the radius is chance."""
+    """Response follows the texture alone, but for one patient of each kind; the radius is chance."""
     folder = tmp_path_factory.mktemp("texture")
     radii = np.random.default_rng(1).uniform(5, 8, PATIENTS)
-    write_cohort(folder / "cohort", [(n % 2, n % 2 == 0, float(radii[n])) for n in range(PATIENTS)])
+    write_cohort(
+        folder / "cohort", [(n % 2, (n % 2 == 0) ^ (n in (4, 7)), float(radii[n])) for n in range(PATIENTS)]
+    )
     return with_controls(folder / "cohort", folder)
 
 
@@ -262,7 +264,7 @@ def _region(trained: Trained):
 
 
 def test_a_patient_without_a_control_is_named_and_no_pairs_are_compared(tmp_path):
-    kinds = [(n % 2, n % 2 == 0, 9 if n == 5 else 6) for n in range(PATIENTS)]
+    kinds = [(n % 2, (n % 2 == 0) ^ (n in (4, 7)), 9 if n == 5 else 6) for n in range(PATIENTS)]
     write_cohort(tmp_path / "cohort", kinds)
     image, _ = a_scan(np.random.default_rng(5), True, 6)
     filled = a_ball((24, 30, 48), (12, 14, 24), 21)  # leaves no room

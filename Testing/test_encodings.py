@@ -114,7 +114,7 @@ def test_training_on_tables_takes_the_encoding_too(tmp_path, monkeypatch):
         ids = [row["patient_id"] for path in (features, labels) for row in read_table(path, ("patient_id",))]
         raise TrainingError(f"read {' '.join(ids)} of {labels.name}")
 
-    monkeypatch.setattr("TACEResponseLib.training.train_on_features", seen)
+    monkeypatch.setattr("TACEResponseLib.training.run.train_on_features", seen)
     (tmp_path / "f.csv").write_bytes("patient_id,x\nHélène,1\n".encode("cp1252"))
     (tmp_path / "l.csv").write_bytes("patient_id,label\nHélène,1\n".encode("cp1252"))
     tables = ["--features", str(tmp_path / "f.csv"), "--labels", str(tmp_path / "l.csv")]

@@ -76,7 +76,7 @@ def test_everything_that_the_answer_holds_stands_on_the_page(tmp_path, phantom_c
         *answer.warnings,
         *answer.checked,
         *(f"{s.title} {s.text} {s.built_for}" for s in answer.clinical_scores),
-        "95 % interval of the model: 31 % to 93 %",
+        "Instability: 5 models, each trained without a part of the patients, say 31 % to 93 %",
         "Lesions 4",
         "96.4, 41.0, 22.8, 12.5 mm",
         "448.5 mL",
@@ -190,9 +190,9 @@ def printed(page, pdf):
 def test_the_text_says_how_sure_and_how_similar():
     answer = a_full_answer()
     lines = summary(answer).splitlines()
-    assert "95 % interval of the model: 31 % to 93 %" in lines
+    assert "Instability: 5 models, each trained without a part of the patients, say 31 % to 93 %" in lines
     assert f"{answer.certainty.sentence()}. {answer.certainty.agreement}." in lines
     assert f"{answer.similarity.sentence()}." in lines
     assert any(line.split("  ")[0] == "Child-Pugh" and line.endswith("B (7 points)") for line in lines)
-    without = replace(answer, certainty=replace(answer.certainty, low=None, high=None))
-    assert "interval" not in summary(without)
+    without = replace(answer, certainty=replace(answer.certainty, of_folds=()))
+    assert "Instability" not in summary(without)

@@ -20,7 +20,6 @@ from TACEResponseLib.statistics.added_value import added_value
 from TACEResponseLib.statistics.outcome import Outcome
 from TACEResponseLib.training.inputs import tabled_patients
 from TACEResponseLib.training.model import fit_response_model
-from TACEResponseLib.training.refusals import unlabelled
 from TACEResponseLib.training.run import Trained, train_on_features
 from test_report import patients, train
 
@@ -63,12 +62,12 @@ def test_the_label_is_the_first_readers_or_that_of_most_of_all_readers(read_by_t
 
 
 def test_a_patient_without_a_majority_is_left_out_by_name(read_by_three):
-    patient = read_by_three.labelled_by("majority").patients[2]
-    assert str(unlabelled(patient, "majority")) == (
+    cohort = read_by_three.labelled_by("majority")
+    assert str(cohort.unlabelled("majority")["P3"]) == (
         "Patient P3: the readers give no majority. Expected a response by every reader, and more of one "
         "kind than of the other; received labels 1, none, 1. The patient was left out."
     )
-    assert "no response is known" in unlabelled(patient).message
+    assert "no response is known" in cohort.unlabelled()["P3"].message
 
 
 def test_a_majority_of_one_reader_is_refused(tmp_path):

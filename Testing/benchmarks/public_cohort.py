@@ -26,6 +26,7 @@ import numpy as np
 from TACEResponseLib.clinical.items import ClinicalValues, TumourBurden
 from TACEResponseLib.clinical.scores import DEFINITIONS, ClinicalScore, clinical_scores
 from TACEResponseLib.cohorts.public.hcc_tace_seg import clinical_values, read_clinical
+from TACEResponseLib.measuring.tabled import SIZE_FEATURE
 from TACEResponseLib.models.combination import title
 from TACEResponseLib.readers.tables import read_table
 from TACEResponseLib.report.baselines import missing_items, response_ranking
@@ -33,7 +34,6 @@ from TACEResponseLib.report.study import Study
 from TACEResponseLib.report.table import p_text
 from TACEResponseLib.settings import PRESETS, preset
 from TACEResponseLib.statistics.discrimination import auc_delong, paired_delong
-from TACEResponseLib.training.inputs import SIZE_FEATURE
 from TACEResponseLib.training.run import train_on_features
 
 LABELS = {"reader 1": "labels_reader1.csv", "majority": "labels_majority.csv"}

@@ -109,8 +109,10 @@ def stack(
     """The measurements of several patients as one PatientTable, features in the given order.
 
     centers, groups, clinical: fields of PatientTable, in the order of the measurements. The number of
-    lesions is added to what the table says of a patient.
+    lesions is added to what the table says of a patient; its column `phase` (arterial, portal venous,
+    native) counts where the scan does not tell.
     """
+    rows = clinical or [{}] * len(measurements)
     lesions = [str(m.lesions.to_json()["number"]) for m in measurements]
     patches = [m.patch for m in measurements]
     return PatientTable(
@@ -122,7 +124,9 @@ def stack(
         pixels=None if None in patches else np.stack([p.pixels for p in patches]),
         diameters_mm=np.array([m.lesions.largest_diameter_mm for m in measurements]),
         scans=np.array([[m.scan[name] for name in SCAN] for m in measurements]),
-        phases=tuple(m.phase for m in measurements),
+        phases=tuple(
+            m.phase or row.get("phase", "").casefold() for m, row in zip(measurements, rows, strict=True)
+        ),
         centers=tuple(centers),
         groups=tuple(groups),
         diagnostics=tuple(diagnostics_of(m.row) for m in measurements),

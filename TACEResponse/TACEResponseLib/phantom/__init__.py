@@ -220,6 +220,7 @@ def _write_patient(folder: Path, index: int, seed: int, size: str, strength: flo
     row["label"], row["response"] = int(patient.truth.responder), patient.truth.response
     row["cohort"] = "training" if index % 2 else "validation"
     row["center"] = "A" if index % 2 else "BC"[index // 2 % 2]
+    row["phase"] = "arterial"
     row |= patient.clinical
     _write_text(partial / _PATIENT_FILE, json.dumps(row, indent=1))
     shutil.rmtree(place, ignore_errors=True)
