@@ -1305,7 +1305,7 @@ def test_the_modules_own_test_passes(panel, monkeypatch):
     sys.modules[NAME].TACEResponseTest().runTest()
 
 
-def test_the_panel_answers_what_the_command_line_answers(panel, monkeypatch, tmp_path):
+def test_the_panel_answers_what_the_command_line_answers(panel, monkeypatch, tmp_path, request):
     import subprocess
     import sys
 
@@ -1333,6 +1333,9 @@ def test_the_panel_answers_what_the_command_line_answers(panel, monkeypatch, tmp
     outlines = panel.answer.sensitivity.sensitivity.variants
     assert (outlines[0].name, outlines[0].probability) == ("as drawn", prediction.fused)
     assert panel.ui.sensitivityTable.rowCount == len(outlines) > 5
+    panel.parent.window_.resize(480, 500)
+    settle(panel, 100)
+    save(request, panel.parent.grab(), "prediction.png")
     pages = []
     panel.actions.write_report(tmp_path / "Bericht", pages.append)
     assert panel.task.waitForCompletion(120)
