@@ -104,6 +104,7 @@ def test_names_and_titles_of_models_stand_in_the_table_of_learners_alone():
     """A name in quotes anywhere else would be a second list to keep."""
     library = ROOT / "TACEResponse"
     titles = {learner.title for learner in LEARNERS.values()}
+    names = LEARNERS.keys() - {"size", "linear", "logistic", "cnn"}  # words that mean other things, too
     allowed = {"models", "settings"}
     for path in sorted(library.rglob("*.py")):
         part = path.relative_to(library)
@@ -115,7 +116,7 @@ def test_names_and_titles_of_models_stand_in_the_table_of_learners_alone():
             if isinstance(node, ast.Constant) and isinstance(node.value, str)
         }
         assert texts & titles == set(), f"{part} writes the title of a model"
-        assert texts & {"gbm", "svm", "random_forest", "extra_trees"} == set(), f"{part} names a model"
+        assert texts & names == set(), f"{part} names a model"
 
 
 def test_a_title_is_words_and_fusions_are_made_of_what_is_there():

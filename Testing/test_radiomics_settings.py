@@ -14,7 +14,7 @@ from TACEResponseLib.radiomics import column_names, feature_names
 from TACEResponseLib.radiomics.columns import FEATURES
 from TACEResponseLib.radiomics.parameters import from_parameters, settings_from_file, to_parameters
 from TACEResponseLib.radiomics.shape import surface_and_volume
-from TACEResponseLib.settings import RadiomicsSettings
+from TACEResponseLib.settings import NetworkSettings, RadiomicsSettings
 
 LIBRARY = Path(__file__).resolve().parent.parent / "TACEResponse"
 
@@ -213,3 +213,9 @@ def test_without_numba_the_fast_engine_is_refused_with_a_sentence(tmp_path):
     )
     assert "'fast'" not in done.stdout
     assert "The radiomics engine fast needs numba" in done.stdout and "pip install numba" in done.stdout
+
+
+def test_a_setting_that_meant_nothing_is_gone_and_old_files_that_hold_it_are_read():
+    assert NetworkSettings.from_json({"batch_norm_momentum": 0.99, "epochs": 3}) == NetworkSettings(epochs=3)
+    with pytest.raises(SettingsError, match="has no setting momentum"):
+        NetworkSettings.from_json({"momentum": 0.9})

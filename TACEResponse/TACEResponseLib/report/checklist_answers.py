@@ -135,7 +135,7 @@ def _about_modelling(study: Study) -> dict[str, str]:
     known = {
         "scaling": "Features standardised on the patients of each fit",
         "models": ", ".join(map(title, study.singles))
-        + "; the defaults of R" * (not tuned)
+        + "; those of the paper with the defaults of R" * (not tuned)
         + "; tuned" * tuned,
         "tuning": "By grid search on inner folds" if tuned else "None: the defaults of R",
         "imbalance": "Classes weighted equally" if tuned else "Not corrected in the classical models",

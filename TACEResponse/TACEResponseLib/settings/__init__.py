@@ -165,12 +165,12 @@ class PatchSettings(Settings):
 class NetworkSettings(Settings):
     """The CNN and its training; the paper's where it states a value, see `network`."""
 
+    RETIRED = frozenset({"batch_norm_momentum"})
+
     epochs: int = 30
     batch_size: int = 16
     learning_rate: float = 0.001
     l2: float = 1e-6
-    #: Stands in the file; the statistics themselves are taken with the weights at rest.
-    batch_norm_momentum: float = 0.9
     #: Epochs without a better inner-validation loss before training stops; 0 never stops early.
     patience: int = 8
     #: Share of the training patients held out inside the fit for early stopping.
@@ -185,7 +185,6 @@ class NetworkSettings(Settings):
         self.require(1 <= self.batch_size <= 4096, "batch_size", "1 to 4096")
         self.require(0 < self.learning_rate <= 1, "learning_rate", "above 0, at most 1")
         self.require(0 <= self.l2 <= 1, "l2", "0 to 1")
-        self.require(0 < self.batch_norm_momentum < 1, "batch_norm_momentum", "between 0 and 1")
         self.require(0 <= self.patience <= 10_000, "patience", "0 to 10000")
         self.require(0 <= self.inner_validation <= 0.5, "inner_validation", "0 to 0.5")
 

@@ -10,7 +10,12 @@ from TACEResponseLib.errors import SettingsError
 
 @dataclass(frozen=True)
 class Settings:
-    """Base: type-checked construction, `to_json` and `from_json` without loss."""
+    """Base: type-checked construction, `to_json` and `from_json` without loss.
+
+    RETIRED: names that older files still hold and that mean nothing any more.
+    """
+
+    RETIRED: typing.ClassVar[frozenset[str]] = frozenset()
 
     def __post_init__(self):
         hints = typing.get_type_hints(type(self))
@@ -42,6 +47,7 @@ class Settings:
         if not isinstance(content, dict):
             raise SettingsError(f"{cls.__name__} is not an object", received=type(content).__name__)
         known = {item.name for item in dataclasses.fields(cls)}
+        content = {name: value for name, value in content.items() if name not in cls.RETIRED}
         unknown = sorted(set(content) - known)
         if unknown:
             raise SettingsError(

@@ -38,6 +38,8 @@ from .framework import Framework, is_out_of_memory, start_framework
 SMALLEST_SIZE_PX = 85
 #: Fewest patients of a class: one to fit and one to hold out for early stopping.
 FEWEST_PER_CLASS = 2
+#: Of batch norm. Stands in the file alone; the statistics are taken with the weights at rest.
+MOMENTUM = 0.9
 #: Date of all files inside a `.keras` file, so that the same seed gives the same bytes.
 ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
 
@@ -84,11 +86,11 @@ def build_network(
     with framework.scope():
         network = keras.Sequential([layers.Input((size_px, size_px, 3), name="patch")], name="peng2021")
         for number, maps, dilation in ((1, 4, 8), (3, 24, 4)):
-            name, momentum = f"C{number}", settings.batch_norm_momentum
+            name = f"C{number}"
             network.add(
                 layers.Conv2D(maps, 5, dilation_rate=dilation, kernel_regularizer=l2(), name=name, **images)
             )
-            network.add(norm(momentum=momentum, name=f"{name}_norm", **common))
+            network.add(norm(momentum=MOMENTUM, name=f"{name}_norm", **common))
             network.add(layers.LeakyReLU(negative_slope=0.1, name=f"{name}_relu", **common))
             network.add(layers.MaxPooling2D(2, strides=3, name=f"S{number + 1}", **images))
         network.add(layers.Flatten(name="flatten", **images))
