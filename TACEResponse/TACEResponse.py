@@ -1,13 +1,9 @@
 """TACE Response: how likely one patient is to respond to the first TACE, from a contrast CT.
 
-The module file is a door. The science is in TACEResponseLib, nodes and widgets are served by
-TACEResponseSlicer; here stand the module, its parameter node, the widget, the logic for the Python
-console, and the module's own test. Rooms are imported where they are first used, so that registering
-the module loads nothing that a bare Slicer has not loaded.
+The science is in TACEResponseLib, nodes and widgets in TACEResponseSlicer; here stand the module, its
+parameter node, the widget, the logic for the Python console, and the module's own test. Both are imported
+where they are first used, so that registering the module loads nothing that a bare Slicer has not loaded.
 """
-
-import logging
-from pathlib import Path
 
 import slicer
 from slicer import vtkMRMLScalarVolumeNode, vtkMRMLSegmentationNode, vtkMRMLTableNode
@@ -43,26 +39,10 @@ class TACEResponse(ScriptedLoadableModule):
 
 
 def registerSampleData():
-    """Offer the synthetic sample patient in the Sample Data module.
+    """Offer the synthetic sample patient in the Sample Data module."""
+    from TACEResponseSlicer import sample_patient
 
-    Its button makes the patient; from the console call `TACEResponse.loadSamplePatient()`, because
-    `SampleData.downloadSample` knows only addresses and passes over a source's own function.
-    """
-    import SampleData
-
-    logic = SampleData.SampleDataLogic
-    if hasattr(logic, "registerCustomSampleDataCategory"):  # newer than Slicer 5.12
-        logic.registerCustomSampleDataCategory("TACEResponse", title=_("TACE Response"))
-    thumbnail = Path(__file__).parent / "Resources" / "Icons" / "TACEResponseSamplePatient.png"
-    logic.registerCustomSampleDataSource(
-        category="TACEResponse",
-        sampleName="TACEResponseSamplePatient",
-        uris="",  # made on the spot, never downloaded
-        fileNames="",
-        nodeNames="TACE sample patient",
-        thumbnailFileName=str(thumbnail),
-        customDownloader=loadSamplePatient,
-    )
+    sample_patient.register(loadSamplePatient)
 
 
 def loadSamplePatient(source=None):
@@ -189,14 +169,9 @@ class TACEResponseLogic(ScriptedLoadableModuleLogic):
 
     def canPredict(self):
         """Whether the packages of a prediction are there; nothing is installed and nothing imported."""
-        from TACEResponseLib.errors import DependencyError
         from TACEResponseSlicer import dependencies
 
-        try:
-            dependencies.require([dependencies.PREDICTION])
-        except DependencyError:
-            return False
-        return True
+        return dependencies.are_there([dependencies.PREDICTION])
 
     def getReady(self, bundle=None, progress=None):
         """Have the service load the model and compile what the first prediction waits for. Any thread."""
@@ -205,14 +180,9 @@ class TACEResponseLogic(ScriptedLoadableModuleLogic):
 
     def startService(self):
         """Let the service's process start before it is asked; without one nothing happens. Any thread."""
-        from TACEResponseLib.errors import TACEResponseError
+        from TACEResponseSlicer import python_process
 
-        if self.service is not None:
-            try:
-                self.service.start()
-            except TACEResponseError as error:
-                logging.warning(f"TACE Response computes inside the application, which reacts late. {error}")
-                self.service = None
+        self.service = python_process.started(self.service)
 
     def endService(self):
         """End the service's process and remove its files; it starts again when it is needed."""
@@ -251,10 +221,7 @@ class TACEResponseLogic(ScriptedLoadableModuleLogic):
         return publish.contribution_chart(explanation, sentence) if explanation.contributions else None
 
     def explain(self, volumeNode, segmentationNode, segmentIds=None, bundle=None, patientId="", publish=True):
-        """Why the model answers what `process` returns; same arguments; returns the Explanation.
-
-        publish: also put a bar chart and its table into the scene.
-        """
+        """Why the model answers what `process` returns: an Explanation; publish: a chart of it, too."""
         case = self.prepare(volumeNode, segmentationNode, segmentIds, patientId)
         explanation = self.runExplanation(case, bundle)
         if publish:

@@ -87,6 +87,15 @@ def require(requirements: Sequence[Path], without: Collection[str] = ()) -> None
         )
 
 
+def are_there(requirements: Sequence[Path]) -> bool:
+    """Whether the packages of the files can be imported; nothing is imported or installed."""
+    try:
+        require(requirements)
+    except DependencyError:
+        return False
+    return True
+
+
 def _wanted(requirements: Sequence[Path], without: Collection[str]) -> list:
     import slicer.packaging
 

@@ -7,6 +7,7 @@ Everything here blocks and belongs on a worker thread (`background`).
 """
 
 import contextlib
+import logging
 import queue
 import subprocess
 import tempfile
@@ -245,6 +246,17 @@ class PythonProcess:
 def service_process() -> PythonProcess:
     """The process that answers about patients; see `PythonProcess.ask`."""
     return PythonProcess("-m", "TACEResponseLib.service")
+
+
+def started(service: PythonProcess | None) -> PythonProcess | None:
+    """The service with its process started; None, and a line in the log, where none can start."""
+    if service is not None:
+        try:
+            service.start()
+        except TACEResponseError as error:
+            logging.warning(f"TACE Response computes inside the application, which reacts late. {error}")
+            return None
+    return service
 
 
 def command_line(arguments) -> PythonProcess:

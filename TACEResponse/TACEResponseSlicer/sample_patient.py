@@ -1,5 +1,7 @@
 """The sample patient: synthetic, made on the spot, so that anybody sees an answer without a download."""
 
+from pathlib import Path
+
 import slicer
 from slicer.i18n import tr as _
 
@@ -32,3 +34,26 @@ def load(size: str = "small"):
     volume, segmentation = nodes_of(make(size))
     slicer.util.setSliceViewerLayers(background=volume, fit=True)
     return volume, segmentation
+
+
+def register(download):
+    """Offer the sample patient in the Sample Data module; download: called by its button.
+
+    From the console call `TACEResponse.loadSamplePatient()`, because `SampleData.downloadSample` knows
+    only addresses and passes over a source's own function.
+    """
+    import SampleData
+
+    logic = SampleData.SampleDataLogic
+    if hasattr(logic, "registerCustomSampleDataCategory"):  # newer than Slicer 5.12
+        logic.registerCustomSampleDataCategory("TACEResponse", title=_("TACE Response"))
+    thumbnail = Path(__file__).parents[1] / "Resources" / "Icons" / "TACEResponseSamplePatient.png"
+    logic.registerCustomSampleDataSource(
+        category="TACEResponse",
+        sampleName="TACEResponseSamplePatient",
+        uris="",  # made on the spot, never downloaded
+        fileNames="",
+        nodeNames=SAMPLE_NAME,
+        thumbnailFileName=str(thumbnail),
+        customDownloader=download,
+    )
