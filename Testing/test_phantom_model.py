@@ -84,7 +84,7 @@ def test_conformal_sets_of_held_out_patients_hold_the_truth_as_often_as_they_say
 
 
 def test_probabilities_of_held_out_patients_are_right_on_average_and_better_than_the_share(held_out):
-    """No more of one model: its slope depends on its 120 training patients, see `coverage.py` for many."""
+    """Its slope is not asserted: it was 0.72 (0.47 to 0.96), so this model is too sure, see the README."""
     predictions, labels = held_out
     probabilities = np.array([prediction.fused for prediction in predictions])
     spread = np.sqrt((probabilities * (1 - probabilities)).sum())
