@@ -224,3 +224,25 @@ def test_a_contrary_member_gets_no_weight_and_the_rest_is_fitted_as_if_alone():
     alone = fit_fusion(np.column_stack([useful, useful]), labels, "stacking")
     assert both.slopes[1] == LEAST_SLOPE
     assert both.slopes[0] == pytest.approx(sum(alone.slopes), rel=0.02)  # the ridge counts twice there
+
+
+def test_one_score_far_away_flattens_no_slope_and_the_rest_is_not_touched(out_of_fold):
+    scores, labels = out_of_fold
+    groups, good = np.arange(400) % 5, scores[:, 0]
+    honest = fit_calibration(good, labels, groups)
+    damaged = good.copy()
+    damaged[7] = -300.0  # a responder's, by a linear model that had seen nothing like it
+    fitted = fit_calibration(damaged, labels, groups)
+    slope, expected = (fit.slopes[0] / fit.scales[0] for fit in (fitted, honest))
+    assert 0.9 < slope / expected < 1
+    # The fence is where the outermost score already lies: nothing changes inside it.
+    low, high = np.quantile(good - [np.median(good[groups == g]) for g in groups], (0.25, 0.75))
+    assert np.ptp(good) < 6 * (high - low)
+    assert honest.means == (pytest.approx(good.mean(), rel=1e-15),)
+
+
+def test_scores_of_which_most_are_equal_have_no_fence():
+    labels = np.arange(80) % 2
+    scores = np.where(np.arange(80) < 8, labels - 0.5, 0.0)
+    fit = fit_calibration(scores, labels)
+    assert fit.slopes[0] > 0.1 and np.unique(fit.probability(scores)).size == 3

@@ -275,11 +275,13 @@ def measure_cohort(number: int, with_stock_first: int, processes: int) -> list[d
         print(json.dumps(results[-1]), flush=True)
     compared = [result for result in results if "stock_seconds" in result]
     for name, some in (("compared with stock", compared), ("all", results)):
+        if not some:
+            continue
         cases, own = (sum(result[what] for result in some) for what in ("extractions", "seconds"))
         print(f"{name}: {cases} extractions, {own:.1f} s, {own / cases:.3f} s each", end="")
         stock = sum(result.get("stock_seconds", 0.0) for result in some)
         print(f", stock {stock:.1f} s, ratio {own / stock:.3f}" if some is compared else "")
-    first, last = (results[n]["rss_mb"] for n in (len(compared) - 1, -1))
+    first, last = (results[n]["rss_mb"] for n in (max(len(compared) - 1, 0), -1))
     print(f"largest process: {first:.0f} MB after the compared ones, {last:.0f} MB at the end")
     return results
 
@@ -314,6 +316,31 @@ def _largest_worker_mb() -> float:
     return max(peak_resident_mb(child.pid) for child in psutil.Process().children(recursive=True))
 
 
+def measure_beside(other: Path, number: int, rounds: int) -> list[dict]:
+    """Seconds of a list of extractions by this state of the project and by another one, in turn."""
+    results = []
+    for turn in range(rounds + 1):
+        seconds = {}
+        # Who is first changes, so that neither has the warmer or the cooler processor.
+        for name, root in (("here", ROOT), ("beside", other))[:: 1 if turn % 2 else -1]:
+            seconds[name] = _seconds_of_cohort(root, number)
+        results.append({**seconds, "ratio": seconds["here"] / seconds["beside"]})
+        print("  ".join(f"{name} {value:.3f}" for name, value in results[-1].items()), flush=True)
+    ratios = [result["ratio"] for result in results[1:]]
+    print(f"median ratio {statistics.median(ratios):.3f}, from {min(ratios):.3f} to {max(ratios):.3f}")
+    return results
+
+
+def _seconds_of_cohort(root: Path, number: int) -> float:
+    """Seconds that the benchmark in a state of the project prints for a list of extractions."""
+    with tempfile.TemporaryDirectory() as folder:
+        found = Path(folder) / "figures.json"
+        command = [sys.executable, root / "Testing/benchmarks/radiomics.py", "--cohort", str(number)]
+        command += ["--stock", "0", "--json", found]
+        subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
+        return sum(result["seconds"] for result in json.loads(found.read_text(encoding="utf-8")))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--diameters", type=float, nargs="+", default=[3, 6, 10], metavar="CM")
@@ -324,6 +351,9 @@ def main() -> None:
     parser.add_argument(
         "--stock", type=int, default=36, metavar="N", help="of a list, how many with stock, too"
     )
+    parser.add_argument(
+        "--beside", type=Path, metavar="FOLDER", help="measure a list in turn with another state of the project"
+    )
     parser.add_argument("--json", type=Path, metavar="F", help="write the figures here as well")
     parser.add_argument("--task", help=argparse.SUPPRESS)
     chosen = parser.parse_args()
@@ -332,6 +362,8 @@ def main() -> None:
         return
     if chosen.first_call:
         results = measure_first_call()
+    elif chosen.beside:
+        results = measure_beside(chosen.beside.resolve(), chosen.cohort or 24, chosen.rounds)
     elif chosen.cohort:
         results = measure_cohort(chosen.cohort, chosen.stock, max(chosen.threads))
     else:

@@ -12,6 +12,10 @@ one model gave has an intercept of its own while slopes are fitted (the conditio
 stratified logistic model: Breslow & Day, Statistical Methods in Cancer Research, 1980, chapter 6); one
 intercept for everybody is fitted afterwards, with which the mean probability is the share of
 responders.
+
+A linear model may give a patient who is unlike the others a score far away from all others. One such
+score would flatten the slope for everybody, so a score counts at most as Tukey's outer fence while
+curves are fitted (Exploratory Data Analysis, 1977). The curve itself has no fence.
 """
 
 from dataclasses import asdict, dataclass
@@ -32,6 +36,8 @@ RIDGE_OF_INTERCEPTS = 0.05
 #: Least slope on a standardised score. A higher score means response, whatever a sample says: where
 #: scores are noise a free slope may turn them around, and with them the model that is shipped.
 LEAST_SLOPE = 1e-3
+#: Interquartile ranges beyond the quartiles at which a score is as far away as it counts.
+OUTER_FENCE = 3.0
 
 
 @dataclass(frozen=True)
@@ -185,9 +191,11 @@ def _standardised(
     scores: np.ndarray, labels: np.ndarray, groups: np.ndarray | None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Standard scores (n, m), labels, groups, and the means (m,) and scales (m,) within groups."""
-    labels, means = np.asarray(labels), scores.mean(axis=0)
+    labels = np.asarray(labels)
     groups = np.zeros(len(scores), dtype=int) if groups is None else np.asarray(groups)
     _check(scores, labels)
+    scores = _within_fences(scores, groups)
+    means = scores.mean(axis=0)
     deviations = np.concatenate(
         [scores[groups == g] - scores[groups == g].mean(axis=0) for g in np.unique(groups)]
     )
@@ -200,6 +208,19 @@ def _standardised(
             remedy="leave this model out",
         )
     return (scores - means) / scales, labels, groups, means, scales
+
+
+def _within_fences(scores: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    """Scores (n, m) with those beyond the outer fences of their column set to the fence.
+
+    Fences lie around the median of the group: models of two folds give scores of another level.
+    """
+    medians = np.empty_like(scores)
+    for group in np.unique(groups):
+        medians[groups == group] = np.median(scores[groups == group], axis=0)
+    low, high = np.quantile(scores - medians, (0.25, 0.75), axis=0)
+    reach = np.where(high > low, OUTER_FENCE * (high - low), np.inf)  # half the scores may be equal
+    return np.clip(scores, medians + low - reach, medians + high + reach)
 
 
 def _matrix(scores: np.ndarray) -> np.ndarray:
