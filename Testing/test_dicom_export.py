@@ -204,7 +204,7 @@ def test_the_report_holds_the_answer_with_units_and_points_at_segment_and_slices
         "Volume": (53.32, "UCUM", "mL"),
     }
     assert verdicts_of(report) == [
-        ("Predicted response to first TACE", "Response likely"),
+        ("Predicted response to first TACE", "Above the cut-off"),
         ("Similarity to the training cases", "Inside"),
         ("Outcome that cannot be excluded", "Response (CR or PR)"),
     ]
@@ -240,26 +240,24 @@ def test_sentences_scores_and_warnings_stand_under_the_evaluations(tmp_path):
     texts = texts_of(report)
     assert texts[0] == ("Statement on use", "For research use only; not a medical device.")
     assert ("Similarity to the training cases", answer.similarity.sentence()) in texts
-    assert ("Agreement of the models", answer.certainty.agreement) in texts
-    scores = [(s.title, f"{s.text} (built for {s.built_for})") for s in answer.clinical_scores]
+    assert texts[1:3] == [("Read first", answer.reading().banner), ("Answer", answer.reading().headline)]
+    # Outside the training data no outcome is excluded and no side of a cut-off is told.
+    assert not {"Class", "Certainty", "Agreement of the models"} & {name for name, _ in texts}
+    scores = [(s.title, f"{s.text} (developed to predict {s.built_for})") for s in answer.clinical_scores]
     assert len(scores) >= 12 and set(scores) <= set(texts)
     assert [text for name, text in texts if name == "Warning"] == list(answer.warnings)
-    assert [answer for _, answer in verdicts_of(report)] == [
-        "Response likely",
-        "Outside",
-        "Response (CR or PR)",
-        "No response (SD or PD)",
-    ]
+    assert verdicts_of(report) == [("Similarity to the training cases", "Outside")]
 
 
 def test_an_answer_without_an_interval_has_no_bounds(tmp_path):
     case = a_case(tmp_path / "ct")
     answer = an_answer()
-    answer = replace(answer, certainty=replace(answer.certainty, of_folds=()), responder=False)
+    certainty = replace(answer.certainty, of_folds=(), conformal=("no response",))
+    answer = replace(answer, certainty=certainty, fused=0.5, responder=False)
     report, _ = write_dicom(answer, case, tmp_path / "ct", tmp_path / "out")
     names = [m.name.meaning for m in tumour_group(report).get_measurements()]
     assert not [name for name in names if "bound" in name] and len(names) == 5
-    assert verdicts_of(report)[0] == ("Predicted response to first TACE", "Response unlikely")
+    assert verdicts_of(report)[0] == ("Predicted response to first TACE", "Below the cut-off")
 
 
 def test_identifiers_are_new_each_time_and_the_same_for_a_seed(tmp_path):

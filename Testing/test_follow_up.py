@@ -125,7 +125,7 @@ def test_the_response_is_measured_in_masks_and_recorded(
     met = "as predicted" if response in ("CR", "PR") else "against the prediction"
     assert f"observed {response}" in printed
     assert (
-        f"predicted response likely (72 % by CNN + random forest, threshold 55 %): {met}. Model "
+        f"predicted responder (72 % by CNN + random forest, cut-off 55 %): {met}. Model "
         "peng2021-0123456789ab. This model was trained on synthetic images and is not for patients."
     ) in printed
 

@@ -10,7 +10,7 @@ import pytest
 from answers import MODELS, a_full_answer, an_answer
 from TACEResponseLib.answer.certainty import Certainty
 from TACEResponseLib.answer.contour_sensitivity import ContourSensitivity, Variant
-from TACEResponseLib.answer.similarity import Similarity
+from TACEResponseLib.answer.similarity import SIMILAR, Similarity
 from TACEResponseLib.bundle import demonstration_bundle, read_card
 from TACEResponseLib.report.patient_page import summarize_card, summary, write_patient_report
 
@@ -69,8 +69,8 @@ def test_everything_that_the_answer_holds_stands_on_the_page(tmp_path, phantom_c
     words = words_of(page).replace("&#39;", "'").replace("&gt;", ">").replace("&lt;", "<")
     for text in (
         answer.statement(),
-        answer.certainty.sentence(),
-        answer.certainty.agreement,
+        answer.reading().banner,
+        answer.reading().headline,
         SENSITIVITY.sentence(),
         *answer.similarity.reasons,
         *answer.warnings,
@@ -97,8 +97,9 @@ def test_colour_is_never_the_only_sign(tmp_path, phantom_case):
     for verdict, border in (("inside", ""), ("at the edge", "edge"), ("outside", "outside")):
         answer = an_answer(similarity=Similarity(verdict, 1.0, (), ()))
         page = page_of(tmp_path, answer, phantom_case)
-        assert f'<span class="verdict {border}">{verdict}</span>' in page
-        assert "(striped)" in page and "(dashed)" in page
+        assert f'<span class="verdict {border}">{SIMILAR[verdict]}</span>' in page
+        assert "(striped)" in page
+        assert ("(dashed)" in page) == (verdict != "outside")
     assert 'class="statement synthetic"' in page
     plain = page_of(tmp_path, an_answer(demonstration=False), phantom_case)
     assert '<div class="statement">For research use only; not a medical device.</div>' in plain
@@ -108,7 +109,7 @@ def test_what_was_not_computed_is_not_mentioned(tmp_path, phantom_case):
     certainty = Certainty((), ("response",), "One model answers")
     answer = an_answer(certainty=certainty, clinical_scores=())
     words = words_of(page_of(tmp_path, answer, phantom_case))
-    for absent in ("instability", "Clinical scores", "Contour", "The model ", "What the CNN saw", "None"):
+    for absent in ("instability", "Clinical scores", "Contour", "The model ", "CNN input", "None"):
         assert absent not in words, absent
     assert "No warnings for this case." in words
 
@@ -190,9 +191,14 @@ def printed(page, pdf):
 def test_the_text_says_how_sure_and_how_similar():
     answer = a_full_answer()
     lines = summary(answer).splitlines()
-    assert "Instability: 5 models, each trained without a part of the patients, say 31 % to 93 %" in lines
-    assert f"{answer.certainty.sentence()}. {answer.certainty.agreement}." in lines
+    assert "Instability: 5 models, each trained without a part of the patients, say 31 % to 93 %." in lines
+    assert lines[3:5] == [f"{answer.reading().banner}.", f"{answer.reading().headline}."]
+    assert "conformal" not in summary(answer) and answer.certainty.agreement not in summary(answer)
     assert f"{answer.similarity.sentence()}." in lines
     assert any(line.split("  ")[0] == "Child-Pugh" and line.endswith("B (7 points)") for line in lines)
     without = replace(answer, certainty=replace(answer.certainty, of_folds=()))
     assert "Instability" not in summary(without)
+    inside = summary(an_answer(training_share=0.64)).splitlines()
+    assert "About 72 of 100 similar patients respond (in training 64 of 100)." in inside
+    assert "Above this model's cut-off (55 of 100)." in inside
+    assert {f"{an_answer().certainty.sentence()}.", "All 2 models agree."} <= set(inside)

@@ -1,15 +1,17 @@
 """Nodes of a real MRML scene give the same Case as files, and results come back as nodes."""
 
 import tempfile
-from dataclasses import dataclass, field
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from answers import an_answer
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from TACEResponseLib import errors
+from TACEResponseLib.answer.prediction import DEMONSTRATION
 from TACEResponseLib.cases import make_case
 from TACEResponseLib.cases.lesions import measure_lesions
 
@@ -478,24 +480,9 @@ def test_a_quick_look_around_the_tumour_measures_the_same_lesions(rooms):
     )
 
 
-@dataclass(frozen=True)
-class APrediction:
-    """The fields of a Prediction that the tables read."""
-
-    patient_id: str = "P1"
-    bundle_id: str = "demo-1"
-    demonstration: bool = True
-    probabilities: dict = field(default_factory=lambda: {"size": 0.5, "random_forest": 0.74, "cnn": 0.61})
-    fused: float = 0.72
-    threshold: float = 0.55
-    responder: bool = True
-
-    def statement(self):
-        return "Trained on synthetic images. Not for patients."
-
-
 def test_a_prediction_becomes_a_table_that_says_where_the_model_comes_from(rooms):
-    node = rooms.publish.prediction_table(APrediction())
+    prediction = an_answer(probabilities={"size": 0.5, "random_forest": 0.74, "cnn": 0.61})
+    node = rooms.publish.prediction_table(prediction)
     content = node.GetTable()
     assert [content.GetValueByName(n, "model").ToString() for n in range(4)] == [
         "tumour size",
@@ -506,11 +493,13 @@ def test_a_prediction_becomes_a_table_that_says_where_the_model_comes_from(rooms
     np.testing.assert_allclose(
         slicer.util.arrayFromTableColumn(node, "probability of response"), [0.5, 0.74, 0.61, 0.72]
     )
-    assert content.GetValueByName(3, "verdict").ToString() == "response likely"
-    assert content.GetValueByName(3, "note").ToString() == APrediction().statement()
-    assert node.GetDescription() == APrediction().statement()
-    rooms.publish.prediction_table(APrediction(fused=0.1, responder=False, demonstration=False), node)
-    assert node.GetTable().GetValueByName(3, "verdict").ToString() == "response unlikely"
+    assert content.GetValueByName(3, "verdict").ToString() == "Above this model's cut-off (55 of 100)"
+    assert content.GetValueByName(3, "note").ToString() == DEMONSTRATION
+    assert node.GetDescription() == DEMONSTRATION
+    certainty = replace(prediction.certainty, conformal=("no response",))
+    below = replace(prediction, fused=0.1, responder=False, demonstration=False, certainty=certainty)
+    rooms.publish.prediction_table(below, node)
+    assert node.GetTable().GetValueByName(3, "verdict").ToString() == "Below this model's cut-off (55 of 100)"
     assert node.GetDescription() == ""
     assert node.GetTable().GetNumberOfRows() == 4
 

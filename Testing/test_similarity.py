@@ -68,7 +68,7 @@ def test_one_measure_far_away_is_enough_and_is_named():
     features = typical[FEATURES] * np.where(np.arange(14) == 3, 1e6, 1)
     strange = training.compare({**typical, FEATURES: features}, FEATURE_NAMES)
     assert strange.verdict == "outside"
-    assert strange.reasons[0].startswith("radiomics features at ")
+    assert strange.reasons[0].startswith("radiomics features: ")
     low, high = cases(120, 1)[FEATURES][:, 3].min(), cases(120, 1)[FEATURES][:, 3].max()
     assert strange.beyond_range == (f"feature_3 {features[3]:.4g}, training {low:.4g} to {high:.4g}",)
 

@@ -7,7 +7,7 @@ from answers import a_full_answer, an_answer
 from TACEResponseLib.answer import words
 from TACEResponseLib.answer.certainty import agreement
 from TACEResponseLib.answer.contour_sensitivity import ContourSensitivity, Variant
-from TACEResponseLib.answer.words import percent
+from TACEResponseLib.answer.numbers import english, percent
 from TACEResponseLib.cases.lesions import Lesions
 
 
@@ -26,15 +26,16 @@ from TACEResponseLib.cases.lesions import Lesions
     ],
 )
 def test_a_probability_is_never_rounded_to_a_certainty(share, text):
-    assert words.percent(share) == percent(share) == text
+    assert percent(share) == text
 
 
-def every_text(prediction, translate=words.english) -> list[str]:
+def every_text(prediction, translate=english) -> list[str]:
+    reading = prediction.reading(translate)
     return [
-        words.headline(prediction, translate),
-        words.threshold(prediction, translate),
+        reading.headline,
+        reading.verdict,
         words.lesions(prediction.lesions, translate),
-        *words.certainty_lines(prediction.certainty, translate),
+        *words.certainty_lines(prediction, translate),
         words.similarity(prediction.similarity),
         words.lacking_scores(prediction.clinical_scores, translate),
         *words.warnings(prediction),
@@ -54,22 +55,25 @@ def test_no_sentence_of_an_answer_says_100_or_0_percent():
     for text in texts:
         assert "100 %" not in text
         assert " 0 %" not in text
-    assert texts[0] == "Response (CR + PR) likely: > 99 %"
+    assert texts[0] == "More than 99 of 100 similar patients respond"
     assert "between < 1 % and > 99 %" in texts[-1]
 
 
 def test_the_words_are_those_that_were_agreed_on():
     prediction = an_answer()
-    assert words.headline(prediction) == "Response (CR + PR) likely: 72 %"
-    assert words.threshold(prediction) == "threshold 55 %"
+    reading = dataclasses.replace(prediction, training_share=0.64).reading()
+    assert reading.headline == "About 72 of 100 similar patients respond (in training 64 of 100)"
+    assert reading.verdict == "Above this model's cut-off (55 of 100)"
     assert words.lesions(prediction.lesions) == "2 lesions, largest 47.2 mm axial, 53.3 mL"
     assert words.lesions(Lesions((9.04,), (0.31,), 0)) == "1 lesion, largest 9.0 mm axial, 0.3 mL"
-    instability, *others = words.certainty_lines(prediction.certainty)
+    instability, *others = words.certainty_lines(prediction)
     assert instability == (
         "Instability: 5 models, each trained without a part of the patients, say 58 % to 84 %"
     )
     assert others == [prediction.certainty.sentence(), "All 2 models agree"]
-    without = dataclasses.replace(prediction.certainty, of_folds=())
+    without = dataclasses.replace(
+        prediction, certainty=dataclasses.replace(prediction.certainty, of_folds=())
+    )
     assert words.certainty_lines(without) == tuple(others)
     assert words.lacking_scores(prediction.clinical_scores).startswith("Not computed: HAP")
     assert words.lacking_scores(a_full_answer().clinical_scores[:0]) == ""
@@ -85,8 +89,8 @@ def test_every_template_goes_through_the_translation_and_keeps_its_numbers():
         return text.upper() if "{" not in text else f"<{text}>"
 
     texts = every_text(an_answer(), mirrored)
-    assert texts[0] == "<Response (CR + PR) LIKELY: 72 %>"
-    assert texts[1] == "<threshold 55 %>"
+    assert texts[0] == "<<about 72 of 100> similar patients respond>"
+    assert texts[1] == "<Above this model's cut-off (<55 of 100>)>"
     assert texts[2] == "<<2 lesions>, largest 47.2 mm axial, 53.3 mL>"
     assert texts[3].startswith("<Instability: 5 models, ")
-    assert "likely" in asked
+    assert "Above this model's cut-off ({number})" in asked

@@ -5,6 +5,7 @@ import dataclasses
 import slicer
 from slicer.i18n import tr as _
 from TACEResponseLib.answer import words
+from TACEResponseLib.answer.numbers import percent
 from TACEResponseLib.cases.lesions import largest_slice
 
 from .answer_view import (
@@ -51,9 +52,9 @@ class AnswerSection:
         self._say_outdated()
         self._show_statement()
         ui = self._ui
-        ui.answerLabel.text = answer_html(prediction)
+        ui.answerLabel.text = answer_html(prediction, is_dark(ui.answerLabel))
         ui.similarityLabel.text = similarity_html(prediction.similarity)
-        ui.certaintyLabel.text = certainty_html(prediction.certainty)
+        ui.certaintyLabel.text = certainty_html(prediction)
         ui.warningsLabel.text = lines_html(words.warnings(prediction))
         ui.warningsLabel.visible = bool(prediction.warnings)
         self._show_models()
@@ -103,7 +104,7 @@ class AnswerSection:
     def _show_models(self) -> None:
         from TACEResponseLib.models.combination import title
 
-        rows = [(title(name), words.percent(p)) for name, p in self.prediction.probabilities.items()]
+        rows = [(title(name), percent(p)) for name, p in self.prediction.probabilities.items()]
         fill_table(self._ui.modelsTable, (_("model"), _("probability of response")), rows)
 
     def _say_outdated(self) -> None:

@@ -1,10 +1,11 @@
-"""How an answer looks in the panel: words, the bar with its threshold, the table of models."""
+"""How an answer looks in the panel: words, the bar with its cut-off, the table of models."""
 
 from html import escape
 
 import qt
 from slicer.i18n import tr as _
 from TACEResponseLib.answer import words
+from TACEResponseLib.answer.reading import cut_off
 
 BAR_WIDTH, BAR_HEIGHT = 256, 62
 #: A table is at most so high; beyond it scrolls.
@@ -45,10 +46,18 @@ def is_dark(widget) -> bool:
     return widget.palette.color(qt.QPalette.Window).lightness() < 128
 
 
-def answer_html(prediction) -> str:
-    """The headline, and under it the threshold and the lesions."""
-    below = f"{words.threshold(prediction, _)}; {words.lesions(prediction.lesions, _)}"
-    return f"<big><b>{escape(words.headline(prediction, _))}</b></big><br>{escape(below)}"
+def answer_html(prediction, dark: bool) -> str:
+    """A banner where one is needed, the headline, the class in its colour, and the lesions."""
+    read = prediction.reading(_)
+    coloured = f'<span style="color:{read.hex(dark)}; font-weight:600">{{}}</span>'
+    headline = f"<big>{coloured if read.kind == 'outside' else '<b>{}</b>'}</big>"
+    lines = [
+        warning_html(read.banner, dark) if read.banner else "",
+        headline.format(escape(read.headline)),
+        coloured.format(escape(read.verdict)) if read.verdict else "",
+        escape(words.lesions(prediction.lesions, _)),
+    ]
+    return "<br>".join(filter(None, lines))
 
 
 def similarity_html(similarity) -> str:
@@ -57,9 +66,9 @@ def similarity_html(similarity) -> str:
     return lines_html([sentence]) if words.needs_care(similarity) else escape(breakable(sentence))
 
 
-def certainty_html(certainty) -> str:
+def certainty_html(prediction) -> str:
     """The instability, what cannot be excluded, and how the models agree: a line each."""
-    return "<br>".join(escape(line) for line in words.certainty_lines(certainty, _))
+    return "<br>".join(escape(line) for line in words.certainty_lines(prediction, _))
 
 
 def score_rows(scores) -> list[tuple[str, str, str]]:
@@ -68,7 +77,7 @@ def score_rows(scores) -> list[tuple[str, str, str]]:
 
 
 def bar_pixmap(label, prediction):
-    """QPixmap: the probability as a bar on 0 to 100 %, with the threshold and the instability.
+    """QPixmap: the probability as a bar on 0 to 100 %, with the cut-off and the instability.
 
     Always as wide, because a label never gets narrower than its picture.
     """
@@ -76,7 +85,8 @@ def bar_pixmap(label, prediction):
     pixmap = qt.QPixmap(width, BAR_HEIGHT)
     palette = label.palette
     pixmap.fill(palette.color(qt.QPalette.Window))
-    text, bar = palette.color(qt.QPalette.WindowText), palette.color(qt.QPalette.Highlight)
+    read, text = prediction.reading(_), palette.color(qt.QPalette.WindowText)
+    bar = qt.QColor(read.hex(is_dark(label)))
     painter = qt.QPainter()
     painter.begin(pixmap)
     left, right, top, height = 8, width - 8, 18, 12
@@ -84,9 +94,11 @@ def bar_pixmap(label, prediction):
     painter.fillRect(left, top, max(along - left, 1), height, bar)
     painter.setPen(text)
     painter.drawRect(left, top, right - left, height)
-    painter.fillRect(cut - 1, top - 4, 3, height + 8, text)
-    above, wide = words.threshold(prediction, _), 110
-    painter.drawText(min(max(cut - wide // 2, 0), width - wide), 0, wide, top - 4, qt.Qt.AlignCenter, above)
+    if read.has_side:
+        painter.fillRect(cut - 1, top - 4, 3, height + 8, text)
+        wide, place = 130, qt.Qt.AlignCenter
+        left_of_it = min(max(cut - wide // 2, 0), width - wide)
+        painter.drawText(left_of_it, 0, wide, top - 4, place, cut_off(prediction.threshold, _))
     _draw_instability(painter, prediction.certainty, left, right, top + height + 8, text)
     painter.drawText(left, BAR_HEIGHT - 16, 40, 15, qt.Qt.AlignLeft, "0 %")
     painter.drawText(right - 50, BAR_HEIGHT - 16, 50, 15, qt.Qt.AlignRight, "100 %")

@@ -26,15 +26,15 @@ FOR, AGAINST, COLOURS = (0.90, 0.45, 0.05), (0.10, 0.40, 0.85), 256
 def prediction_table(prediction, node=None):
     """vtkMRMLTableNode with one row a model and the fused row last; `node` is filled when given.
 
-    Columns: model, probability of response (0 to 1), what it says at the threshold, note. The note
+    Columns: model, probability of response (0 to 1), the class, note. The note
     of the fused row is the demonstration sentence where there is one.
     """
     from TACEResponseLib.models.combination import title  # there is a prediction, so this room loads
 
     rows = [(title(name), p, "") for name, p in prediction.probabilities.items()]
     sentence = prediction.statement() if prediction.demonstration else ""
-    verdict = _("response likely") if prediction.responder else _("response unlikely")
-    rows.append((_("fused"), prediction.fused, verdict))
+    read = prediction.reading(_)
+    rows.append((_("fused"), prediction.fused, read.banner or read.verdict))
     notes = [""] * (len(rows) - 1) + [sentence]
     columns = {
         "model": [row[0] for row in rows],

@@ -1,7 +1,8 @@
 """The contour part of the panel: what the answer would be with other outlines of the same tumour."""
 
 from slicer.i18n import tr as _
-from TACEResponseLib.answer import words
+from TACEResponseLib.answer.numbers import percent
+from TACEResponseLib.answer.reading import side_of_cut_off
 
 from .answer_view import fill_table, lines_html
 
@@ -31,5 +32,5 @@ class SensitivitySection:
 def _row(variant) -> tuple[str, str, str]:
     if variant.probability is None:
         return variant.name, f"{variant.volume_ml:.1f} mL", _("NA: {reason}").format(reason=variant.problem)
-    answer = f"{words.percent(variant.probability)} ({words.verdict(variant.responder, _)})"
+    answer = f"{percent(variant.probability)} ({side_of_cut_off(variant.responder, _)})"
     return variant.name, f"{variant.volume_ml:.1f} mL", answer

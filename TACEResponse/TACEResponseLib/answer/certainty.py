@@ -87,12 +87,13 @@ def conformal_set(
 
 
 def agreement(probabilities: Mapping[str, float], thresholds: Mapping[str, float], responder: bool) -> str:
-    """How many of the single models stand on the side of the answer, and which do not."""
+    """How many of the single models are on the answer's side of their cut-off, and which are not."""
     above = {name: probabilities[name] > thresholds[name] for name in probabilities}
     against = [name for name, is_above in above.items() if is_above != responder]
-    side = "above" if responder else "not above"
-    count = f"{len(above) - len(against)} of {len(above)} models lie {side} their thresholds"
+    side, other = ("above", "below") if responder else ("below", "above")
+    agreeing = len(above) - len(against)
+    count = f"{agreeing} of {len(above)} models {'is' if agreeing == 1 else 'are'} {side} their cut-off"
     if not against:
         return f"All {len(above)} models agree" if len(above) > 1 else "One model answers"
     named = ", ".join(f"{title(n)} ({percent(probabilities[n])})" for n in against)
-    return f"{count}; on the other side: {named}"
+    return f"{count}; {other} it: {named}"

@@ -12,6 +12,8 @@ from TACEResponseLib.clinical.scores import ClinicalScore
 from TACEResponseLib.measuring.patch import Patch
 
 from .certainty import Certainty
+from .numbers import Translate, english
+from .reading import Reading, read
 from .similarity import Similarity
 
 #: The sentence that every output of a model trained on synthetic images repeats.
@@ -26,9 +28,10 @@ class Prediction:
 
     probabilities: name -> probability of response (CR + PR) in [0, 1], for single models
     and fusions. fused: the headline among them. responder: fused above threshold. similarity: to the
-    training cases. certainty: interval, conformal set, agreement. clinical_scores: every score of
+    training patients. certainty: interval, conformal set, agreement. clinical_scores: every score of
     `clinical.scores`, NA where an item is missing. checked: what was looked at before answering, in
-    words. patch: what the network saw.
+    words. training_share: of responders among the training patients, None where it is not known.
+    patch: what the network saw.
     """
 
     patient_id: str
@@ -46,6 +49,7 @@ class Prediction:
     warnings: tuple[str, ...]
     checked: tuple[str, ...]
     versions: Mapping[str, str]
+    training_share: float | None = None
     patch: Patch | None = field(default=None, repr=False, compare=False)
 
     FORMAT_VERSION = 1
@@ -54,8 +58,14 @@ class Prediction:
         """The sentence that must stand wherever this answer is shown."""
         return DEMONSTRATION if self.demonstration else RESEARCH_USE
 
+    def reading(self, translate: Translate = english) -> Reading:
+        """How the answer is to be read: banner, headline and class, the same in every output."""
+        known = (self.training_share, self.certainty, self.similarity)
+        return read(self.fused, self.threshold, *known, translate)
+
     def to_json(self) -> dict:
-        """JSON types, keys stable across versions of the format."""
+        """JSON types, keys stable across versions of the format; no class for a case outside."""
+        reading = self.reading()
         return {
             "format_version": self.FORMAT_VERSION,
             "statement": self.statement(),
@@ -66,7 +76,9 @@ class Prediction:
             "headline": self.headline,
             "fused": self.fused,
             "threshold": self.threshold,
-            "responder": self.responder,
+            "responder": self.responder if reading.has_side else None,
+            "training_share": self.training_share,
+            "reading": reading.to_json(),
             "similarity": self.similarity.to_json(),
             "certainty": self.certainty.to_json(),
             "lesions": self.lesions.to_json(),

@@ -202,6 +202,7 @@ class ResponseModel:
             fused=probabilities[headline],
             threshold=self.thresholds[headline],
             responder=responder,
+            training_share=float(self.training.outcome.labels.mean()),
             lesions=measured.lesions,
             similarity=similarity,
             certainty=self._certainty(table, probabilities, headline, responder),

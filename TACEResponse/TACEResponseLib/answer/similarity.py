@@ -31,7 +31,7 @@ FEATURES, NETWORK = "features", "network"
 #: Measures in words, and the smallest spread that counts: below it a difference is not one.
 TITLES = {
     FEATURES: "radiomics features",
-    NETWORK: "picture of the largest layer",
+    NETWORK: "picture of the largest slice",
     "diameter_mm": "tumour diameter in mm",
     "tumour_hu": "median HU in the tumour",
     "surroundings_hu": "median HU around the tumour",
@@ -46,6 +46,8 @@ SMALLEST_SPREAD = {
     "slice_mm": 0.25,
 }
 Verdict = Literal["inside", "at the edge", "outside"]
+#: Verdicts as an answer to "is this patient similar to the training patients?".
+SIMILAR: dict[Verdict, str] = {"inside": "yes", "at the edge": "at the edge", "outside": "no"}
 
 
 @dataclass(frozen=True)
@@ -74,9 +76,9 @@ class Similarity:
     beyond_range: tuple[str, ...] = ()
 
     def sentence(self) -> str:
-        """ "Like the training cases: at the edge (tumour diameter 96 mm, training 22 to 90 mm)"."""
+        """ "Similar to training patients: at the edge (tumour diameter 96 mm, training 22 to 90 mm)"."""
         because = f" ({'; '.join(self.reasons)})" if self.reasons else ""
-        return f"Like the training cases: {self.verdict}{because}"
+        return f"Similar to training patients: {SIMILAR[self.verdict]}{because}"
 
     def to_json(self) -> dict:
         """JSON types; a distance is rounded to three decimals."""
@@ -221,7 +223,7 @@ class TrainingSpread:
             low, high = spread.lows[0], spread.highs[0]
             text = f"{TITLES[name]} {values[0]:.4g}, training {low:.4g} to {high:.4g}"
             return Measure(name, TITLES[name], float(values[0]), ratio, text)
-        text = f"{TITLES[name]} at {ratio:.1f} times the distance where outside begins"
+        text = f"{TITLES[name]}: {ratio:.1f} times the limit"
         return Measure(name, TITLES[name], distance, ratio, text)
 
     def to_json(self) -> dict:

@@ -4,12 +4,11 @@ Every function takes `translate`, which turns an English text, or the template o
 reader's language; without it the text stays as it is written here.
 """
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from TACEResponseLib.models.combination import title
 
-from .numbers import percent
+from .numbers import Translate, english, percent
 
 if TYPE_CHECKING:
     from TACEResponseLib.cases.lesions import Lesions
@@ -19,34 +18,10 @@ if TYPE_CHECKING:
     from .prediction import Prediction
     from .similarity import Similarity
 
-Translate = Callable[[str], str]
-
-
-def english(text: str) -> str:
-    """The text as it is."""
-    return text
-
 
 def model_title(name: str) -> str:
     """A model or fusion as readers know it: "CNN + random forest"."""
     return title(name)
-
-
-def verdict(responder: bool, translate: Translate = english) -> str:
-    """ "likely" above the threshold, "unlikely" else."""
-    return translate("likely") if responder else translate("unlikely")
-
-
-def headline(prediction: "Prediction", translate: Translate = english) -> str:
-    """ "Response (CR + PR) likely: 72 %"."""
-    return translate("Response (CR + PR) {verdict}: {percent}").format(
-        verdict=verdict(prediction.responder, translate), percent=percent(prediction.fused)
-    )
-
-
-def threshold(prediction: "Prediction", translate: Translate = english) -> str:
-    """ "threshold 55 %"."""
-    return translate("threshold {percent}").format(percent=percent(prediction.threshold))
 
 
 def lesions(found: "Lesions", translate: Translate = english) -> str:
@@ -67,9 +42,15 @@ def instability(certainty: "Certainty", translate: Translate = english) -> str:
     ).format(count=len(certainty.of_folds), low=low, high=high)
 
 
-def certainty_lines(certainty: "Certainty", translate: Translate = english) -> tuple[str, ...]:
-    """The instability where it is known, what cannot be excluded, and how the models agree."""
-    lines = (instability(certainty, translate), certainty.sentence(), certainty.agreement)
+def certainty_lines(prediction: "Prediction", translate: Translate = english) -> tuple[str, ...]:
+    """The instability where it is known, what cannot be excluded, and how the models agree.
+
+    Of a case outside the training data no outcome is called excluded, and no side of a cut-off is told.
+    """
+    certainty = prediction.certainty
+    lines = [instability(certainty, translate)]
+    if prediction.reading().kind != "outside":
+        lines += [certainty.sentence(), certainty.agreement]
     return tuple(line for line in lines if line)
 
 

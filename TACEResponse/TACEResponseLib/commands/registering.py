@@ -150,12 +150,13 @@ def _read(options: Namespace, image: Path, mask: Path) -> "Case":
 
 def _beside(one: "Recorded") -> str:
     """Observed beside predicted, in a line."""
+    from TACEResponseLib.answer.numbers import percent
     from TACEResponseLib.answer.prediction import DEMONSTRATION
-    from TACEResponseLib.answer.words import model_title, percent
+    from TACEResponseLib.answer.words import model_title
 
     observed = f"observed {one.response} ({'response' if one.label else 'no response'})"
-    predicted = f"predicted response {'likely' if one.called else 'unlikely'}"
-    by = f"{percent(one.probability)} by {model_title(one.model)}, threshold {percent(one.threshold)}"
+    predicted = "predicted " + ("responder" if one.called else "non-responder")
+    by = f"{percent(one.probability)} by {model_title(one.model)}, cut-off {percent(one.threshold)}"
     met = "as predicted" if one.called == bool(one.label) else "against the prediction"
     mark = f" {DEMONSTRATION}" if one.demonstration else ""
     return f"Patient {one.patient_id}: {observed}, {predicted} ({by}): {met}. Model {one.bundle_id}.{mark}"

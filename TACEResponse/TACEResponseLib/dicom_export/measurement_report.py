@@ -46,7 +46,12 @@ LOWEST, HIGHEST = (
     own("upper-bound", "Upper bound of probability"),
 )
 ANSWER = own("answer", "Predicted response to first TACE")
-LIKELY, UNLIKELY = own("likely", "Response likely"), own("unlikely", "Response unlikely")
+KINDS = {
+    "above": own("above", "Above the cut-off"),
+    "below": own("below", "Below the cut-off"),
+    "undecided": own("undecided", "Undecided"),
+}
+BANNER, HEADLINE, CLASS = own("banner", "Read first"), own("headline", "Answer"), own("class", "Class")
 SIMILARITY = own("similarity", "Similarity to the training cases")
 VERDICTS = {
     "inside": own("inside", "Inside"),
@@ -151,20 +156,26 @@ def _size(prediction: "Prediction") -> list[sr.Measurement]:
 
 def _verdicts(prediction: "Prediction") -> list[sr.QualitativeEvaluation]:
     """What is one of a few answers, as codes."""
+    kind = prediction.reading().kind
+    possible = () if kind == "outside" else prediction.certainty.conformal
     return [
-        sr.QualitativeEvaluation(ANSWER, LIKELY if prediction.responder else UNLIKELY),
+        *([sr.QualitativeEvaluation(ANSWER, KINDS[kind])] if kind in KINDS else []),
         sr.QualitativeEvaluation(SIMILARITY, VERDICTS[prediction.similarity.verdict]),
-        *(sr.QualitativeEvaluation(POSSIBLE, OUTCOMES[name]) for name in prediction.certainty.conformal),
+        *(sr.QualitativeEvaluation(POSSIBLE, OUTCOMES[name]) for name in possible),
     ]
 
 
 def _evaluations(prediction: "Prediction") -> sr.ContainerContentItem:
     """TID 1500, "Qualitative Evaluations": what is a sentence, the statement on use first."""
+    read, certainty = prediction.reading(), prediction.certainty
+    sure = [(CERTAINTY, certainty.sentence()), (AGREEMENT, certainty.agreement)]
     sentences = [
         (STATEMENT, prediction.statement()),
+        (BANNER, read.banner),
+        (HEADLINE, read.headline),
+        (CLASS, read.verdict),
         (SIMILARITY, prediction.similarity.sentence()),
-        (CERTAINTY, prediction.certainty.sentence()),
-        (AGREEMENT, prediction.certainty.agreement),
+        *(sure if read.kind != "outside" else []),
         *((own(score.name, score.title), _score_text(score)) for score in prediction.clinical_scores),
         *((WARNING, text) for text in prediction.warnings),
     ]
@@ -176,4 +187,4 @@ def _evaluations(prediction: "Prediction") -> sr.ContainerContentItem:
 
 
 def _score_text(score: "ClinicalScore") -> str:
-    return f"{score.text} (built for {score.built_for})"
+    return f"{score.text} (developed to predict {score.built_for})"

@@ -17,7 +17,10 @@ import numpy as np
 import SimpleITK as sitk
 
 from TACEResponseLib.answer import words
+from TACEResponseLib.answer.numbers import percent
 from TACEResponseLib.answer.prediction import Prediction
+from TACEResponseLib.answer.reading import ON_LIGHT, cut_off
+from TACEResponseLib.answer.similarity import SIMILAR
 from TACEResponseLib.cases import Case, bounding_box
 from TACEResponseLib.cases.lesions import largest_slice
 from TACEResponseLib.models.combination import title
@@ -89,19 +92,19 @@ def write_prediction(
 
 def summary(prediction: Prediction, *, show_identifier: bool = False) -> str:
     """The answer as plain text, for a terminal or the clipboard."""
-    certainty, width = prediction.certainty, 36
+    read, width = prediction.reading(), 36
     lines = [
         prediction.statement(),
         "",
         f"Patient {prediction.patient_id}" if show_identifier else UNNAMED,
-        f"{words.headline(prediction)} by {title(prediction.headline)} ({words.threshold(prediction)})",
-        *filter(None, (words.instability(prediction.certainty),)),
-        " ".join(f"{part}." for part in (certainty.sentence(), certainty.agreement) if part),
+        *(f"{part}." for part in (read.banner, read.headline, read.verdict) if part),
+        *(f"{line}." for line in words.certainty_lines(prediction)),
         f"{prediction.similarity.sentence()}.",
+        f"Answered by: {title(prediction.headline)}",
         f"Tumour: {words.lesions(prediction.lesions)}",
         "",
         f"{'model':<{width}}probability of response",
-        *(f"{title(name):<{width}}{words.percent(p):>6}" for name, p in prediction.probabilities.items()),
+        *(f"{title(name):<{width}}{percent(p):>6}" for name, p in prediction.probabilities.items()),
         "",
         f"{'clinical score':<{width}}group",
         *(f"{score.title:<{width}}{score.text}" for score in prediction.clinical_scores),
@@ -137,14 +140,19 @@ def _page(
     picture = _draw_slice(case)
     below_mm = CAPTION_MM + (0 if prediction.patch is None else PATCH_MM)
     singles = [name for name in prediction.probabilities if name in LEARNERS]
-    rows = [(title(n), p, words.percent(p), n in singles) for n, p in prediction.probabilities.items()]
+    rows = [(title(n), p, percent(p), n in singles) for n, p in prediction.probabilities.items()]
     return render_page(
         "patient.html",
         prediction=prediction,
         name=name,
+        reading=prediction.reading(),
+        colours=ON_LIGHT,
+        cut_off=cut_off(prediction.threshold),
+        similar=SIMILAR[prediction.similarity.verdict],
         headline=title(prediction.headline),
-        percent=words.percent,
+        percent=percent,
         instability=words.instability(prediction.certainty),
+        certainty_lines=words.certainty_lines(prediction),
         print_pt=_print_pt(prediction, card),
         rows=rows,
         sensitivity=sensitivity,
