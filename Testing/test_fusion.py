@@ -16,7 +16,7 @@ from TACEResponseLib.statistics.fusion import (
     RIDGE_OF_ONE,
     Fusion,
     fit_calibration,
-    fit_curve,
+    fit_falling_curve,
     fit_fusion,
 )
 from TACEResponseLib.statistics.logistic import fit_logistic
@@ -213,7 +213,12 @@ def test_noise_never_turns_a_model_around_and_keeps_its_order_of_patients():
     fusion = fit_calibration(contrary, labels)
     assert fusion.slopes == (LEAST_SLOPE,)
     assert (np.argsort(fusion.probability(contrary)) == np.argsort(contrary)).all()
-    assert fit_curve(contrary, labels).slopes[0] < -0.2
+    # Here the number falls with response, as the diameter does, and the other direction is not learned.
+    falling, kept = (fit_falling_curve(values, labels) for values in (contrary, -contrary))
+    assert falling.slopes[0] < -0.2 and kept.slopes == (-LEAST_SLOPE,)
+    for fit, values in ((falling, contrary), (kept, -contrary)):
+        assert (np.argsort(fit.probability(values)) == np.argsort(-values)).all()
+        assert fit.probability(values).mean() == pytest.approx(0.5, abs=1e-6)
 
 
 def test_a_contrary_member_gets_no_weight_and_the_rest_is_fitted_as_if_alone():

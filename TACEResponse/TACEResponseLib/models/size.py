@@ -8,7 +8,7 @@ import numpy as np
 
 from TACEResponseLib.measuring.patient_table import PatientTable
 from TACEResponseLib.progress import Progress, silent
-from TACEResponseLib.statistics.fusion import Fusion, fit_curve
+from TACEResponseLib.statistics.fusion import Fusion, fit_falling_curve
 from TACEResponseLib.statistics.outcome import Outcome
 
 from .contract import FittedModel, Learner, Need
@@ -18,7 +18,7 @@ FILE = "size.json"
 
 @dataclass(frozen=True)
 class FittedSize(FittedModel):
-    """curve: the logistic model of one number, the diameter in mm; its slope may have either sign."""
+    """curve: the logistic model of one number, the diameter in mm, which falls with it."""
 
     curve: Fusion
 
@@ -34,7 +34,7 @@ class FittedSize(FittedModel):
 
 @dataclass(frozen=True)
 class Size(Learner):
-    """The diameter; whether a larger tumour means less response is learned."""
+    """The diameter; that a larger tumour responds less is taken as known, how much is learned."""
 
     name: str = "size"
     title: str = "tumour size"
@@ -48,7 +48,7 @@ class Size(Learner):
         self, table: PatientTable, outcome: Outcome, seed: int, progress: Progress = silent
     ) -> FittedSize:
         """Nothing is drawn, so the seed has no effect."""
-        return FittedSize(fit_curve(table.diameters_mm, outcome.labels))
+        return FittedSize(fit_falling_curve(table.diameters_mm, outcome.labels))
 
     def load(self, folder: Path, features: tuple[str, ...]) -> FittedSize | None:
         """From `size.json`."""

@@ -101,12 +101,20 @@ def fit_calibration(scores: np.ndarray, labels: np.ndarray, groups: np.ndarray |
     return _stacked(*_standardised(_matrix(scores), labels, groups), ridge=RIDGE_OF_ONE)
 
 
-def fit_curve(values: np.ndarray, labels: np.ndarray) -> Fusion:
-    """A logistic model of one measured number (n,), such as a diameter; its slope may have either sign."""
-    standard, labels, _, means, scales = _standardised(_matrix(values), labels, None)
+def fit_falling_curve(values: np.ndarray, labels: np.ndarray) -> Fusion:
+    """A logistic model of one measured number (n,) with which response falls, such as a diameter.
+
+    The direction is known before and not learned: a sign that a few patients decide turns the whole
+    ranking around, and no variance that is estimated from such patients counts it. The slope on the
+    standardised number is -LEAST_SLOPE where the patients say the contrary.
+    """
+    standard, labels, _, means, scales = _standardised(_matrix(values), labels, None, fenced=False)
     design = np.column_stack([np.ones(len(standard)), standard])
     fit = fit_logistic(design, labels, ridge=np.array([0.0, RIDGE_OF_FUSED]))
     intercept, slope = map(float, fit.coefficients)
+    if slope > -LEAST_SLOPE:
+        slope = -LEAST_SLOPE
+        intercept = fit_intercept(labels, slope * standard[:, 0])
     return Fusion("stacking", (float(means[0]),), (float(scales[0]),), (slope,), (intercept,))
 
 
@@ -188,13 +196,16 @@ def _slopes(standard: np.ndarray, labels: np.ndarray, groups: np.ndarray, ridge:
 
 
 def _standardised(
-    scores: np.ndarray, labels: np.ndarray, groups: np.ndarray | None
+    scores: np.ndarray, labels: np.ndarray, groups: np.ndarray | None, *, fenced: bool = True
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Standard scores (n, m), labels, groups, and the means (m,) and scales (m,) within groups."""
+    """Standard scores (n, m), labels, groups, and the means (m,) and scales (m,) within groups.
+
+    fenced: whether scores count at most as the outer fences; what was measured counts as it is.
+    """
     labels = np.asarray(labels)
     groups = np.zeros(len(scores), dtype=int) if groups is None else np.asarray(groups)
     _check(scores, labels)
-    scores = _within_fences(scores, groups)
+    scores = _within_fences(scores, groups) if fenced else scores
     means = scores.mean(axis=0)
     deviations = np.concatenate(
         [scores[groups == g] - scores[groups == g].mean(axis=0) for g in np.unique(groups)]
