@@ -15,6 +15,8 @@ VENV = ROOT / ".venv"
 PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 #: Extras of pyproject.toml per command: needed ones, and ones that some machines cannot have.
 EXTRAS = {"demo": ((), ()), "test": (("test",), ("train", "reference", "fast-reading"))}
+#: Several files of tests at a time; those of one file share what they set up.
+IN_PARALLEL = ("--numprocesses=logical", "--maxprocesses=4", "--dist=loadfile")
 WITHOUT = {
     "train": "TensorFlow has no package for this Python; tests that train the network will be skipped",
     "reference": "pyradiomics could not be built (no C compiler?); tests against it will be skipped",
@@ -41,7 +43,7 @@ def main(arguments: list) -> int:
     if command == "demo":
         run = [PYTHON, "-m", "TACEResponseLib", "demo", "--out", ROOT / "tace-response-demo", *rest]
     else:
-        run = [PYTHON, "-m", "pytest", *rest]
+        run = [PYTHON, "-m", "pytest", *IN_PARALLEL, *rest]
     say(f"Running {' '.join(map(str, run))}")
     return subprocess.run(run, cwd=ROOT, env=environment, check=False).returncode
 
