@@ -202,7 +202,8 @@ def _add_training(command: Command) -> None:
     train.add_argument("--labels", type=Path, help="CSV with patient_id and label, for --features")
     _add_encoding(train)
     train.add_argument("--out", type=Path, required=True, help="folder of the bundle")
-    train.add_argument("--preset", default="peng2021", help="recipe: peng2021 or recommended")
+    train.add_argument("--preset", default="peng2021", help="recipe: peng2021, recommended or public2026")
+    train.add_argument("--about", type=Path, help="text on the cohort for the beginning of the model card")
     readers = ("reader1", "majority", "soft")
     train.add_argument("--outcome", choices=readers, help="whose response, with several readers")
     names = "names of models, separated by commas, such as size,linear,extra_trees"

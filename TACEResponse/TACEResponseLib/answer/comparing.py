@@ -15,6 +15,8 @@ from .similarity import FEATURES, NETWORK, TrainingSpread
 MOST_COMPARED = 30
 #: Enough for an average over patients; few enough to stay small in a bundle.
 BACKGROUND_PATIENTS = 100
+#: As many of every feature where no patient's row is kept.
+BACKGROUND_QUANTILES = 40
 
 
 @dataclass(frozen=True)
@@ -31,23 +33,45 @@ class Compared:
 
 
 def to_compare_with(
-    table: PatientTable, models: FoldModels, of_folds: Sequence[FoldModels], seed: int
+    table: PatientTable,
+    models: FoldModels,
+    of_folds: Sequence[FoldModels],
+    seed: int,
+    background: str = "patients",
 ) -> Compared:
-    """What is kept of the training patients (n); models: the final fit, of_folds: those of the folds."""
+    """What is kept of the training patients (n); models: the final fit, of_folds: those of the folds.
+
+    background: "patients", or "quantiles" where no row of the table may be kept.
+    """
     measures, seen = compared(table, models), models.transformed(table)
     of_training = TrainingSpread.of(measures, seed, table.phases)
     names = tuple(dict.fromkeys(name for fitted in (models, *of_folds) for name in fitted.features))
     columns = dict(zip(names, table.columns(names).features.T, strict=True))
     if table.diameters_mm is not None:
         columns["diameter_mm"] = table.diameters_mm
-    rows = np.random.default_rng(seed).permutation(len(table))[:BACKGROUND_PATIENTS]
     names = models.features if table.feature_names else ()
-    features = seen.columns(names).features[rows]
+    keep = _quantiles if background == "quantiles" else _some_rows
+    features = keep(seen.columns(names).features, np.random.default_rng(seed))
     return Compared(
         {name: (float(values.min()), float(values.max())) for name, values in columns.items()},
-        PatientTable(tuple(map(str, range(len(rows)))), names, features),
+        PatientTable(tuple(map(str, range(len(features)))), names, features),
         of_training,
     )
+
+
+def _some_rows(features: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Some of the (n, p) rows, in no order of patients."""
+    return features[rng.permutation(len(features))[:BACKGROUND_PATIENTS]]
+
+
+def _quantiles(features: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """(BACKGROUND_QUANTILES, p) quantiles of every column, each column in an order of its own.
+
+    What belongs together in a patient is taken apart: no row of the table can be read from it. A
+    feature by itself is spread as in the (n, p) patients.
+    """
+    levels = (np.arange(BACKGROUND_QUANTILES) + 0.5) / BACKGROUND_QUANTILES
+    return rng.permuted(np.quantile(features, levels, axis=0), axis=0).astype(np.float32)
 
 
 def compared_features(models: FoldModels) -> tuple[str, ...]:

@@ -52,14 +52,24 @@ class BundleManifest:
 
 
 def demonstration_bundle() -> Path:
-    """Folder of the demonstration bundle, installed beside the library or in a checkout."""
+    """Folder of the demonstration bundle, trained on synthetic images."""
+    return _shipped("DemonstrationBundle")
+
+
+def public_cohort_bundle() -> Path:
+    """Folder of the bundle that was trained on 90 patients of the public collection HCC-TACE-Seg."""
+    return _shipped("PublicCohortBundle")
+
+
+def _shipped(name: str) -> Path:
+    """A bundle that comes with the extension, installed beside the library or in a checkout."""
     library = Path(__file__).resolve().parent.parent
-    places = (library / "DemonstrationBundle", library.parent.parent / "Resources" / "DemonstrationBundle")
+    places = (library / name, library.parent.parent / "Resources" / name)
     for place in places:
         if (place / MANIFEST).exists():
             return place
     raise BundleError(
-        "the demonstration bundle is not installed",
+        f"the bundle {name} is not installed",
         expected=str(places[0]),
         received="no manifest.json there",
         remedy="install the extension again, or name a bundle of your own",

@@ -50,7 +50,8 @@ def train(options: Namespace, progress: Reporting) -> int:
     else:
         raise InputError("nothing to train on", expected="--cohort, or --features and --labels")
     trained = _looked_at_again(trained, options, store, progress)
-    bundle = save_trained(trained, options.out)
+    about = options.about.read_text(encoding="utf-8") if options.about else ""
+    bundle = save_trained(trained, options.out, about)
     rows = evaluation_rows(trained)
     report = write_training_report(
         trained,

@@ -12,20 +12,26 @@ if TYPE_CHECKING:
     from TACEResponseLib.training.run import Trained
 
 
-def save_trained(trained: "Trained", folder: Path) -> Path:
-    """Write the bundle of a training run with its card; its path."""
+def save_trained(trained: "Trained", folder: Path, about: str = "") -> Path:
+    """Write the bundle of a training run with its card; its path. about: as in `model_card`."""
     from TACEResponseLib.bundle import save_bundle
 
-    return save_bundle(folder, trained.model, trained.reliability, model_card(trained))
+    return save_bundle(folder, trained.model, trained.reliability, model_card(trained, about))
 
 
-def model_card(trained: "Trained") -> str:
-    """Markdown; the first line says whether the model is for patients at all."""
+def model_card(trained: "Trained", about: str = "") -> str:
+    """Markdown; the first line says whether the model is for patients at all, then how good it is.
+
+    about: what whoever trains it has to say of its cohort, in lines; stands before everything else that
+    is known.
+    """
     from . import evaluation_rows
+    from .performance import headline
+    from .study import Study
 
     model, settings = trained.model, trained.model.settings
     first = DEMONSTRATION if model.demonstration else "For research use only; not a medical device."
-    training = trained.training
+    training, repeats = trained.training, "repeat" if settings.repeats == 1 else "repeats"
     rows = [row for row in evaluation_rows(trained) if not row["center"]]
     table = [
         f"| {title(row['model'])} | {row['estimate'].replace('_', ' ')} | {row['n']} "
@@ -46,25 +52,25 @@ def model_card(trained: "Trained") -> str:
         "",
         "# Model card",
         "",
+        *(f"{line.strip()}\n" for line in about.splitlines() if line.strip()),
+        headline(Study.of_training(trained)),
+        "",
         "Answers: how likely is an objective response (mRECIST CR or PR) of hepatocellular carcinoma to "
-        "the first transarterial chemoembolization, from the arterial CT before it and a tumour mask.",
+        "the first transarterial chemoembolization, from a contrast CT before it and a tumour mask.",
         "",
         f"Trained on {len(training)} patients, {training.outcome.responders} of them responders; "
-        f"recipe `{settings.preset}`, {settings.folds} folds, {settings.repeats} repeat(s), "
+        f"recipe `{settings.preset}`, {settings.folds} folds, {settings.repeats} {repeats}, "
         f"seed {settings.seed}, {_about_features(model)}.",
         f"Reliability: {agreed}.",
-        f"Headline: {title(model.headline)}, threshold {model.thresholds[model.headline]:.3f} "
+        f"Headline: {title(model.headline)}, cut-off {model.thresholds[model.headline]:.3f} "
         "(median of the folds' Youden thresholds); "
         "calibration logistic, one slope with an intercept a fold.",
         f"Beside an answer stand those of the {len(model.fold_fits)} models of the folds (instability), the "
-        f"conformal set at {100 * COVERAGE:.0f} % coverage and a verdict on whether the case is like the "
-        "training cases.",
+        f"conformal set at {100 * COVERAGE:.0f} % coverage and a verdict on whether the case is similar to the "
+        "training patients.",
         "",
         *_about_uninformative(trained.record.out_of_fold.uninformative),
-        "Selected features:",
-        "",
-        *(f"- `{name}`" for name in model.models.selected),
-        "",
+        *_about_selected(model.models.selected),
         "| model | estimate | patients | AUC (95 % CI) |",
         "|---|---|---|---|",
         *table,
@@ -76,6 +82,12 @@ def model_card(trained: "Trained") -> str:
         "treatment than those of its cohort. " + first,
     ]
     return "\n".join(lines) + "\n"
+
+
+def _about_selected(selected: tuple[str, ...]) -> list[str]:
+    if not selected:
+        return []
+    return ["Selected features:", "", *(f"- `{name}`" for name in selected), ""]
 
 
 def _sources(trained: "Trained") -> str:

@@ -272,6 +272,9 @@ class TrainingSettings(Settings):
     patch: PatchSettings = field(default_factory=PatchSettings)
     network: NetworkSettings | None = field(default_factory=NetworkSettings)
     fusion: FusionSettings = field(default_factory=FusionSettings)
+    #: What an explanation compares a patient with: some training patients, nameless and shuffled, or
+    #: `quantiles` of every feature, each shuffled by itself, which hold no patient's row.
+    background: typing.Literal["patients", "quantiles"] = "patients"
     folds: int = 5
     repeats: int = 1
     seed: int = 1
@@ -293,6 +296,16 @@ PRESETS: dict[str, dict] = {
     "recommended": {
         "classifiers": "tuned",
         "selection": {"rule": "tolerance", "max_correlation": 0.9},
+    },
+    # The model of the public collection: one model without any selection, chosen beforehand among many
+    # that its 90 patients cannot tell apart, see Docs/public-cohort.md.
+    "public2026": {
+        "models": ("size", "extra_trees"),
+        "fusion": {"headline": "extra_trees"},
+        "extra_trees": {"trees": 300},
+        "background": "quantiles",
+        "network": None,
+        "repeats": 10,
     },
 }
 

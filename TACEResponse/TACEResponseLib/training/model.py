@@ -74,7 +74,8 @@ def fit_response_model(
         for of_fold in zip(fits[: settings.folds], out_of_fold.fold_combinations, strict=True)
     )
     answers, own = (combine(combinations, of) for of in (scores, models.scores(table)))
-    kept = to_compare_with(table, models, [fit.models for fit in fold_fits], settings.seed)
+    how = (settings.seed, settings.background)
+    kept = to_compare_with(table, models, [fit.models for fit in fold_fits], *how)
     images = tuple(sorted({sha1 for sha1 in table.image_hashes if sha1}))
     model = ResponseModel(
         settings=settings,
