@@ -96,5 +96,6 @@ def compared(table: PatientTable, models: FoldModels) -> dict[str, np.ndarray]:
     if table.diameters_mm is not None:
         found["diameter_mm"] = table.diameters_mm
     if table.scans is not None:
-        found |= dict(zip(SCAN, table.scans.T, strict=True))
+        told = zip(SCAN, table.scans.T, strict=True)  # a feature table does not tell everything
+        found |= {name: values for name, values in told if np.isfinite(values).all()}
     return found

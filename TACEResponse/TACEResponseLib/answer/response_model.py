@@ -217,7 +217,9 @@ class ResponseModel:
         """How the one patient in `table` compares with the training patients, as far as it was measured."""
         found = compared(table, self.models)
         known = {name: values[0] for name, values in found.items() if name in self.spread.spreads}
-        return self.spread.compare(known, compared_features(self.models), phase)
+        unknown = {name: values[0] for name, values in found.items() if name not in known}
+        around_hu = unknown.get("surroundings_hu")
+        return self.spread.compare(known, compared_features(self.models), phase, around_hu)
 
     def _certainty(
         self, table: PatientTable, probabilities: Mapping[str, float], headline: str, responder: bool

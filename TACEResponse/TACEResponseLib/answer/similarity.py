@@ -24,6 +24,9 @@ OUTSIDE_SHARE, EDGE_SHARE = 0.05, 0.15
 SMALLEST_PHASE_SHARE = 0.05
 #: The phase without contrast, on which a tumour's enhancement cannot be seen at all.
 NATIVE = "native"
+#: Median HU around a tumour in the liver, whatever the phase; for models whose training patients came from
+#: a table, which does not tell what lay around their tumours.
+AROUND_IN_LIVER_HU = (-50.0, 300.0)
 #: Parts in which training cases are measured from the others.
 PARTS = 10
 #: Names of the vectors, which are compared by Mahalanobis distance.
@@ -176,12 +179,18 @@ class TrainingSpread:
         )
 
     def compare(
-        self, measures: Mapping[str, np.ndarray], feature_names: tuple[str, ...], phase: str = ""
+        self,
+        measures: Mapping[str, np.ndarray],
+        feature_names: tuple[str, ...],
+        phase: str = "",
+        around_hu: float | None = None,
     ) -> Similarity:
         """The verdict on one case: measure name -> (k,) numbers or one; what is missing is not compared.
 
         feature_names: of the numbers in `features`. phase: of contrast, where it is known; a CT in a
         phase that the training cases do not have is at best at the edge, without contrast outside.
+        around_hu: median around the tumour, where the training cases do not say theirs: what does not lie
+        in a liver is outside.
         """
         found = [
             self._measure(name, np.atleast_1d(np.asarray(values, dtype=float)))
@@ -193,6 +202,10 @@ class TrainingSpread:
         if phase and self.phases and phase not in self.phases:
             distance = max(distance, 1.001 if phase == NATIVE else self.edge * 1.001)
             reasons.append(f"{phase} phase, training {' and '.join(self.phases)}")
+        low, high = AROUND_IN_LIVER_HU
+        if around_hu is not None and not low <= around_hu <= high:
+            distance = max(distance, 1.001)
+            reasons.append(f"{TITLES['surroundings_hu']} {around_hu:.4g}, in a liver {low:g} to {high:g}")
         verdict = "outside" if distance > 1 else "at the edge" if distance > self.edge else "inside"
         beyond = self._beyond_range(measures.get(FEATURES), feature_names)
         return Similarity(verdict, float(distance), tuple(reasons), tuple(found), beyond)

@@ -8,11 +8,14 @@ from TACEResponseLib.clinical.items import TumourBurden
 from TACEResponseLib.errors import TableError
 from TACEResponseLib.readers.tables import Row
 
+from .case import SCAN
 from .feature_table import diagnostics_of
 from .patient_table import PatientTable
 
 #: Feature that stands for the tumour's size when there are no images to measure.
 SIZE_FEATURE = "original_shape_Maximum2DDiameterSlice"
+#: Feature and diagnostics that tell how the CT was taken.
+HU_FEATURE, SPACING = "original_firstorder_Median", "diagnostics_Image-original_Spacing"
 
 
 def tabled(
@@ -42,8 +45,30 @@ def tabled(
         groups=tuple(groups),
         burdens=tuple(_burden(row, mm) for row, mm in zip(clinical, sizes, strict=True)),
         clinical=tuple(clinical),
+        scans=_scans(rows),
         diagnostics=tuple(diagnostics_of(row) for row in rows),
     )
+
+
+def _scans(rows: Sequence[Row]) -> np.ndarray | None:
+    """(n, 4) what the rows tell of `SCAN`, NaN for what they do not; None where they tell nothing."""
+    scans = np.full((len(rows), len(SCAN)), np.nan)
+    for scan, row in zip(scans, rows, strict=True):
+        tumour_hu = _numbers_in(row.get(HU_FEATURE, ""))
+        if len(tumour_hu) == 1:
+            scan[SCAN.index("tumour_hu")] = tumour_hu[0]
+        spacing_mm = _numbers_in(row.get(SPACING, ""))
+        if len(spacing_mm) == 3:
+            scan[SCAN.index("pixel_mm")], scan[SCAN.index("slice_mm")] = min(spacing_mm), max(spacing_mm)
+    return scans if np.isfinite(scans).any() else None
+
+
+def _numbers_in(text: str) -> list[float]:
+    """The numbers of "(0.78, 0.78, 2.5)" or "94.5"; none where something else is written."""
+    try:
+        return [float(part) for part in text.strip("() []").split(",")]
+    except ValueError:
+        return []
 
 
 def _burden(row: Mapping[str, str], diameter_mm: float | None) -> TumourBurden | None:
