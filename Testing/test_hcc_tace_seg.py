@@ -509,3 +509,38 @@ def test_the_real_index_lists_what_the_download_needs(real_data):
     assert sum(s.modality == "SEG" for s in listed) == 448
     assert len({s.patient_id for s in listed}) == 105
     assert archive.ATTEMPTS == 3
+
+
+def test_our_columns_of_the_collection_are_compared_with_a_published_table(collection, tmp_path, capsys):
+    """The stand-in's table is measured by the extension, then one column and one cell are changed."""
+    folder, _ = collection
+    fetched, features = tmp_path / "cohort", tmp_path / "published.csv"
+    assert main(["fetch", "hcc-tace-seg", "--from", str(folder), "--out", str(fetched)]) == 1
+    assert main(["extract", "--cohort", str(fetched), "--out", str(features), "--jobs", "1"]) == 0
+    with features.open(encoding="utf-8", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    for row in rows:
+        row["original_glcm_Contrast"] = str(2 * float(row["original_glcm_Contrast"]))
+    rows[0]["original_firstorder_Mean"] = str(1.0001 * float(rows[0]["original_firstorder_Mean"]))
+    rows[1]["original_firstorder_Mean"] = ""
+    with features.open("w", encoding="utf-8", newline="") as stream:
+        table = csv.DictWriter(stream, list(rows[0]))
+        table.writeheader()
+        table.writerows(rows)
+    capsys.readouterr()
+    command = ["verify-public", "--from", str(folder), "--features", str(features), "--jobs", "1"]
+    assert main([*command, "--out", str(tmp_path / "verified")]) == 1  # three patients are broken
+    printed = capsys.readouterr().out
+    assert "3 patients measured; 1128 of 1130 columns have the table's values in every patient" in printed
+    assert "original_glcm_Contrast: 0 of 3 patients the same, largest relative deviation 0.5" in printed
+    assert "original_firstorder_Mean: 1 of 2 patients the same, largest relative deviation 0.0001" in printed
+    with (tmp_path / "verified" / "verification.csv").open(encoding="utf-8", newline="") as stream:
+        assert len(list(csv.DictReader(stream))) == 1130
+
+
+def test_a_table_that_does_not_say_how_it_was_measured_is_not_compared(collection, tmp_path, capsys):
+    features = tmp_path / "published.csv"
+    features.write_text("patient_id,original_firstorder_Mean\nHCC_001,3\n", encoding="utf-8")
+    command = ["verify-public", "--from", str(collection[0]), "--features", str(features)]
+    assert main([*command, "--out", str(tmp_path / "verified")]) == 2
+    assert "does not say how its features were measured" in capsys.readouterr().err

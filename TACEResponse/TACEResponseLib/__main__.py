@@ -26,7 +26,8 @@ DONE, SOME_FAILED, BAD_INPUT, CANCELLED = 0, 1, 2, 130
 #: What is left of a command that was cancelled, where something is.
 _CANCELLED = {
     **dict.fromkeys(
-        ("extract", "train", "fetch"), "Cancelled; what was measured is kept and a rerun goes on there."
+        ("extract", "train", "fetch", "verify-public"),
+        "Cancelled; what was measured is kept and a rerun goes on there.",
     ),
     "predict": "Cancelled; patients that were answered keep their pages, and a rerun begins anew.",
 }
@@ -253,6 +254,13 @@ def _add_cohort_sources(command: Command) -> None:
     fetch.add_argument("--label", choices=labels, default="reader1", help="whose reading is the response")
     phases = ("annotated", "arterial", "portal venous", "delayed", "native")
     fetch.add_argument("--phase", choices=phases, default="annotated", help="the scan to take")
+
+    verify = command("verify-public", "measure HCC-TACE-Seg and compare with its published feature table")
+    verify.add_argument("--from", dest="source", type=Path, required=True, help="folder of its DICOM files")
+    verify.add_argument("--features", type=Path, required=True, help="the published table as CSV")
+    verify.add_argument("--clinical", type=Path, help="its clinical table, where it lies elsewhere")
+    verify.add_argument("--out", type=Path, required=True, help="folder of the cohort and of the comparison")
+    verify.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="patients at a time")
 
     phantom = command("phantom", "write a synthetic cohort with a known answer")
     phantom.add_argument("--patients", type=int, required=True)

@@ -10,6 +10,7 @@ from .predicting import demo, predict
 from .registering import audit, follow_up
 from .training import evaluate, train
 from .updating import update
+from .verifying import verify_public
 
 __all__ = [
     "audit",
@@ -23,4 +24,5 @@ __all__ = [
     "predict",
     "train",
     "update",
+    "verify_public",
 ]

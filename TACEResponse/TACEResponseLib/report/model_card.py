@@ -66,8 +66,8 @@ def model_card(trained: "Trained", about: str = "") -> str:
         "(median of the folds' Youden thresholds); "
         "calibration logistic, one slope with an intercept a fold.",
         f"Beside an answer stand those of the {len(model.fold_fits)} models of the folds (instability), the "
-        f"conformal set at {100 * COVERAGE:.0f} % coverage and a verdict on whether the case is similar to the "
-        "training patients.",
+        f"conformal set at {100 * COVERAGE:.0f} % coverage and a verdict on whether the case is similar to "
+        "the training patients.",
         "",
         *_about_uninformative(trained.record.out_of_fold.uninformative),
         *_about_selected(model.models.selected),

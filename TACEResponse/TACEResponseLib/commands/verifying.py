@@ -1,0 +1,81 @@
+"""The command that measures the public collection and lays our columns beside the published table."""
+
+import csv
+from argparse import Namespace
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from TACEResponseLib.errors import InputError
+
+from .output import DONE, SOME_FAILED, Reporting, say_done
+
+if TYPE_CHECKING:
+    from TACEResponseLib.measuring.agreement import ColumnAgreement
+
+TABLE = "verification.csv"
+#: Columns that are named on the terminal.
+MOST_NAMED = 10
+
+
+def verify_public(options: Namespace, progress: Reporting) -> int:
+    """Lay out the collection's DICOM files, measure them as the table says, and compare every column."""
+    from TACEResponseLib.cohorts.public.hcc_tace_seg import find_clinical
+    from TACEResponseLib.cohorts.public.layout import lay_out
+    from TACEResponseLib.cohorts.table import read_cohort
+    from TACEResponseLib.measuring.agreement import agreement_of
+    from TACEResponseLib.measuring.cohort import extract_patients
+    from TACEResponseLib.radiomics.parameters import recorded_settings
+    from TACEResponseLib.readers.tables import read_table
+
+    if not options.source.is_dir():
+        raise InputError("there is no such folder", field="from", received=str(options.source))
+    published = {row["patient_id"]: row for row in read_table(options.features, required=("patient_id",))}
+    settings = recorded_settings(published.values())
+    if settings is None:
+        raise InputError(
+            "the table does not say how its features were measured",
+            file=options.features.name,
+            expected="columns diagnostics_Configuration_Settings and _EnabledImageTypes",
+        )
+    clinical = options.clinical or find_clinical(options.source)
+    layout = lay_out(options.source, clinical, options.out / "cohort", progress=progress)
+    measured, failed = extract_patients(
+        read_cohort(options.out / "cohort").patients,
+        settings,
+        jobs=options.jobs,
+        store=options.out / "features-work",
+        progress=progress,
+    )
+    columns = agreement_of(measured, published)
+    table = _write(options.out / TABLE, columns)
+    problems = [*layout.problems, *failed.values()]
+    text = [*map(str, problems), *_summary(columns, len(measured)), f"Every column: {table}"]
+    say_done(progress, "\n".join(text), table=str(table), columns=len(columns), failed=len(failed))
+    return SOME_FAILED if problems else DONE
+
+
+def _summary(columns: Sequence["ColumnAgreement"], patients: int) -> list[str]:
+    """How many columns agree, and those that do not, in words."""
+    from TACEResponseLib.measuring.agreement import SAME
+
+    apart = [column for column in columns if column.same < column.patients]
+    lines = [
+        f"{patients} patients measured; {len(columns) - len(apart)} of {len(columns)} columns have the "
+        f"table's values in every patient (relative deviation at most {SAME:g})"
+    ]
+    lines += [
+        f"  {c.column}: {c.same} of {c.patients} patients the same, largest relative deviation "
+        f"{c.largest:.2g}"
+        for c in apart[:MOST_NAMED]
+    ]
+    return lines + ([f"  ... and {len(apart) - MOST_NAMED} more"] if len(apart) > MOST_NAMED else [])
+
+
+def _write(path: Path, columns: Sequence["ColumnAgreement"]) -> Path:
+    rows = [column.to_row() for column in columns]
+    with path.open("w", encoding="utf-8", newline="") as stream:
+        table = csv.DictWriter(stream, list(rows[0]) if rows else ["feature"], lineterminator="\n")
+        table.writeheader()
+        table.writerows(rows)
+    return path
