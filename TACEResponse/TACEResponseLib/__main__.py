@@ -236,6 +236,13 @@ def _add_training(command: Command) -> None:
 
 
 def _add_updating(command: Command) -> None:
+    compare = command("compare", "try two bundles on the same patients, whom neither has seen")
+    compare.add_argument("bundles", type=Path, nargs=2, metavar="BUNDLE", help="folders of the two bundles")
+    compare.add_argument("--cohort", type=Path, required=True, help="folder, cohort.csv or .xlsx")
+    _add_encoding(compare)
+    compare.add_argument("--out", type=Path, required=True, help="folder of the comparison")
+    compare.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="patients at a time")
+
     update = command("update", "move a bundle's probabilities to another hospital; the ranking stays")
     update.add_argument("--bundle", type=Path, required=True, help="the bundle as it was trained")
     update.add_argument("--cohort", type=Path, required=True, help="the hospital's patients with responses")

@@ -6,6 +6,7 @@ do not wait for scikit-learn.
 """
 
 from .cohorts import check, extract, fetch, phantom
+from .comparing import compare
 from .predicting import demo, predict
 from .registering import audit, follow_up
 from .training import evaluate, train
@@ -15,6 +16,7 @@ from .verifying import verify_public
 __all__ = [
     "audit",
     "check",
+    "compare",
     "demo",
     "evaluate",
     "extract",
