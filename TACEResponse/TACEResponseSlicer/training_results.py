@@ -6,6 +6,7 @@ appears only as optimism, beside the honest figure that it exceeds.
 
 import csv
 import json
+import textwrap
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,8 @@ from .answer_view import fill_table
 
 #: Columns of `scores.csv` beside the models; bundles of earlier versions have no fold.
 KNOWN = ("patient_id", "label", "fold")
+#: Letters of a model's name in a line of the table: with more of them the figures leave a narrow panel.
+NAME_WIDTH = 9
 
 
 class TrainingResultSection:
@@ -67,7 +70,7 @@ def auc_rows(rows: list[dict]) -> list[tuple[str, str, str, str]]:
     """A row of text a model: AUC out of fold and external with their intervals, and optimism."""
     return [
         (
-            _model_title(name),
+            textwrap.fill(_model_title(name), NAME_WIDTH),
             _auc_text(of.get("out_of_fold")),
             _auc_text(of.get("external")),
             _optimism_text(_optimism(of)),
@@ -81,7 +84,7 @@ def _auc_text(row: dict | None) -> str:
         return "\N{EN DASH}"
     if row["ci_low"] is None:
         return f"{row['auc']:.3f}"
-    text = _("{auc:.3f}\n{low:.3f} to {high:.3f}")  # in two lines, since the panel is narrow
+    text = _("{auc:.3f}\n{low:.3f}–{high:.3f}")  # in two lines, since the panel is narrow
     return text.format(auc=row["auc"], low=row["ci_low"], high=row["ci_high"])
 
 

@@ -223,8 +223,8 @@ def test_training_shows_progress_then_figures_as_nodes_with_estimates_kept_apart
     ]  # fmt: skip
     rows = [[table.item(r, c).text() for c in range(4)] for r in range(table.rowCount)]
     assert rows == [  # one a model, none of training patients alone, none a centre
-        ["CNN", "0.750\n0.600 to 0.900", "0.700\n0.600 to 0.900", "+0.240"],
-        ["all models", "0.800\n0.600 to 0.900", "–", "–"],
+        ["CNN", "0.750\n0.600–0.900", "0.700\n0.600–0.900", "+0.240"],
+        ["all\nmodels", "0.800\n0.600–0.900", "–", "–"],
     ]
     assert panel.ui.trainingStatementLabel.text.endswith(
         "Responders: out of fold 30 of 60, external 30 of 60."
