@@ -7,6 +7,8 @@ from TACEResponseLib.answer.certainty import COVERAGE
 from TACEResponseLib.answer.prediction import DEMONSTRATION
 from TACEResponseLib.models.combination import title
 
+from .table import counted
+
 if TYPE_CHECKING:
     from TACEResponseLib.answer.response_model import ResponseModel
     from TACEResponseLib.training.run import Trained
@@ -50,7 +52,7 @@ def model_card(trained: "Trained") -> str:
         "the first transarterial chemoembolization, from the arterial CT before it and a tumour mask.",
         "",
         f"Trained on {len(training)} patients, {training.outcome.responders} of them responders; "
-        f"recipe `{settings.preset}`, {settings.folds} folds, {settings.repeats} repeat(s), "
+        f"recipe `{settings.preset}`, {settings.folds} folds, {counted(settings.repeats, 'repeat')}, "
         f"seed {settings.seed}, {_about_features(model)}.",
         f"Reliability: {agreed}.",
         f"Headline: {title(model.headline)}, threshold {model.thresholds[model.headline]:.3f} "

@@ -15,7 +15,7 @@ from TACEResponseLib.statistics.discrimination import AucDifference, Proportion,
 from TACEResponseLib.statistics.intervals import AucInterval, auc_newcombe
 
 from .study import Scored, Study, has_auc
-from .table import Table, p_text
+from .table import Table, counted, p_text
 
 #: Patients that a bin of the calibration needs, and the most bins.
 PATIENTS_PER_BIN, MOST_BINS = 15, 10
@@ -284,9 +284,8 @@ def headline(study: Study) -> str:
 
 def _figure(study: Study, group: Scored) -> str:
     auc, n = group.auc(study.model.headline), len(group.labels)
-    return (
-        f"{group.title} AUC {auc.auc:.3f} ({interval_text(auc)}, {n} patients, {auc.responders} responders)"
-    )
+    patients, responders = counted(n, "patient"), counted(auc.responders, "responder")
+    return f"{group.title} AUC {auc.auc:.3f} ({interval_text(auc)}, {patients}, {responders})"
 
 
 def interval_text(auc: AucInterval) -> str:
