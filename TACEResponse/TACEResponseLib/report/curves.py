@@ -153,8 +153,9 @@ def _of_interest(study: Study) -> list[str]:
 
 
 def draw_calibration(study: Study) -> Drawing:
-    """Share of responders against predicted probability, in groups of equal number."""
-    name, caption = "figure_calibration", f"Calibration: predicted and observed response, {_panels(study)}"
+    """Share of responders against predicted probability, in groups of equal number, and each patient."""
+    name = "figure_calibration"
+    caption = f"Calibration: predicted and observed response, {_panels(study)}; one stroke a patient"
     if not study.with_auc:
         return Drawing(name, caption, None, ONE_CLASS)
     panels = len(study.with_auc)

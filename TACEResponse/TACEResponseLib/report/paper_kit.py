@@ -17,7 +17,7 @@ KINDS = {
     "figure_*.pdf": "Every figure to print; text is text",
     "figure_*.svg": "Every figure to change; text is text",
     "figure_*.png": f"Every figure as a picture, {drawing.PRINT_DOTS_PER_INCH} dots per inch",
-    "tables.xlsx": "All tables, every digit, a sheet a table",
+    "tables.xlsx": "All tables with all digits, a sheet a table",
     "*.tex": "Each table as LaTeX, for \\input",
     "methods.md": "The methods of this run as a text, for a manuscript",
     "references.bib": "The papers that methods.md cites, as BibTeX",
