@@ -8,6 +8,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 from openpyxl import load_workbook
+from TACEResponseLib.errors import counted
 from TACEResponseLib.report import drawing as report_drawing
 from TACEResponseLib.report import write_training_report
 from TACEResponseLib.report.figures import draw_all
@@ -18,7 +19,7 @@ from TACEResponseLib.report.odds_ratios import association_table, sensible_unit
 from TACEResponseLib.report.performance import auc_table
 from TACEResponseLib.report.sources import SOURCES, bibliography, cited
 from TACEResponseLib.report.study import Study
-from TACEResponseLib.report.table import Table, counted
+from TACEResponseLib.report.table import Table
 from TACEResponseLib.report.workbook import workbook
 from TACEResponseLib.statistics.discrimination import roc_curve
 from test_report import patients, train

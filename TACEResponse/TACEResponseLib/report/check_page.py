@@ -8,10 +8,10 @@ from TACEResponseLib import __version__
 from TACEResponseLib.cohorts.preflight import CohortCheck, PatientCheck
 from TACEResponseLib.cohorts.preflight.sample_size import size_text
 from TACEResponseLib.cohorts.preflight.table import LEGEND, outlined
+from TACEResponseLib.errors import counted
 from TACEResponseLib.storage import whole_file
 
 from .pages import render_page
-from .table import counted
 
 PAGE = "check.html"
 #: Verdict -> what its part of the page is called.

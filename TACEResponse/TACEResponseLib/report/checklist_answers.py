@@ -1,12 +1,13 @@
 """What the software can answer of the reporting checklists; everything else stays blank and says so."""
 
+from TACEResponseLib.errors import counted
 from TACEResponseLib.models.combination import title
 
 from .checklists import CHECKLISTS
 from .methods import extracted_here, versions
 from .patients import clinical_columns
 from .study import Study
-from .table import Table, counted
+from .table import Table
 
 #: What stands where the software knows nothing, or not everything.
 BLANK, THE_REST = "for the authors to fill in", "for the authors"

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from TACEResponseLib.errors import counted
 from TACEResponseLib.models.combination import title
 from TACEResponseLib.statistics.associations import correlations
 from TACEResponseLib.statistics.calibration import calibration, decision_curve
@@ -16,7 +17,6 @@ from .drawing import COLOURS, GREY, MARKERS, STYLES, WIDTH_IN, Drawing, canvas
 from .marks import draw_patients, marks_on_curve
 from .performance import ONE_CLASS, bins
 from .study import Scored, Study
-from .table import counted
 
 #: Decision thresholds between which a curve is worth reading.
 DECISION_RANGE = (0.05, 0.9)

@@ -5,12 +5,12 @@ It says what the software did. What only the authors know is marked `AUTHORS` an
 
 from collections.abc import Iterable
 
+from TACEResponseLib.errors import counted
 from TACEResponseLib.models.combination import title
 
 from .methods import extracted_here, final_selection, versions
 from .performance import SIGNIFICANT
 from .study import Study
-from .table import counted
 
 BEGIN = (
     "This text was written by TACEResponse from the settings and counts of this run. Check every sentence, "

@@ -5,9 +5,8 @@ from typing import TYPE_CHECKING
 
 from TACEResponseLib.answer.certainty import COVERAGE
 from TACEResponseLib.answer.prediction import DEMONSTRATION
+from TACEResponseLib.errors import counted
 from TACEResponseLib.models.combination import title
-
-from .table import counted
 
 if TYPE_CHECKING:
     from TACEResponseLib.answer.response_model import ResponseModel

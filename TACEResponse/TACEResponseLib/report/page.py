@@ -8,6 +8,7 @@ import base64
 from collections.abc import Sequence
 
 from TACEResponseLib import __version__
+from TACEResponseLib.errors import counted
 from TACEResponseLib.models.combination import title
 
 from .drawing import Drawing
@@ -15,7 +16,7 @@ from .pages import render_page
 from .paper_kit import FOLDER
 from .performance import against_size, headline, interval_text
 from .study import Study
-from .table import Table, counted, number_text, p_text
+from .table import Table, number_text, p_text
 
 #: Tables that the page names and does not print: one row a patient or a feature.
 FILES_ONLY = (

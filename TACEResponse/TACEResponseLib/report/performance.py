@@ -7,6 +7,7 @@ from itertools import combinations
 
 import numpy as np
 
+from TACEResponseLib.errors import counted
 from TACEResponseLib.models.combination import ALL, title
 from TACEResponseLib.statistics.associations import correlations
 from TACEResponseLib.statistics.calibration import calibration
@@ -15,7 +16,7 @@ from TACEResponseLib.statistics.discrimination import AucDifference, Proportion,
 from TACEResponseLib.statistics.intervals import AucInterval, auc_newcombe
 
 from .study import Scored, Study, has_auc
-from .table import Table, counted, p_text
+from .table import Table, p_text
 
 #: Patients that a bin of the calibration needs, and the most bins.
 PATIENTS_PER_BIN, MOST_BINS = 15, 10

@@ -139,11 +139,6 @@ def number_text(value: object) -> str:
     return text.replace("-", "\N{MINUS SIGN}")
 
 
-def counted(number: int, noun: str) -> str:
-    """ "1 responder", "2 responders"."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
 def p_text(p: float) -> str:
     """A p-value as it is printed."""
     if p < 0.001:
