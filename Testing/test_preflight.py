@@ -1,7 +1,11 @@
 """The preflight names every problem of a cohort before anything is computed, and shows the masks."""
 
+import base64
 import csv
+import html
+import io
 import json
+import re
 
 import numpy as np
 import pytest
@@ -12,6 +16,7 @@ from TACEResponseLib.cohorts.preflight import check_cohort
 from TACEResponseLib.cohorts.preflight.table import write_preflight
 from TACEResponseLib.cohorts.table import read_cohort
 from TACEResponseLib.errors import Cancelled
+from TACEResponseLib.report.check_page import write_check_page
 
 IMAGE, SEGMENTS = a_scene()
 MASK = as_labelmap(IMAGE, {"Mass": SEGMENTS["Mass"]})
@@ -258,14 +263,74 @@ def test_check_writes_the_table_the_lines_and_the_sheet(files, tmp_path, capsys)
         ("$x_1$", "ok", ""),
     ]
     sheet = sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "out" / "contact_sheet.png")))
-    assert sheet.shape[:2] == (212, 588)
-    assert ((sheet[:, :196, :3] == (255, 70, 70)).all(axis=2)).sum() > 50  # the outline of the first
-    assert not ((sheet[:, 196:392, :3] == (255, 70, 70)).all(axis=2)).any()  # the second has none
+    assert sheet.shape[:2] == (232, 588)
+    outline = (sheet[:212, :, :3] == (255, 70, 70)).all(axis=2)
+    assert not outline[:, :196].any()  # P2 comes first and has no outline, but its CT
+    assert sheet[100:180, :190, :3].std() > 20
+    assert outline[:, 196:392].sum() > 50
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [
         "check.csv",
+        "check.html",
         "check.jsonl",
         "contact_sheet.png",
     ]
+
+
+def pictures(page: str) -> dict[str, np.ndarray]:
+    """Alternative text of every picture of a page -> its pixels."""
+    from matplotlib.image import imread
+
+    found = re.findall(r'<img src="data:image/png;base64,([^"]+)" alt="([^"]+)"', page)
+    read = lambda data: np.round(imread(io.BytesIO(base64.b64decode(data)))[..., :3] * 255).astype(int)
+    return {html.unescape(words): read(data) for data, words in found}
+
+
+def test_the_page_shows_failures_first_the_ct_where_a_mask_failed_and_a_legend_of_both_readers(
+    files, tmp_path
+):
+    rows = [
+        "P1,ct0.nrrd,mask.nrrd,mask.nrrd,40",
+        "P2,ct1.nrrd,mask.nrrd,,4.0",
+        "P3 <b>,ct2.nrrd,empty.nrrd,,40",
+        "P4,cohort.csv,mask.nrrd,,40",
+        "P5,ct4.nrrd,shifted.nrrd,mask.nrrd,40",
+    ]
+    check = checked(files, *rows, header="patient_id,image,mask,mask_reader2,albumin_g_l")
+    page = write_check_page(check, tmp_path).read_text(encoding="utf-8")
+    order = re.findall(r"<h3>(.*?)</h3>", page)
+    assert order == ["P3 &lt;b&gt;", "P4", "P5", "P2", "P1"]
+    assert re.findall(r'<h2 id="(\w+)">(.*?)</h2>', page) == [
+        ("error", "Errors (3)"),
+        ("warning", "Warnings (1)"),
+        ("ok", "No problem found (1)"),
+    ]
+    legend = re.search(r'class="legend">(.*?)</p>', page)[1]
+    assert [(m[1], m[2]) for m in re.finditer(r"rgb\((.*?)\).*?</i>(.*?)</span>", legend)] == [
+        ("255, 70, 70", "first reader"),
+        ("80, 200, 255", "second reader"),
+    ]
+    shown = pictures(page)
+    assert list(shown) == [
+        "P3 <b>: the CT alone, middle slice: no mask can be read",
+        "P5: slice with the largest tumour, outline of the second reader",
+        "P2: slice with the largest tumour, outline of the first reader",
+        "P1: slice with the largest tumour, outline of the first and the second reader",
+    ]
+    alone, second, first, _both = shown.values()
+    drawn = lambda picture, colour: bool((picture == colour).all(axis=2).any())
+    assert [(drawn(p, (255, 70, 70)), drawn(p, (80, 200, 255))) for p in (alone, second, first)] == [
+        (False, False),
+        (False, True),
+        (True, False),
+    ]
+    assert (alone == alone[..., :1]).all()
+    middle = sitk.GetArrayFromImage(an_image(2))[5].astype(float)
+    whole = np.clip((middle + 110) / 350, 0, 1) * 255
+    assert alone.mean() == pytest.approx(whole.mean(), abs=3)
+    assert "no picture: the CT cannot be read" in page
+    sentences_of_all = [str(problem) for each in check.patients for problem in each.problems]
+    assert len(sentences_of_all) == 4
+    assert all(sentence in html.unescape(page) for sentence in sentences_of_all)
 
 
 def test_many_patients_fill_several_pages(files, tmp_path):

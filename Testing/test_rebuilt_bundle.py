@@ -1,17 +1,21 @@
 """A training that is done again, in another process and on more of them, writes the same bytes."""
 
+import csv
 import json
 import os
 import subprocess
 import sys
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from sklearn.ensemble import ExtraTreesRegressor, RandomForestClassifier
+from sklearn.model_selection import StratifiedKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from TACEResponseLib.bundle import load_bundle, save_bundle
 from TACEResponseLib.models.skops_file import read_skops, write_skops
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -70,14 +74,37 @@ def test_two_trainings_give_bundles_that_are_equal_byte_by_byte(tables):
 
 
 def test_the_name_of_a_bundle_follows_every_file(tables):
-    from TACEResponseLib.bundle import load_bundle, save_bundle
-
     trained_elsewhere(tables, "once", 1, "1")
     model = load_bundle(tables / "once")
     copy = load_bundle(save_bundle(tables / "copy", model, None, "a card"))
     other = load_bundle(save_bundle(tables / "other", model, None, "another card"))
     again = load_bundle(save_bundle(tables / "again", copy, None, "a card"))
     assert copy.identity == again.identity != other.identity
+
+
+def test_scores_name_the_fold_that_held_each_patient_out_and_a_bundle_without_folds_loads(tables):
+    """The folds of the settings' seed are drawn again: `scores.csv` counts them from 1."""
+    trained_elsewhere(tables, "once", 1, "1")
+    model = load_bundle(tables / "once")
+    labels = np.arange(60) % 2
+    splits = StratifiedKFold(3, shuffle=True, random_state=model.settings.seed).split(labels, labels)
+    expected = np.empty(60, int)
+    for fold, (_, held_out) in enumerate(splits):
+        expected[held_out] = fold
+    np.testing.assert_array_equal(model.training.folds, expected)
+    with (tables / "once" / "scores.csv").open(encoding="utf-8") as stream:
+        rows = list(csv.DictReader(stream))
+    assert list(rows[0])[:3] == ["patient_id", "label", "fold"]
+    assert [int(row["fold"]) - 1 for row in rows] == expected.tolist()
+    assert set(model.training.out_of_fold) == set(model.combinations)
+
+    older = replace(model, training=replace(model.training, folds=None))
+    copy = load_bundle(save_bundle(tables / "older", older, None, "a card"))
+    assert copy.training.folds is None
+    assert (
+        (tables / "older" / "scores.csv").read_text(encoding="utf-8").startswith("patient_id,label,linear,")
+    )
+    assert set(copy.training.out_of_fold) == set(model.combinations)
 
 
 def test_a_model_is_read_back_as_it_was_written(forest, tmp_path):

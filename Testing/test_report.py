@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import fnmatch
 import hashlib
 import json
 import re
@@ -32,6 +33,7 @@ from TACEResponseLib.report.curves import draw_roc
 from TACEResponseLib.report.drawing import Drawing
 from TACEResponseLib.report.figures import draw_all
 from TACEResponseLib.report.methods import fold_table, method_tables, parameter_table
+from TACEResponseLib.report.odds_ratios import odds_ratio_tables
 from TACEResponseLib.report.patients import (
     clinical_columns,
     cohort_table,
@@ -60,17 +62,18 @@ QUICK = {
     "folds": 3,
     "selection": {"sizes": [2, 4], "trees": 25, "folds": 3, "number": 3, "bootstraps": 5},
 }
+#: In the order of the page.
 FIGURES = (
-    "2b_selection",
-    "2c_icc",
-    "3_roc",
-    "4a_integration",
-    "4b_comparison",
-    "5_correlation",
-    "features",
+    "comparison",
+    "centers",
+    "roc",
+    "integration",
     "calibration",
     "decision_curve",
-    "centers",
+    "icc",
+    "selection",
+    "features",
+    "correlation",
     "learning_curve",
 )
 #: Figures that a report holds when they were asked for; see test_stability.
@@ -133,6 +136,7 @@ def coarse_figures():
     """Figures in few pixels: drawing them sharp would take most of the time."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(report_drawing, "DOTS_PER_INCH", 30)
+        patch.setattr(report_drawing, "PRINT_DOTS_PER_INCH", 40)
         yield
 
 
@@ -186,9 +190,14 @@ def rows_of(path) -> list[dict]:
         return list(csv.DictReader(stream))
 
 
+def files_of(folder) -> list[str]:
+    return sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
+
+
 def all_tables(study: Study) -> list[Table]:
     parts = (patient_tables, performance_tables, method_tables, checklist_tables)
     parts = (*parts, sample_size_tables, reader_tables, added_value_tables, subgroup_tables, center_tables)
+    parts = (*parts, odds_ratio_tables)
     return [table for part in parts for table in part(study)]
 
 
@@ -213,24 +222,33 @@ def test_evaluation_json_has_its_keys_no_nan_and_the_csv_says_the_same(trained, 
 
 def test_the_same_study_gives_the_same_bytes(trained, report, tmp_path):
     again = write_training_report(trained, tmp_path / "again")
-    names = sorted(p.name for p in report.iterdir())
-    assert names == sorted(p.name for p in again.iterdir())
+    names = files_of(report)
+    assert names == files_of(again)
+    assert "paper/tables.xlsx" in names and "paper/figure_roc.pdf" in names
     different = [n for n in names if (report / n).read_bytes() != (again / n).read_bytes()]
     assert different == []
 
 
 def test_the_folder_holds_the_papers_figures_and_tables_and_lists_every_file(report):
-    names = {p.name for p in report.iterdir()}
+    names = set(files_of(report))
     stems = [f"figure_{name}" for name in FIGURES]
     assert {f"{stem}.{ending}" for stem in stems for ending in ("png", "svg")} <= names
+    assert {f"paper/{stem}.{ending}" for stem in stems for ending in ("pdf", "png", "svg")} <= names
     assert {f"table_{name}.csv" for name in TABLES} <= names
+    assert {f"paper/{name}" for name in ("tables.xlsx", "methods.md", "references.bib")} <= names
+    assert {f"paper/{name[:-4]}.tex" for name in names if name.endswith(".csv")} - names == {
+        "paper/evaluation.tex"
+    }
     listed = {line.split()[0] for line in (report / "README.txt").read_text("utf-8").splitlines()[2:]}
-    assert listed | {"README.txt"} == names
+    found = {pattern: fnmatch.filter(names, pattern) for pattern in listed}
+    assert all(found.values()), found
+    assert names == {"README.txt"}.union(*found.values())
 
 
 def test_the_page_needs_nothing_outside_itself_and_its_links_lead_to_files(report):
     page = (report / "report.html").read_text(encoding="utf-8")
-    assert re.findall(r"<(script|link|iframe|object)\b", page) == []
+    assert re.findall(r"<(script|link|iframe|object)\b[^>]*>", page) == ["script"]
+    assert "<script>" in page and "://" not in page.partition("<script>")[2]
     assert all(source.startswith("data:image/png;base64,") for source in re.findall(r'src="([^"]+)"', page))
     links = set(re.findall(r'href="([^"]+)"', page))
     anchors = {link[1:] for link in links if link.startswith("#")}
@@ -367,6 +385,7 @@ def test_every_part_that_is_absent_says_why(bare, tmp_path):
         "the table of the cohort holds no clinical column",
         "with no tumour size to compare with",
         "every patient was used",
+        "<strong>Deviations from the requested settings</strong>: none.",
         "one centre, or no column center",
     ):
         assert reason in page, reason
@@ -404,12 +423,13 @@ def test_a_validation_cohort_of_one_class_has_scores_and_no_auc(trained, tmp_pat
 
 def test_a_report_over_an_older_one_leaves_nothing_of_it_behind(trained, tmp_path, without_figures):
     folder = tmp_path / "r"
-    folder.mkdir()
-    for name in ("scores_validation.csv", "figure_2c_icc.png", "my notes.txt"):
+    (folder / "paper").mkdir(parents=True)
+    for name in ("scores_validation.csv", "figure_icc.png", "paper/figure_icc.pdf", "my notes.txt"):
         (folder / name).write_text("old", encoding="utf-8")
     write_training_report(dataclasses.replace(trained, external=None, reliability=None), folder)
     assert not (folder / "scores_validation.csv").exists()
-    assert not (folder / "figure_2c_icc.png").exists()
+    assert not (folder / "figure_icc.png").exists()
+    assert not (folder / "paper" / "figure_icc.pdf").exists()
     assert (folder / "my notes.txt").read_text(encoding="utf-8") == "old"
     assert not list(folder.glob(".*"))
 

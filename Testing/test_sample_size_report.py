@@ -117,7 +117,7 @@ def test_the_report_gives_each_criterion_the_selected_and_all_the_candidates(run
 def test_an_external_cohort_is_told_how_many_show_it(run):
     rows = by_purpose(sample_size_table(Study.of_training(run)))
     gains = [
-        rows[f"all models: gain of {gain} over tumour size"]["patients_needed"] for gain in ("0.05", "0.10")
+        rows[f"all models: gain of {gain} over tumour size"]["patients_needed"] for gain in ("0.050", "0.100")
     ]
     # Four times as many patients for half the difference, and somewhat more since the variance falls.
     assert 3.5 < gains[0] / gains[1] < 4.7

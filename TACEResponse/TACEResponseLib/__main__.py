@@ -178,7 +178,9 @@ def _add_cohort_work(command: Command) -> None:
     check = command("check", "find every problem of a cohort before anything is computed")
     check.add_argument("--cohort", type=Path, required=True, help="folder, cohort.csv or .xlsx")
     _add_encoding(check)
-    check.add_argument("--out", type=Path, help="folder for the list (JSON, CSV) and a contact sheet (PNG)")
+    check.add_argument(
+        "--out", type=Path, help="folder for check.html, the list (JSON, CSV), the pictures (PNG)"
+    )
     check.add_argument("--preset", default="peng2021", help="recipe that is planned: peng2021 or recommended")
     check.add_argument("--folds", type=int, default=5, help="folds of the training that is planned")
     check.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="patients at a time")

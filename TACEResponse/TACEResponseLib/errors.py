@@ -195,3 +195,8 @@ class Cancelled(TACEResponseError):
 
     def __init__(self, message: str = "cancelled", **parts: str):
         super().__init__(message, **parts)
+
+
+def counted(number: int, noun: str) -> str:
+    """ "1 responder", "2 responders"."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -1,11 +1,12 @@
 """What a training run left behind -> table and plot nodes: AUC by model, ROC, calibration, decisions.
 
-Curves are drawn from the bundle's out-of-fold scores only; resubstitution appears in the table,
-labelled, and nowhere else.
+Everything is of patients that a model had not seen. What a model scores on its own training patients
+appears only as optimism, beside the honest figure that it exceeds.
 """
 
 import csv
 import json
+import textwrap
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +16,10 @@ from slicer.i18n import tr as _
 from . import publish
 from .answer_view import fill_table
 
-#: Kinds of estimate, those to trust first.
-ESTIMATES = ("out_of_fold", "external", "resubstitution")
+#: Columns of `scores.csv` beside the models; bundles of earlier versions have no fold.
+KNOWN = ("patient_id", "label", "fold")
+#: Letters of a model's name in a line of the table: with more of them the figures leave a narrow panel.
+NAME_WIDTH = 9
 
 
 class TrainingResultSection:
@@ -33,10 +36,11 @@ class TrainingResultSection:
         if not there:
             return
         rows = read_evaluation(Path(report))
-        fill_table(self._ui.aucTable, (_("model"), _("estimate"), _("AUC (95 % CI)")), auc_rows(rows))
+        headers = (_("model"), _("out of fold"), _("external"), _("optimism"))
+        fill_table(self._ui.aucTable, headers, auc_rows(rows))
         which = _(
-            "Trust out-of-fold and external figures; resubstitution is what the model answers for the"
-            " patients it was fitted on, and is always too good."
+            "AUC with its 95 % interval, of patients that a model had not seen. Optimism: by how much the"
+            " AUC on the model's own training patients lies above that out of fold."
         )
         self._ui.trainingStatementLabel.text = f"{which} {responders_sentence(rows)}"
         self._ui.trainingResultSection.collapsed = False
@@ -49,38 +53,63 @@ class TrainingResultSection:
 
 
 def read_evaluation(report: Path) -> list[dict]:
-    """The rows of `evaluation.json`, estimates to trust first."""
+    """The rows of `evaluation.json` for all centres together: one a model and estimate."""
     rows = json.loads((Path(report) / "evaluation.json").read_text(encoding="utf-8"))
-    return sorted(rows, key=lambda row: ESTIMATES.index(row["estimate"]))
+    return [row for row in rows if not row["center"]]
 
 
-def auc_rows(rows: list[dict]) -> list[tuple[str, str, str]]:
-    """Rows of text: model, estimate, AUC with its 95 % interval."""
+def by_model(rows: list[dict]) -> dict[str, dict[str, dict]]:
+    """Model -> estimate -> row; models without any figure of unseen patients are left out."""
+    found = {}
+    for row in rows:
+        found.setdefault(row["model"], {})[row["estimate"]] = row
+    return {name: of for name, of in found.items() if {"out_of_fold", "external"} & set(of)}
+
+
+def auc_rows(rows: list[dict]) -> list[tuple[str, str, str, str]]:
+    """A row of text a model: AUC out of fold and external with their intervals, and optimism."""
     return [
         (
-            _model_title(row["model"]),
-            _estimate_title(row),
-            _("{auc:.3f} ({low:.3f} to {high:.3f})").format(
-                auc=row["auc"], low=row["ci_low"], high=row["ci_high"]
-            ),
+            textwrap.fill(_model_title(name), NAME_WIDTH),
+            _auc_text(of.get("out_of_fold")),
+            _auc_text(of.get("external")),
+            _optimism_text(_optimism(of)),
         )
-        for row in rows
+        for name, of in by_model(rows).items()
     ]
+
+
+def _auc_text(row: dict | None) -> str:
+    if row is None:
+        return "\N{EN DASH}"
+    if row["ci_low"] is None:
+        return f"{row['auc']:.3f}"
+    text = _("{auc:.3f}\n{low:.3f}–{high:.3f}")  # in two lines, since the panel is narrow
+    return text.format(auc=row["auc"], low=row["ci_low"], high=row["ci_high"])
+
+
+def _optimism(of: dict[str, dict]) -> float:
+    """AUC on the own training patients less that out of fold; NaN where one of them is not there."""
+    if not {"out_of_fold", "resubstitution"} <= set(of):
+        return np.nan
+    return of["resubstitution"]["auc"] - of["out_of_fold"]["auc"]
+
+
+def _optimism_text(optimism: float) -> str:
+    return "\N{EN DASH}" if np.isnan(optimism) else f"{optimism:+.3f}".replace("-", "\N{MINUS SIGN}")
 
 
 def responders_sentence(rows: list[dict]) -> str:
     """How many patients stand behind the figures; for most estimates the same in every row."""
+    titles = {"out_of_fold": _("out of fold"), "external": _("external")}
     number = _("{estimate} {responders} of {patients}")
     numbers = dict.fromkeys(
-        number.format(estimate=_estimate_title(row), responders=row["responders"], patients=row["n"])
+        number.format(estimate=title, responders=row["responders"], patients=row["n"])
+        for estimate, title in titles.items()
         for row in rows
+        if row["estimate"] == estimate
     )
     return _("Responders: {numbers}.").format(numbers=", ".join(numbers))
-
-
-def _estimate_title(row: dict) -> str:
-    titles = dict(zip(ESTIMATES, (_("out of fold"), _("external"), _("resubstitution")), strict=True))
-    return " ".join(part for part in (titles[row["estimate"]], row["center"]) if part)
 
 
 def best_models(rows: list[dict], most: int = 4) -> list[str]:
@@ -90,32 +119,44 @@ def best_models(rows: list[dict], most: int = 4) -> list[str]:
 
 
 def auc_table(rows: list[dict], name: str):
-    """vtkMRMLTableNode of the whole evaluation, numbers as numbers."""
-    columns = {key: [row[key] for row in rows] for key in ("model", "estimate", "cohort", "center")}
-    for key in ("n", "responders", "auc", "ci_low", "ci_high", "sensitivity", "specificity", "brier"):
-        columns[key] = np.array([np.nan if row[key] is None else row[key] for row in rows], float)
+    """vtkMRMLTableNode with a row a model, numbers as numbers: both honest estimates, and optimism."""
+    models = by_model(rows)
+    columns = {"model": list(models)}
+    for estimate in ("out_of_fold", "external"):
+        for key in ("n", "responders", "auc", "ci_low", "ci_high", "sensitivity", "specificity", "brier"):
+            numbers = [of.get(estimate, {}).get(key) for of in models.values()]
+            columns[f"{estimate}_{key}"] = np.array([np.nan if v is None else v for v in numbers], float)
+    columns["optimism"] = np.array([_optimism(of) for of in models.values()], float)
     return publish.table(name, columns)
 
 
-def read_scores(bundle: Path) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """Labels (n,) and model -> out-of-fold probabilities (n,) of the training patients."""
+def read_scores(bundle: Path) -> tuple[np.ndarray, np.ndarray | None, dict[str, np.ndarray]]:
+    """Labels (n,), folds (n,) and model -> out-of-fold probabilities (n,) of the training patients.
+
+    The folds are None where the bundle does not name them.
+    """
     with (Path(bundle) / "scores.csv").open(encoding="utf-8", newline="") as stream:
         rows = list(csv.DictReader(stream))
-    models = [name for name in rows[0] if name not in ("patient_id", "label")]
+    models = [name for name in rows[0] if name not in KNOWN]
     labels = np.array([int(row["label"]) for row in rows])
-    return labels, {name: np.array([float(row[name]) for row in rows]) for name in models}
+    folds = np.array([int(row["fold"]) for row in rows]) if "fold" in rows[0] else None
+    return labels, folds, {name: np.array([float(row[name]) for row in rows]) for name in models}
 
 
 def chart_nodes(bundle: Path, models: list[str] | None = None) -> dict:
-    """ROC, calibration and decision curve as vtkMRMLPlotChartNodes, out of fold."""
-    from TACEResponseLib.statistics.calibration import calibration, decision_curve
-    from TACEResponseLib.statistics.discrimination import roc_curve
+    """ROC, calibration and decision curve as vtkMRMLPlotChartNodes, out of fold.
 
-    labels, scores = read_scores(bundle)
+    A ROC curve is the mean of those inside the folds, whose area is the mean AUC of the folds: scores
+    of two folds come from two models. Where the folds are not known it is pooled, and says so.
+    """
+    from TACEResponseLib.statistics.calibration import calibration, decision_curve
+    from TACEResponseLib.statistics.crossvalidation import mean_roc
+
+    labels, folds, scores = read_scores(bundle)
+    pooled = np.zeros(labels.shape, int) if folds is None else folds
     roc, calibrated, decisions = {}, {}, {}
     for name in models or list(scores):
-        curve = roc_curve(labels, scores[name])
-        roc[_model_title(name)] = (1 - curve.specificity, curve.sensitivity)
+        roc[_model_title(name)] = mean_roc(labels, pooled[None], scores[name][None])
         bins = calibration(labels, scores[name], bins=5)
         calibrated[_model_title(name)] = (bins.bin_probability, bins.bin_observed)
         benefit = decision_curve(labels, scores[name], np.linspace(0.05, 0.8, 76))
@@ -123,7 +164,13 @@ def chart_nodes(bundle: Path, models: list[str] | None = None) -> dict:
         decisions[_("treat everybody")] = (benefit.thresholds, benefit.treat_all)
     return {
         "roc": publish.curve_chart(
-            _("TACE training ROC, out of fold"), roc, _("1 - specificity"), _("sensitivity"), diagonal=True
+            _("TACE training ROC, out of fold")
+            if folds is not None
+            else _("TACE training ROC, out of fold, folds pooled"),
+            roc,
+            _("1 - specificity"),
+            _("sensitivity"),
+            diagonal=True,
         ),
         "calibration": publish.curve_chart(
             _("TACE training calibration, out of fold"),

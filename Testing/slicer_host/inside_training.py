@@ -47,17 +47,20 @@ def a_child(code: str):
 
 
 def a_trained_model(folder: Path) -> tuple[Path, Path]:
-    """What a training leaves behind, with made-up scores."""
+    """What a training leaves behind, with made-up scores: those of each fold on a level of their own."""
     random = np.random.default_rng(0)
-    labels = np.repeat([0, 1], 30)
+    labels, folds = np.repeat([0, 1], 30), np.arange(60) % 3
     scores = {
-        name: np.clip(0.5 + 0.2 * (labels - 0.5) + random.normal(0, 0.2, 60), 0, 1) for name in ("cnn", "all")
+        name: np.clip(0.3 + 0.2 * folds + 0.2 * (labels - 0.5) + random.normal(0, 0.1, 60), 0, 1)
+        for name in ("cnn", "all")
     }
     bundle, report = folder / "model", folder / "model-report"
     for made in (bundle, report):
         made.mkdir(parents=True)
-    lines = ["patient_id,label,cnn,all"]
-    lines += [f"P{n},{labels[n]},{scores['cnn'][n]:.6f},{scores['all'][n]:.6f}" for n in range(60)]
+    lines = ["patient_id,label,fold,cnn,all"]
+    lines += [
+        f"P{n},{labels[n]},{folds[n] + 1},{scores['cnn'][n]:.6f},{scores['all'][n]:.6f}" for n in range(60)
+    ]
     (bundle / "scores.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
     numbers = {
         "threshold": 0.5,
@@ -74,8 +77,11 @@ def a_trained_model(folder: Path) -> tuple[Path, Path]:
             ("cnn", "resubstitution", 0.99),
             ("cnn", "out_of_fold", 0.75),
             ("all", "out_of_fold", 0.8),
+            ("cnn", "external", 0.7),
+            ("svm", "resubstitution", 0.9),
         )
     ]  # fmt: skip
+    rows.append({**rows[3], "center": "B", "auc": 0.65})
     (report / "evaluation.json").write_text(json.dumps(rows), encoding="utf-8")
     return bundle, report
 
@@ -212,11 +218,16 @@ def test_training_shows_progress_then_figures_as_nodes_with_estimates_kept_apart
     assert panel.lastError == ""
     assert "reading P1" in panel.ui.trainingLog.toPlainText()
     table = panel.ui.aucTable
-    rows = [[table.item(r, c).text() for c in range(3)] for r in range(table.rowCount)]
-    assert rows[0] == ["CNN", "out of fold", "0.750 (0.600 to 0.900)"]
-    assert rows[-1][1] == "resubstitution"
+    assert [table.horizontalHeaderItem(c).text() for c in range(4)] == [
+        "model", "out of fold", "external", "optimism",
+    ]  # fmt: skip
+    rows = [[table.item(r, c).text() for c in range(4)] for r in range(table.rowCount)]
+    assert rows == [  # one a model, none of training patients alone, none a centre
+        ["CNN", "0.750\n0.600–0.900", "0.700\n0.600–0.900", "+0.240"],
+        ["all\nmodels", "0.800\n0.600–0.900", "–", "–"],
+    ]
     assert panel.ui.trainingStatementLabel.text.endswith(
-        "Responders: out of fold 30 of 60, resubstitution 30 of 60."
+        "Responders: out of fold 30 of 60, external 30 of 60."
     )
     charts = {c.GetName(): c for c in slicer.util.getNodesByClass("vtkMRMLPlotChartNode")}
     assert set(charts) == {
@@ -229,7 +240,46 @@ def test_training_shows_progress_then_figures_as_nodes_with_estimates_kept_apart
     assert names == ["all models", "CNN", "no information"]
     assert panel._parameterNode.trained == str(bundle)
     node = slicer.mrmlScene.GetFirstNodeByName("TACE training AUC")
-    np.testing.assert_allclose(slicer.util.arrayFromTableColumn(node, "auc"), [0.75, 0.8, 0.99])
+    np.testing.assert_allclose(slicer.util.arrayFromTableColumn(node, "out_of_fold_auc"), [0.75, 0.8])
+
+
+def test_the_roc_chart_is_the_mean_of_the_folds_and_pooled_only_where_folds_are_not_known(panel, tmp_path):
+    from TACEResponseLib.statistics.discrimination import auc_delong
+    from TACEResponseSlicer.training_results import chart_nodes, read_scores
+
+    def area(chart):
+        columns = slicer.util.arrayFromTableColumn
+        series = chart.GetNthPlotSeriesNode(0)
+        x, y = (columns(series.GetTableNode(), name) for name in ("1 - specificity", "sensitivity"))
+        return np.trapezoid(y, x)
+
+    bundle, _report = a_trained_model(tmp_path)
+    labels, folds, scores = read_scores(bundle)
+    of_folds = [auc_delong(labels[folds == k], scores["cnn"][folds == k]).auc for k in (1, 2, 3)]
+    together = auc_delong(labels, scores["cnn"]).auc
+    assert abs(np.mean(of_folds) - together) > 0.1
+    chart = chart_nodes(bundle, ["cnn"])["roc"]
+    assert area(chart) == pytest.approx(np.mean(of_folds), abs=1e-12)
+
+    lines = (bundle / "scores.csv").read_text(encoding="utf-8").splitlines()
+    without = [",".join(cell for n, cell in enumerate(line.split(",")) if n != 2) for line in lines]
+    (bundle / "scores.csv").write_text("\n".join(without) + "\n", encoding="utf-8")
+    chart = chart_nodes(bundle, ["cnn"])["roc"]
+    assert chart.GetName() == "TACE training ROC, out of fold, folds pooled"
+    assert area(chart) == pytest.approx(together, abs=1e-12)
+
+
+def test_the_table_of_a_training_has_a_row_a_model_with_numbers_as_numbers(panel, tmp_path):
+    from TACEResponseSlicer.training_results import auc_table, read_evaluation
+
+    _bundle, report = a_trained_model(tmp_path)
+    node = auc_table(read_evaluation(report), "AUC")
+    column = lambda name: slicer.util.arrayFromTableColumn(node, name)
+    models = node.GetTable().GetColumnByName("model")
+    assert [models.GetValue(n) for n in range(models.GetNumberOfValues())] == ["cnn", "all"]
+    np.testing.assert_array_equal(column("out_of_fold_auc"), [0.75, 0.8])
+    np.testing.assert_array_equal(column("external_auc"), [0.7, np.nan])
+    np.testing.assert_allclose(column("optimism"), [0.24, np.nan])
 
 
 def test_cancel_ends_the_training_and_the_panel_is_ready_again(panel, cohort, tmp_path):

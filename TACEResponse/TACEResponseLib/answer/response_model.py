@@ -50,7 +50,8 @@ class TrainingPatients:
     out_of_fold: model or fusion -> (n,) probabilities by models, fusion and calibration that had not seen
     the patient. conformal: the same models with the shipped calibration, what a new patient's
     probability is compared with; it says nothing about calibration. image_hashes: SHA-1 of the CTs, in
-    no order of patients.
+    no order of patients. folds: (n,) the fold, counted from 0, that held the patient out; None where that
+    is not known, as in bundles written before it was kept and in updated models.
     """
 
     patient_ids: tuple[str, ...]
@@ -58,6 +59,7 @@ class TrainingPatients:
     out_of_fold: Mapping[str, np.ndarray] = field(repr=False)
     conformal: Mapping[str, np.ndarray] = field(repr=False)
     image_hashes: tuple[str, ...] = field(default=(), repr=False)
+    folds: np.ndarray | None = field(default=None, repr=False)
 
     def among(self, patient_ids: Sequence[str], image_hashes: Sequence[str] = ()) -> tuple[str, ...]:
         """Those of other patients, sorted, who are these: by ID, or by the CT's hash where it is known."""

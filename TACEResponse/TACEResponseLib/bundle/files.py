@@ -31,8 +31,9 @@ from .selftest import replay_selftest, write_selftest
 #: Folders of the final fit and of the fits of the folds.
 FINAL, FOLDS = "final", "folds"
 CONFORMAL = "conformal.npz"
-#: Columns of `scores.csv` beside the models.
-KNOWN = ("patient_id", "label")
+#: Columns of `scores.csv` beside the models; the fold, counted from 1, is not in every bundle.
+FOLD = "fold"
+KNOWN = ("patient_id", "label", FOLD)
 
 
 def software_versions() -> dict[str, str]:
@@ -80,14 +81,15 @@ def write_model(
 
 
 def _write_scores(path: Path, training: TrainingPatients) -> None:
-    """Out-of-fold probabilities, one row a training patient."""
+    """Out-of-fold probabilities, one row a training patient, with the fold that held the patient out."""
+    columns = {"patient_id": map(quoted, training.patient_ids), "label": map(int, training.outcome.labels)}
+    if training.folds is not None:
+        columns[FOLD] = (int(fold) + 1 for fold in training.folds)
+    columns |= {name: (f"{v:.6f}" for v in values) for name, values in training.out_of_fold.items()}
     with path.open("w", encoding="utf-8", newline="") as stream:
         table = csv.writer(stream, lineterminator="\n")
-        table.writerow([*KNOWN, *training.out_of_fold])
-        columns = zip(*training.out_of_fold.values(), strict=True)
-        labels = training.outcome.labels
-        for patient_id, label, row in zip(training.patient_ids, labels, columns, strict=True):
-            table.writerow([quoted(patient_id), int(label), *(f"{value:.6f}" for value in row)])
+        table.writerow(columns)
+        table.writerows(zip(*columns.values(), strict=True))
 
 
 def read_model(folder: Path, manifest: BundleManifest) -> ResponseModel:
@@ -148,4 +150,5 @@ def _read_scores(path: Path, features: dict) -> TrainingPatients:
             out_of_fold=out_of_fold,
             conformal=read_arrays(conformal) if conformal.exists() else out_of_fold,
             image_hashes=tuple(map(str, features.get("training_images", ()))),
+            folds=np.array([int(row[FOLD]) - 1 for row in rows]) if rows and FOLD in rows[0] else None,
         )

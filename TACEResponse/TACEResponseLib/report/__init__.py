@@ -1,8 +1,8 @@
 """The report folder of a training run or an external validation: figures that are never mixed.
 
 `report.html` is the page to read; beside it lie `evaluation.json` (for programs), every table as
-CSV, every figure as PNG and SVG, the model card and a `README.txt` that lists them. The same study gives
-the same bytes.
+CSV, every figure as PNG and SVG, the model card, the folder `paper` with what a manuscript needs, and a
+`README.txt` that lists them. The same study gives the same bytes.
 """
 
 import csv
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .study import Scored, Study, has_auc
+from .table import Table
 
 if TYPE_CHECKING:
     from TACEResponseLib.answer.response_model import ResponseModel
@@ -137,14 +138,36 @@ def _performance(group: Scored, name: str, center: str, chosen: np.ndarray, thre
 
 
 def _write(study: Study, rows: list[dict], card: str, folder: Path) -> Path:
+    from .figures import draw_all
+    from .page import render
+    from .paper_kit import paper_kit
+
+    tables, drawings = _tables(study), draw_all(study)
+    contents: dict[str, str | bytes | None] = {f"{t.name}.csv": t.to_csv() for t in tables}
+    contents |= {f"{d.name}.{ending}": d.as_bytes(ending) for d in drawings for ending in ("png", "svg")}
+    contents["evaluation.csv"] = _csv(rows)
+    contents[CARD] = card or None
+    contents[PAGE] = render(study, tables, [(d, contents[f"{d.name}.png"]) for d in drawings], card)
+    captions = {f"{t.name}.csv": t.caption for t in tables}
+    captions |= {f"{d.name}.{ending}": d.title for d in drawings for ending in ("png", "svg")}
+    contents[README] = _readme(study, [name for name, content in contents.items() if content], captions)
+    contents |= paper_kit(study, tables, drawings)
+    # Last, since a program takes its presence for a finished report.
+    contents[EVALUATION] = json.dumps(rows, indent=1, allow_nan=False) + "\n"
+    for name, content in contents.items():
+        _put(folder / name, content)
+    return folder
+
+
+def _tables(study: Study) -> list[Table]:
+    """Every table of the report, in the order of the page."""
     from .added_value import added_value_tables
     from .baselines import baseline_tables
     from .centers import center_tables
     from .checklist_answers import checklist_tables
     from .controls import control_tables
-    from .figures import draw_all
     from .methods import method_tables
-    from .page import render
+    from .odds_ratios import odds_ratio_tables
     from .patients import patient_tables
     from .performance import performance_tables
     from .reader_ceiling import reader_tables
@@ -152,24 +175,10 @@ def _write(study: Study, rows: list[dict], card: str, folder: Path) -> Path:
     from .stability import stability_tables
     from .subgroups import subgroup_tables
 
-    parts = (patient_tables, performance_tables, baseline_tables, sample_size_tables, stability_tables)
-    parts = (*parts, control_tables, method_tables, reader_tables, added_value_tables, subgroup_tables)
-    parts = (*parts, center_tables, checklist_tables)
-    tables, drawings = [table for part in parts for table in part(study)], draw_all(study)
-    contents: dict[str, str | bytes | None] = {f"{t.name}.csv": t.to_csv() for t in tables}
-    contents |= {f"{d.name}.{ending}": d.as_bytes(ending) for d in drawings for ending in ("png", "svg")}
-    contents["evaluation.csv"] = _csv(rows)
-    contents[CARD] = card or None
-    contents[PAGE] = render(study, tables, {d: contents[f"{d.name}.png"] for d in drawings}, card)
-    captions = {f"{t.name}.csv": t.caption for t in tables}
-    captions |= {f"{d.name}.{ending}": d.caption for d in drawings for ending in ("png", "svg")}
-    contents[README] = _readme(study, [name for name, content in contents.items() if content], captions)
-    # Last, since a program takes its presence for a finished report.
-    contents[EVALUATION] = json.dumps(rows, indent=1, allow_nan=False) + "\n"
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, content in contents.items():
-        _put(folder / name, content)
-    return folder
+    parts = (patient_tables, odds_ratio_tables, sample_size_tables, performance_tables, baseline_tables)
+    parts = (*parts, reader_tables, added_value_tables, subgroup_tables, center_tables, stability_tables)
+    parts = (*parts, control_tables, method_tables, checklist_tables)
+    return [table for part in parts for table in part(study)]
 
 
 def _csv(rows: list[dict]) -> str:
@@ -182,6 +191,8 @@ def _csv(rows: list[dict]) -> str:
 
 def _readme(study: Study, there: Collection[str], captions: Mapping[str, str]) -> str:
     """What the marks of the page say, and what every file is."""
+    from .paper_kit import FOLDER, KINDS
+
     named = {
         PAGE: "The report: open it in a browser",
         EVALUATION: "AUC, threshold and Brier score of every model and estimate, for programs",
@@ -189,9 +200,10 @@ def _readme(study: Study, there: Collection[str], captions: Mapping[str, str]) -
         CARD: "The model card",
         **captions,
     }
-    listed = [name for name in named if name in there or name == EVALUATION]
+    listed = {name: words for name, words in named.items() if name in there or name == EVALUATION}
+    listed |= {f"{FOLDER}/{name}": words for name, words in KINDS.items()}
     width = max(map(len, listed))
-    lines = [*study.statements, "", *(f"{name:<{width}}  {named[name]}" for name in listed)]
+    lines = [*study.statements, "", *(f"{name:<{width}}  {words}" for name, words in listed.items())]
     return "\n".join(lines) + "\n"
 
 
@@ -200,6 +212,7 @@ def _put(path: Path, content: str | bytes | None) -> None:
     if content is None:
         path.unlink(missing_ok=True)
         return
+    path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.partial")
     partial.write_bytes(content if isinstance(content, bytes) else content.encode("utf-8"))
     partial.replace(path)

@@ -115,7 +115,7 @@ def _view(audit: ModelAudit) -> dict:
         "audit": audit,
         "title": title(audit.model),
         "days": _days(audit),
-        "auc": "none yet" if audit.agreement.auc is None else f"{audit.agreement.auc.auc:.2f}",
+        "auc": "none yet" if audit.agreement.auc is None else f"{audit.agreement.auc.auc:.3f}",
         "figures": _figures(audit.agreement),
         "drawings": list(map(_picture, drawings)),
         "tables": (periods_table(audit), similarity_table(audit)),

@@ -1,5 +1,6 @@
 """What the software can answer of the reporting checklists; everything else stays blank and says so."""
 
+from TACEResponseLib.errors import counted
 from TACEResponseLib.models.combination import title
 
 from .checklists import CHECKLISTS
@@ -66,7 +67,7 @@ def _about_study(study: Study) -> dict[str, str]:
         if study.manifest
         else "",
         "system": "The bundle answers in 3D Slicer and on the command line of TACEResponse",
-        "pipeline": "Steps in order under How it was made; a drawing is for the authors",
+        "pipeline": "Steps in order under Methods; a drawing is for the authors",
         "bad_input": "Images and masks are checked and refused by name; a case unlike the "
         "training cases is a warning",
     }
@@ -158,15 +159,16 @@ def _about_modelling(study: Study) -> dict[str, str]:
         known["reliability"] = (
             f"{found.icc.form} above {icc.threshold:g}, {readers}; who they are is {THE_REST}"
         )
-        known["feature_results"] = "Tables S1 and S2, Figures 2B and 2C"
+        known["feature_results"] = "Tables S1 and S2, figures under Features"
     elif study.record is not None and "select" in study.record.final.steps:
-        known["feature_results"] = "Table S2, Figure 2B; no second reader"
+        known["feature_results"] = "Table S2, figures under Features; no second reader"
     return known
 
 
 def _about_evaluation(study: Study) -> dict[str, str]:
     settings, centers = study.model.settings, [len(group.by_center()) > 1 for group in study.scored]
-    folds = f"{settings.folds} stratified folds, {settings.repeats} repeat(s), seed {settings.seed}"
+    repeats = counted(settings.repeats, "repeat")
+    folds = f"{settings.folds} stratified folds, {repeats}, seed {settings.seed}"
     inside = "everything that sees a label inside the fold"
     external = "" if study.external is None or study.fitted else f"{len(study.external)} patients"
     known = {
@@ -181,7 +183,7 @@ def _about_evaluation(study: Study) -> dict[str, str]:
         "comparison": "Paired tests: out of fold with the variance of training, external DeLong's or an "
         "exchange of ranks; adjusted after Holm",
         "calibration": "Plot, slope, intercept, Brier score, expected calibration error",
-        "performance": "Tables 2 and S3, Figures 3 and 4",
+        "performance": "Tables 2 and S3, figures under Performance",
     }
     if "size" in study.models:
         known["size"] = "Tumour size alone is one of the models: Table 2, first sentence of this page"

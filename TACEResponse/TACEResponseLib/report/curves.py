@@ -7,12 +7,14 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from TACEResponseLib.errors import counted
 from TACEResponseLib.models.combination import title
 from TACEResponseLib.statistics.associations import correlations
 from TACEResponseLib.statistics.calibration import calibration, decision_curve
 from TACEResponseLib.statistics.discrimination import proportion
 
 from .drawing import COLOURS, GREY, MARKERS, STYLES, WIDTH_IN, Drawing, canvas
+from .marks import draw_patients, marks_on_curve
 from .performance import ONE_CLASS, bins
 from .study import Scored, Study
 
@@ -21,27 +23,29 @@ DECISION_RANGE = (0.05, 0.9)
 
 
 def draw_roc(study: Study) -> Drawing:
-    """Figure 3: ROC curves of the single models, one panel an estimate."""
-    name, caption = "figure_3_roc", f"Figure 3. ROC curves of the single models: {_panels(study)}"
-    return _roc_panels(name, caption, study, study.singles)
+    """ROC curves of the single models, one panel an estimate."""
+    caption = f"ROC curves of the single models: {_panels(study)}"
+    return _roc_panels("figure_roc", caption, study, study.singles, "3")
 
 
 def draw_integration(study: Study) -> Drawing:
-    """Figure 4: ROC curves of the CNN, of tumour size, and of what is made of both and the models."""
-    caption = f"Figure 4A. ROC curves of the integrated models: {_panels(study)}"
+    """ROC curves of the CNN, of tumour size, and of what is made of both and the models."""
+    caption = f"ROC curves of the integrated models: {_panels(study)}"
     fused = [name for name in study.models if name not in study.singles]
     names = [name for name in ("size", "cnn") if name in study.singles] + fused
-    return _roc_panels("figure_4a_integration", caption, study, names)
+    return _roc_panels("figure_integration", caption, study, names, "4A")
 
 
 def _panels(study: Study) -> str:
     return " and ".join(f"{group.title} ({group.cohort})" for group in study.with_auc)
 
 
-def _roc_panels(name: str, caption: str, study: Study, models: Sequence[str]) -> Drawing:
+def _roc_panels(name: str, caption: str, study: Study, models: Sequence[str], peng: str) -> Drawing:
+    """ROC curves; patients are marked on that of the headline model."""
     if not study.with_auc or not models:
         return Drawing(name, caption, None, ONE_CLASS)
     figure, axes, keys = _with_keys(len(study.with_auc), len(models))
+    marks = []
     for panel, key, group in zip(axes, keys, study.with_auc, strict=True):
         panel.plot((0, 1), (0, 1), color=GREY, lw=0.8, ls=":")
         for k, model in enumerate(models):
@@ -58,7 +62,8 @@ def _roc_panels(name: str, caption: str, study: Study, models: Sequence[str]) ->
         key.legend(
             handles, words, frameon=False, fontsize=8, title="AUC (95 % CI)", title_fontsize=9, loc="center"
         )
-    return Drawing(name, caption, figure)
+        marks += marks_on_curve(study, group, panel) if study.model.headline in models else []
+    return Drawing(name, caption, figure, peng=peng, marks=tuple(marks))
 
 
 def _with_keys(panels: int, lines: int) -> tuple:
@@ -82,13 +87,13 @@ def _with_keys(panels: int, lines: int) -> tuple:
 
 
 def _panel_title(group: Scored) -> str:
-    count, responders = len(group.labels), int(group.labels.sum())
-    return f"{group.title}, {group.cohort}: {count} patients, {responders} responders"
+    patients, responders = counted(len(group.labels), "patient"), int(group.labels.sum())
+    return f"{group.title}, {group.cohort}: {patients}, {counted(responders, 'responder')}"
 
 
 def draw_comparison(study: Study) -> Drawing:
-    """Figure 4B: AUC with interval of every model and fusion, estimates beside each other."""
-    name, caption = "figure_4b_comparison", f"Figure 4B. AUC with 95 % CI of every model: {_panels(study)}"
+    """AUC with interval of every model and fusion, estimates beside each other."""
+    name, caption = "figure_comparison", f"AUC with 95 % CI of every model: {_panels(study)}"
     if not study.with_auc:
         return Drawing(name, caption, None, ONE_CLASS)
     figure, (axes,) = canvas(1.1 + 0.36 * len(study.models), width_in=7.4)
@@ -115,13 +120,12 @@ def draw_comparison(study: Study) -> Drawing:
     axes.set_ylim(-0.6, len(study.models) - 0.4)
     axes.set_xlabel("AUC (0.5 is chance)")
     axes.legend(frameon=False, fontsize=8, loc="lower center", bbox_to_anchor=(0.4, 1.0))
-    return Drawing(name, caption, figure)
+    return Drawing(name, caption, figure, peng="4B")
 
 
 def draw_correlations(study: Study) -> Drawing:
-    """Figure 5: Pearson correlations between the single models' probabilities."""
-    name = "figure_5_correlation"
-    caption = "Figure 5. Pearson correlation between the models' probabilities"
+    """Pearson correlations between the single models' probabilities."""
+    name, caption = "figure_correlation", "Pearson correlation between the models' probabilities"
     groups = [group for group in study.scored if len(group.labels) > 2]
     if not groups or len(study.singles) < 2:
         return Drawing(name, caption, None, "fewer than three patients, or one model")
@@ -140,7 +144,7 @@ def draw_correlations(study: Study) -> Drawing:
         panel.set_title(f"{group.title}, {group.cohort}", fontsize=10)
         panel.spines[:].set_visible(False)
     figure.colorbar(picture, ax=axes, shrink=0.7, label="Pearson r")
-    return Drawing(name, caption, figure)
+    return Drawing(name, caption, figure, peng="5")
 
 
 def _of_interest(study: Study) -> list[str]:
@@ -149,17 +153,20 @@ def _of_interest(study: Study) -> list[str]:
 
 
 def draw_calibration(study: Study) -> Drawing:
-    """Share of responders against predicted probability, in groups of equal number."""
-    name, caption = "figure_calibration", f"Calibration: predicted and observed response, {_panels(study)}"
+    """Share of responders against predicted probability, in groups of equal number, and each patient."""
+    name = "figure_calibration"
+    caption = f"Calibration: predicted and observed response, {_panels(study)}; one stroke a patient"
     if not study.with_auc:
         return Drawing(name, caption, None, ONE_CLASS)
     panels = len(study.with_auc)
     figure, axes = canvas(4.6, panels, WIDTH_IN if panels > 1 else 5.2)
+    marks = []
     for panel, group in zip(axes, study.with_auc, strict=True):
         by_model = {model: group.probabilities[model] for model in _of_interest(study)}
         plot_calibration(panel, group.labels, by_model)
         panel.set_title(_panel_title(group), fontsize=10)
-    return Drawing(name, caption, figure)
+        marks += draw_patients(study, group, panel)
+    return Drawing(name, caption, figure, marks=tuple(marks))
 
 
 def plot_calibration(panel, labels: np.ndarray, by_model: Mapping[str, np.ndarray]) -> None:

@@ -1,4 +1,4 @@
-"""The figures of a report, under the paper's numbers where the paper has them.
+"""The figures of a report in the order of its page, numbered as they appear there.
 
 Every function gives a `Drawing`: a figure, or the reason why there is none. How the models did
 stands in `curves`; here is what they were made of.
@@ -15,7 +15,7 @@ from .curves import (
     draw_integration,
     draw_roc,
 )
-from .drawing import COLOURS, GREY, MARKERS, STYLES, Drawing, canvas, finish
+from .drawing import COLOURS, GREY, MARKERS, STYLES, Drawing, canvas, finish, numbered
 from .methods import VALIDATION_ONLY, elimination_table, feature_table, final_selection
 from .stability import stability_drawings
 from .study import Study
@@ -25,30 +25,30 @@ HISTORIES = {"loss": "loss on patients fitted", "inner_loss": "loss on the inner
 
 
 def draw_all(study: Study) -> tuple[Drawing, ...]:
-    """Every figure of the report in the order of the page."""
+    """Every figure of the report, numbered in the order of the page."""
     drawings = (
-        draw_elimination(study),
-        draw_agreement(study),
+        draw_comparison(study),
+        draw_centers(study),
         draw_roc(study),
         draw_integration(study),
-        draw_comparison(study),
-        draw_correlations(study),
-        draw_features(study),
         draw_calibration(study),
         draw_decisions(study),
-        draw_centers(study),
-        draw_learning(study),
+        draw_agreement(study),
+        draw_elimination(study),
+        draw_features(study),
+        draw_correlations(study),
         *stability_drawings(study),
+        draw_learning(study),
     )
     for drawing in drawings:
         if drawing.figure is not None:
             finish(drawing.figure, study.marks)
-    return drawings
+    return numbered(drawings)
 
 
 def draw_elimination(study: Study) -> Drawing:
-    """Figure 2B: accuracy by number of features with its SD over the folds."""
-    name, caption = "figure_2b_selection", "Figure 2B. Recursive feature elimination: accuracy ± SD by size"
+    """Accuracy by number of features with its SD over the folds."""
+    name, caption = "figure_selection", "Recursive feature elimination: accuracy ± SD by number of features"
     table = elimination_table(study)
     if table.absent:
         return Drawing(name, caption, None, table.absent)
@@ -65,12 +65,12 @@ def draw_elimination(study: Study) -> Drawing:
     axes.set_xlabel("number of features (logarithmic)")
     axes.set_ylabel("accuracy in the held-out folds (share)")
     axes.legend(frameon=False, fontsize=9)
-    return Drawing(name, caption, figure)
+    return Drawing(name, caption, figure, peng="2B")
 
 
 def draw_agreement(study: Study) -> Drawing:
-    """Figure 2C: ICC of every feature in ascending order, with its interval and the threshold."""
-    name, caption = "figure_2c_icc", "Figure 2C. Agreement of two readers: ICC of every feature, ascending"
+    """ICC of every feature in ascending order, with its interval and the threshold."""
+    name, caption = "figure_icc", "Agreement of two readers: ICC of every feature, ascending"
     found = study.reliability
     if found is None:
         why = VALIDATION_ONLY if study.record is None else "no second reader"
@@ -93,7 +93,7 @@ def draw_agreement(study: Study) -> Drawing:
     axes.set_xlabel("features, ascending")
     axes.set_ylabel(f"{found.icc.form}, {len(found.patients)} patients")
     axes.legend(frameon=False, fontsize=9, loc="lower right")
-    return Drawing(name, caption, figure)
+    return Drawing(name, caption, figure, peng="2C")
 
 
 def draw_features(study: Study) -> Drawing:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from TACEResponseLib.answer.certainty import COVERAGE
 from TACEResponseLib.answer.prediction import DEMONSTRATION
+from TACEResponseLib.errors import counted
 from TACEResponseLib.models.combination import title
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def model_card(trained: "Trained", about: str = "") -> str:
 
     model, settings = trained.model, trained.model.settings
     first = DEMONSTRATION if model.demonstration else "For research use only; not a medical device."
-    training, repeats = trained.training, "repeat" if settings.repeats == 1 else "repeats"
+    training = trained.training
     rows = [row for row in evaluation_rows(trained) if not row["center"]]
     table = [
         f"| {title(row['model'])} | {row['estimate'].replace('_', ' ')} | {row['n']} "
@@ -59,7 +60,7 @@ def model_card(trained: "Trained", about: str = "") -> str:
         "the first transarterial chemoembolization, from a contrast CT before it and a tumour mask.",
         "",
         f"Trained on {len(training)} patients, {training.outcome.responders} of them responders; "
-        f"recipe `{settings.preset}`, {settings.folds} folds, {settings.repeats} {repeats}, "
+        f"recipe `{settings.preset}`, {settings.folds} folds, {counted(settings.repeats, 'repeat')}, "
         f"seed {settings.seed}, {_about_features(model)}.",
         f"Reliability: {agreed}.",
         f"Headline: {title(model.headline)}, cut-off {model.thresholds[model.headline]:.3f} "

@@ -5,13 +5,15 @@ files is escaped by the template engine.
 """
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from TACEResponseLib import __version__
+from TACEResponseLib.errors import counted
 from TACEResponseLib.models.combination import title
 
 from .drawing import Drawing
 from .pages import render_page
+from .paper_kit import FOLDER
 from .performance import against_size, headline, interval_text
 from .study import Study
 from .table import Table, number_text, p_text
@@ -26,12 +28,14 @@ FILES_ONLY = (
 )
 #: How large a figure is on the page.
 PIXELS_PER_INCH = 104
-#: Tables with hashes, settings or lists that may be broken anywhere, and columns that fit a page.
-LONG_WORDS, MOST_COLUMNS = ("parameters", "folds", "table_s2_features"), 10
+#: Columns that fit a page.
+MOST_COLUMNS = 10
 
 
-def render(study: Study, tables: Sequence[Table], drawings: Mapping[Drawing, bytes | None], card: str) -> str:
-    """The page. drawings: figure -> its PNG, None where there is no figure. card: the model card."""
+def render(
+    study: Study, tables: Sequence[Table], drawings: Sequence[tuple[Drawing, bytes | None]], card: str
+) -> str:
+    """The page. drawings: figures with their PNG, None where there is no figure. card: the model card."""
     return render_page(
         "training.html",
         study=study,
@@ -43,14 +47,16 @@ def render(study: Study, tables: Sequence[Table], drawings: Mapping[Drawing, byt
         tables={table.name: _view(table, _rows_shown(table, study)) for table in tables},
         figures={
             drawing.name: {
-                "caption": drawing.caption,
+                "caption": drawing.title,
                 "png": base64.b64encode(png or b"").decode("ascii"),
                 "absent": drawing.absent,
                 # As wide for its inches as every other figure, so that letters have one size.
                 "width": round(PIXELS_PER_INCH * drawing.width_in),
+                "patients": [(100 * x, 100 * y, mark) for x, y, mark in drawing.places],
             }
-            for drawing, png in drawings.items()
+            for drawing, png in drawings
         },
+        paper=FOLDER,
         card=card,
         software=f"TACEResponse {__version__}",
         bundle=study.manifest.id if study.manifest else study.model.identity,
@@ -73,10 +79,8 @@ def _view(table: Table, rows: Sequence[dict]) -> dict:
 
 
 def _style(table: Table) -> str:
-    """How the template sets a table that is wide, or holds long words."""
-    if len(table.headers) > MOST_COLUMNS:
-        return "tight"
-    return "wrapped" if table.name in LONG_WORDS else ""
+    """How the template sets a table that is wide."""
+    return "tight" if len(table.headers) > MOST_COLUMNS else ""
 
 
 def _rows_shown(table: Table, study: Study) -> Sequence[dict]:
@@ -104,7 +108,8 @@ def _tiles(study: Study) -> list[dict]:
                 "title": f"{group.title}, {group.cohort}",
                 "auc": f"{auc.auc:.3f}",
                 "ci": interval_text(auc),
-                "patients": f"{len(group.labels)} patients, {auc.responders} responders",
+                "patients": counted(len(group.labels), "patient"),
+                "responders": counted(auc.responders, "responder"),
                 "beside": beside.replace("-", "\N{MINUS SIGN}"),
             }
         )

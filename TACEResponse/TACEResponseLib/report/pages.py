@@ -1,6 +1,11 @@
 """HTML pages from `templates/`: what is put in is escaped, and a name that is missing is an error."""
 
+import re
+
 import jinja2
+
+#: Where a name may be broken, and a word of more than 32 letters, such as a hash.
+BREAKS = re.compile(r"(?<=\w[_-])(?=\w)|(?<=[^\s_-]{32})(?=\S{4})")
 
 
 def render_page(template: str, **content) -> str:
@@ -12,4 +17,10 @@ def render_page(template: str, **content) -> str:
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
+    environment.filters["pieces"] = pieces
     return environment.get_template(template).render(**content)
+
+
+def pieces(text: str) -> list[str]:
+    """The text in parts between which a line may break: after _ and -, and anywhere far into a long word."""
+    return BREAKS.split(text)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from TACEResponseLib.statistics.associations import MOST_CATEGORIES, Comparison, table_one, univariable
+from TACEResponseLib.statistics.associations import MOST_CATEGORIES, Comparison, table_one
 from TACEResponseLib.statistics.outcome import RESPONDER
 
 from .study import Scored, Study
@@ -49,7 +49,6 @@ def patient_tables(study: Study) -> tuple[Table, ...]:
         warnings_table(study),
         cohort_table(study),
         response_table(study),
-        association_table(study),
         scores_table(study, "training"),
         scores_table(study, "validation"),
     )
@@ -87,10 +86,10 @@ def left_out_table(study: Study) -> Table:
 
 
 def warnings_table(study: Study) -> Table:
-    """What went otherwise than asked, without costing a patient."""
+    """Where the training deviated from the settings, without costing a patient."""
     rows = [{"patient_id": problem.patient_id, "warning": str(problem)} for problem in study.warnings]
-    absent = "" if rows else "everything went as asked"
-    return Table("warnings", "What went otherwise than asked", rows, absent=absent)
+    caption = "Deviations from the requested settings"
+    return Table("warnings", caption, rows, absent="" if rows else "none")
 
 
 def cohort_table(study: Study) -> Table:
@@ -172,48 +171,6 @@ def _rows_of(found: Comparison, counts: Mapping[str, int]) -> list[dict]:
         for k, level in enumerate(found.levels)
     ]
     return [{**first, **blank, **tested}, *levels]
-
-
-def association_table(study: Study) -> Table:
-    """Each clinical variable's own association with response, one logistic model a variable."""
-    group = study.training or study.external
-    cohort = "training" if study.training is not None else "validation"
-    columns = {}
-    for name, column in clinical_columns(group).items():
-        columns |= {} if name == "Response" else _as_numbers(name, column)
-    rows = [
-        {
-            "variable": found.variable,
-            "odds_ratio": found.odds_ratio,
-            "odds_ratio_ci_low": found.ci_low,
-            "odds_ratio_ci_high": found.ci_high,
-            "p": found.p,
-            "n": found.n,
-            "missing": found.missing,
-            "status": found.status,
-        }
-        for found in univariable(group.outcome.labels, columns)
-    ]
-    return Table(
-        "univariable",
-        f"Univariable association with response, {cohort} patients",
-        rows,
-        "Odds ratio for one unit more, or for the level named; categories of three levels and more are in "
-        "Table 1 only.",
-        "" if rows else "the table of the cohort holds no clinical column",
-    )
-
-
-def _as_numbers(name: str, column: Sequence) -> dict[str, np.ndarray]:
-    """The column as numbers: as it is, or 1 for the second of two levels; {} for anything else."""
-    present = [value for value in column if value is not None]
-    if present and all(isinstance(value, float) for value in present):
-        return {name: np.array([np.nan if v is None else v for v in column])}
-    levels = sorted(set(present))
-    if len(levels) != 2:
-        return {}
-    coded = [np.nan if v is None else float(v == levels[1]) for v in column]
-    return {f"{name}: {levels[1]}": np.array(coded)}
 
 
 def clinical_columns(group) -> dict[str, list]:

@@ -7,6 +7,7 @@ from itertools import combinations
 
 import numpy as np
 
+from TACEResponseLib.errors import counted
 from TACEResponseLib.models.combination import ALL, title
 from TACEResponseLib.statistics.associations import correlations
 from TACEResponseLib.statistics.calibration import calibration
@@ -284,9 +285,8 @@ def headline(study: Study) -> str:
 
 def _figure(study: Study, group: Scored) -> str:
     auc, n = group.auc(study.model.headline), len(group.labels)
-    return (
-        f"{group.title} AUC {auc.auc:.3f} ({interval_text(auc)}, {n} patients, {auc.responders} responders)"
-    )
+    patients, responders = counted(n, "patient"), counted(auc.responders, "responder")
+    return f"{group.title} AUC {auc.auc:.3f} ({interval_text(auc)}, {patients}, {responders})"
 
 
 def interval_text(auc: AucInterval) -> str:

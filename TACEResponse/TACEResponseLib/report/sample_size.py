@@ -25,12 +25,12 @@ GAINS = (0.05, 0.08, 0.10)
 SIZE_AUC, CORRELATION = 0.65, 0.6
 NOTE = (
     "Criteria of Riley et al. (Stat Med 2019;38:1276; validation 2021;40:4230) at an anticipated AUC of "
-    f"{ANTICIPATED_C:g} and the share of responders of these patients. Expected shrinkage: the slope that "
+    f"{ANTICIPATED_C:.3f} and the share of responders of these patients. Expected shrinkage: the slope that "
     f"the model's log-odds would have on new patients, {SHRINKAGE:g} or more is wanted. Predictors that a "
     "selection looked at and dropped were candidates too, so that the row of the selected ones is the "
     "least. The criteria are for regression; forests and networks need more. Gains over tumour size: "
     f"patients with whom a paired test finds them in 80 of 100 cohorts, from an assumed AUC of "
-    f"{SIZE_AUC:g} and an assumed correlation of {CORRELATION:g} of the two AUCs."
+    f"{SIZE_AUC:.3f} and an assumed correlation of {CORRELATION:g} of the two AUCs."
 )
 CAPTION = "How many patients are needed, and how many there are"
 
@@ -79,13 +79,13 @@ def _validation(study: Study, share: float) -> list[dict]:
     size = validation_size(ANTICIPATED_C, share)
     name = title(study.model.headline)
     rows = [
-        _row("external", "AUC within 0.05", size.for_auc, patients),
+        _row("external", "AUC within 0.050", size.for_auc, patients),
         _row("external", "observed over expected within 10 %", size.for_observed_expected, patients),
         _row("external", "calibration slope within 0.1", size.for_slope, patients),
     ]
     for gain in GAINS:
         needed = patients_for_difference(SIZE_AUC, SIZE_AUC + gain, share, CORRELATION)
-        rows.append(_row("external", f"{name}: gain of {gain:.2f} over tumour size", needed, patients))
+        rows.append(_row("external", f"{name}: gain of {gain:.3f} over tumour size", needed, patients))
     return rows
 
 

@@ -57,7 +57,7 @@ def curve_of(refits: "Refits", name: str) -> LearningCurve | None:
 
 
 def instability_table(study: Study) -> Table:
-    """One row a combination: how much its probabilities and calls change between resamples."""
+    """One row a combination: how much its probabilities and classes change between resamples."""
     caption = "Instability: the whole training on resamples of the patients"
     if why := absent(study):
         return Table("instability", caption, [], absent=why)
@@ -82,7 +82,7 @@ def _instability_note(refits: "Refits", found: dict[str, Instability]) -> str:
         "Each resample draws patients with replacement, keeps the distinct ones, and repeats the whole "
         "training: steps, models, fusion and calibration. Difference: between the probability that such a "
         "model gives a training patient and that of the model trained on all, mean over resamples and "
-        "patients (MAPE). Called otherwise: share of resamples whose model puts the patient on the other "
+        "patients (MAPE). Predicted otherwise: share of resamples whose model puts the patient on the other "
         "side of the threshold. This is instability, no interval for the true probability; a new cohort "
         "would change more than a resample does. After Riley and Collins, Biom J 2023;65:2200302."
     )
@@ -90,8 +90,8 @@ def _instability_note(refits: "Refits", found: dict[str, Instability]) -> str:
         of = found[refits.shown]
         words = (
             f"With other patients of this cohort {title(refits.shown)} gives a patient a probability that "
-            f"differs by {100 * of.mean_mape:.0f} percentage points on average, and calls "
-            f"{100 * of.mean_changed_class:.0f} % of the patients otherwise. {words}"
+            f"differs by {100 * of.mean_mape:.0f} percentage points on average, and predicts the other class "
+            f"for {100 * of.mean_changed_class:.0f} % of the patients. {words}"
         )
     return words + _without(refits)
 
@@ -223,7 +223,7 @@ def draw_instability(study: Study) -> Drawing:
     left.legend(frameon=False, fontsize=8, loc="upper left")
     right.plot(original, 100 * of.changed_class, "o", color=COLOURS[1], ms=4)
     right.axvline(of.threshold, color="black", ls="--", lw=1, label=f"threshold {of.threshold:.2f}")
-    right.set_ylabel("models that call the patient otherwise (%)")
+    right.set_ylabel("models that predict the other class (%)")
     right.set_ylim(-3, 103)
     right.legend(frameon=False, fontsize=8)
     for axes in (left, right):

@@ -16,7 +16,10 @@ HEADERS = {
     "auc_so_far": "AUC so far (95 % CI)",
     "auc_resubstitution": "AUC by resubstitution (95 % CI)",
     "auc_out_of_fold": "AUC out of fold (95 % CI)",
+    "auc_external": "AUC external (95 % CI)",
+    "auc_of_tumour_size": "AUC of tumour size",
     "brier": "Brier score",
+    "called_otherwise": "predicted otherwise",
     "center": "centre",
     "ci": "95 % CI",
     "difference": "AUC difference (95 % CI)",
@@ -29,6 +32,7 @@ HEADERS = {
     "odds_ratio": "odds ratio (95 % CI)",
     "p_adjusted": "p (Holm)",
     "patient_id": "patient",
+    "patients_called_otherwise_in_a_tenth": "patients predicted otherwise in a tenth",
     "ppv": "PPV (95 % CI)",
     "r": "r",
     "sha256": "sha256",
@@ -110,12 +114,17 @@ def _cell(name: str, row: dict) -> str:
         return title(value)
     if name == "estimate":
         return ESTIMATES.get(value, str(value))
-    if name == "p" or name.endswith("_p") or name.startswith("p_"):
+    if is_p(name):
         return p_text(value)
     text = number_text(value)
     if row.get(name + LOW) is not None:
         text += f" ({number_text(row[name + LOW])} to {number_text(row[name + HIGH])})"
     return text
+
+
+def is_p(name: str) -> bool:
+    """Whether a column of this name holds p-values."""
+    return name == "p" or name.endswith("_p") or name.startswith("p_")
 
 
 def number_text(value: object) -> str:

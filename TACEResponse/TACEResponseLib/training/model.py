@@ -83,7 +83,9 @@ def fit_response_model(
         combinations=combinations,
         thresholds={name: of.shipped for name, of in out_of_fold.thresholds.items()},
         headline=headline,
-        training=TrainingPatients(table.patient_ids, outcome, out_of_fold.probabilities, answers, images),
+        training=TrainingPatients(
+            table.patient_ids, outcome, out_of_fold.probabilities, answers, images, out_of_fold.folds[0]
+        ),
         training_range=kept.training_range,
         background=kept.background,
         spread=kept.spread,

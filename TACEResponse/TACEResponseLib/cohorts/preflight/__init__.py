@@ -22,6 +22,7 @@ from TACEResponseLib.clinical.values import parse_clinical, quantity_of
 from TACEResponseLib.cohorts.table import TRAINING, Cohort, Patient
 from TACEResponseLib.errors import Problem, TACEResponseError
 from TACEResponseLib.progress import Progress, silent
+from TACEResponseLib.readers import read_image
 from TACEResponseLib.resumable import CaseJob, CaseResult, StoredResult, affordable_jobs, run_cases
 from TACEResponseLib.settings import TrainingSettings
 from TACEResponseLib.statistics.outcome import Outcome
@@ -29,7 +30,7 @@ from TACEResponseLib.statistics.sample_size import DevelopmentSize
 
 from .agreement import disagreement
 from .sample_size import planned_size
-from .thumbnail import Thumbnail, largest_layer
+from .thumbnail import Thumbnail, largest_layer, middle_layer, of_second_reader
 
 VERDICTS = ("ok", "warning", "error")
 
@@ -39,7 +40,8 @@ class PatientCheck:
     """What the preflight found about one patient.
 
     lesions: `number`, `largest_diameter_mm`, `volume_ml`, None when the patient cannot be read.
-    digest: of the CT's voxels, whatever file they came in. thumbnail: the largest layer.
+    digest: of the CT's voxels, whatever file they came in. thumbnail: the largest layer, or the middle one
+    of a CT whose mask cannot be read; None where the CT cannot be read.
     """
 
     patient: Patient
@@ -70,6 +72,11 @@ class CohortCheck:
         """How many patients are `ok`, have a `warning`, or an `error`."""
         found = Counter(check.verdict for check in self.patients)
         return {verdict: found[verdict] for verdict in VERDICTS}
+
+    @property
+    def worst_first(self) -> tuple[PatientCheck, ...]:
+        """The patients with errors, then those with warnings, then the others; each in table order."""
+        return tuple(sorted(self.patients, key=lambda check: -VERDICTS.index(check.verdict)))
 
     @property
     def counts(self) -> list[dict]:
@@ -145,11 +152,21 @@ def _check_patient(job: CaseJob) -> CaseResult:
                 problems.append(dataclasses.replace(problem, field="mask_reader2"))
     values = {"problems": [dataclasses.asdict(p) for p in problems], "lesions": None, "digest": ""}
     if case is None:
-        return CaseResult(values)
+        return CaseResult(values, _picture_without_mask(patient, second))
     lesions = measure_lesions(case)
     values["problems"] += [dataclasses.asdict(p) for p in _stray(patient, lesions)]
     values |= {"lesions": lesions.to_json(), "digest": _digest(case)}
     return CaseResult(values, largest_layer(case, second).arrays())
+
+
+def _picture_without_mask(patient: Patient, second: Case | None) -> dict[str, np.ndarray]:
+    """The CT of a patient whose first mask cannot be read; {} where the CT cannot be read either."""
+    try:
+        if second is not None:
+            return of_second_reader(second).arrays()
+        return middle_layer(read_image(patient.image, series=patient.series)[0]).arrays()
+    except TACEResponseError:
+        return {}  # what is wrong with it was said already
 
 
 def _stray(patient: Patient, lesions: Lesions) -> list[Problem]:

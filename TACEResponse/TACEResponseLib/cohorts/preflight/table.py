@@ -24,6 +24,8 @@ COLUMNS, ROWS = 8, 6
 CAPTION_PIXELS = 20
 VERDICT_COLOURS = {"ok": "#7fd17f", "warning": "#ffcc55", "error": "#ff7a70"}
 OUTLINE, OUTLINE_READER2 = (255, 70, 70), (80, 200, 255)
+#: What the two outlines are, for every contact sheet.
+LEGEND = (("first reader", OUTLINE), ("second reader", OUTLINE_READER2))
 #: Fonts that know more letters than matplotlib's own; used where they are installed.
 FONTS = ("DejaVu Sans", "Noto Sans CJK SC", "Microsoft YaHei", "SimHei", "PingFang SC", "WenQuanYi Zen Hei")
 
@@ -59,7 +61,10 @@ def as_text(check: CohortCheck) -> str:
 
 
 def write_preflight(check: CohortCheck, folder: Path) -> list[Path]:
-    """Write `check.jsonl`, `check.csv` and the contact sheet's pages; each file whole or not at all."""
+    """Write `check.jsonl`, `check.csv` and the contact sheet's pages; each file whole or not at all.
+
+    The contact sheet begins with the patients who have errors, the tables keep the order of the cohort.
+    """
     lines = [json.dumps(verdict_json(each)) for each in check.patients]
     written = [
         _write(folder / "check.jsonl", "\n".join(lines) + "\n"),
@@ -68,7 +73,7 @@ def write_preflight(check: CohortCheck, folder: Path) -> list[Path]:
     pages = range(0, len(check.patients), COLUMNS * ROWS)
     for number, first in enumerate(pages, start=1):
         name = "contact_sheet.png" if len(pages) == 1 else f"contact_sheet_{number:02d}.png"
-        _draw_page(check.patients[first : first + COLUMNS * ROWS], folder / name)
+        _draw_page(check.worst_first[first : first + COLUMNS * ROWS], folder / name)
         written.append(folder / name)
     return written
 
@@ -106,7 +111,7 @@ def _safe(cells: Sequence[object]) -> list[object]:
 
 
 def _draw_page(checks: Sequence[PatientCheck], path: Path) -> None:
-    """One page: the largest layer of every patient with the outline around the tumour."""
+    """One page: the layer of every patient with the outlines around the tumour, and what they are."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from matplotlib.font_manager import get_font_names
@@ -114,31 +119,45 @@ def _draw_page(checks: Sequence[PatientCheck], path: Path) -> None:
     columns = min(COLUMNS, len(checks))
     rows = -(-len(checks) // columns)
     step_x, step_y = SIDE_PIXELS + 4, SIDE_PIXELS + CAPTION_PIXELS
-    mosaic = np.full((rows * step_y, columns * step_x, 3), 24, np.uint8)
+    mosaic = np.full((rows * step_y + CAPTION_PIXELS, columns * step_x, 3), 24, np.uint8)
     figure = Figure(figsize=(mosaic.shape[1] / 100, mosaic.shape[0] / 100), dpi=100)
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set_axis_off()
-    family = [name for name in FONTS if name in set(get_font_names())]
+    words = {
+        "family": [name for name in FONTS if name in set(get_font_names())],
+        "parse_math": False,
+    }
     for number, check in enumerate(checks):
         x, y = number % columns * step_x, number // columns * step_y
         colour = VERDICT_COLOURS[check.verdict]
         name = textwrap.shorten(check.patient.patient_id, 26, placeholder="...") or "?"
-        axes.text(x + 3, y + 10, name, color=colour, size=8, va="center", family=family, parse_math=False)
+        axes.text(x + 3, y + 10, name, color=colour, size=8, va="center", **words)
         if check.thumbnail is not None:
-            tile = _outlined(check)
+            tile = outlined(check)
             top, left = y + CAPTION_PIXELS, x
             mosaic[top : top + tile.shape[0], left : left + tile.shape[1]] = tile
-        else:
-            message = "\n".join(textwrap.wrap(check.problems[0].message if check.problems else "", 32))
-            axes.text(x + 6, y + 40, message, color=colour, size=7, va="top", family=family, parse_math=False)
+        if message := _written_over(check):
+            box = {"facecolor": "#181818", "edgecolor": "none", "pad": 2, "alpha": 0.7}
+            axes.text(x + 6, y + 28, message, color=colour, size=7, va="top", bbox=box, **words)
+    for number, (reader, colour) in enumerate(LEGEND):
+        place = {"x": 3 + number * step_x // 2, "y": mosaic.shape[0] - CAPTION_PIXELS / 2}
+        axes.text(**place, s=reader, color=np.array(colour) / 255, size=8, va="center", **words)
     axes.imshow(mosaic, interpolation="nearest", extent=(0, mosaic.shape[1], mosaic.shape[0], 0))
     with warnings.catch_warnings(), whole_file(path) as stream:
         warnings.simplefilter("ignore")  # letters that no installed font has are drawn as boxes
         FigureCanvasAgg(figure).print_png(stream)
 
 
-def _outlined(check: PatientCheck) -> np.ndarray:
-    """The layer as (rows, columns, 3) uint8, a line around what each reader drew."""
+def _written_over(check: PatientCheck) -> str:
+    """Why a picture has no outline of the first reader; empty where it has one."""
+    if check.thumbnail is not None and check.thumbnail.tumour.any():
+        return ""
+    errors = [problem.message for problem in check.problems if problem.severity == "error"]
+    return "\n".join(textwrap.wrap(errors[0], 32)) if errors else ""
+
+
+def outlined(check: PatientCheck) -> np.ndarray:
+    """The patient's picture as (rows, columns, 3) uint8, a line around what each reader drew."""
     thumbnail = check.thumbnail
     tile = np.repeat(thumbnail.grey[:, :, None], 3, axis=2)
     for inside, colour in (

@@ -1,14 +1,16 @@
 """The layer of a patient that a person should look at: the largest one of the tumour, small.
 
-A mask that is flipped, or drawn on another patient, has a header that fits; only the eye sees it.
+A mask that is flipped, or drawn on another patient, has a header that fits; only the eye sees it. Where
+no mask can be read the CT alone is shown, since it may be the CT that is another one.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import SimpleITK as sitk
 
 from TACEResponseLib.cases import Case
+from TACEResponseLib.cases.geometry import check_volume
 
 #: Longest side of the picture in pixels.
 SIDE_PIXELS = 192
@@ -18,7 +20,10 @@ WINDOW_HU = (-110.0, 240.0)
 
 @dataclass(frozen=True)
 class Thumbnail:
-    """One axial layer. grey: (rows, columns) uint8. tumour, tumour_reader2: bool of that shape."""
+    """One axial slice. grey: (rows, columns) uint8. tumour, tumour_reader2: bool of that shape.
+
+    Without any tumour it is the middle slice of a CT whose mask could not be read.
+    """
 
     grey: np.ndarray
     tumour: np.ndarray
@@ -33,7 +38,7 @@ def largest_layer(case: Case, second: Case | None = None) -> Thumbnail:
     """The axial layer with most tumour, whole, so that the tumour's place in the body shows."""
     axial = case.on_axial_grid()
     areas = sitk.GetArrayViewFromImage(axial.mask).sum(axis=(1, 2))
-    layer = int(areas.argmax())
+    layer = int(areas.argmax()) if areas.any() else len(areas) // 2
     grid = _small_grid(axial.image[:, :, layer])
     low, high = WINDOW_HU
     hu = sitk.Cast(axial.image[:, :, layer], sitk.sitkFloat32)
@@ -48,6 +53,20 @@ def largest_layer(case: Case, second: Case | None = None) -> Thumbnail:
             else _on_grid(second.on_axial_grid().mask[:, :, layer], grid)
         ),
     )
+
+
+def of_second_reader(second: Case) -> Thumbnail:
+    """The layer with most tumour by the second reader, where the first reader's mask cannot be read."""
+    shown = largest_layer(second)
+    return replace(shown, tumour=shown.tumour_reader2, tumour_reader2=shown.tumour)
+
+
+def middle_layer(image: sitk.Image) -> Thumbnail:
+    """The middle axial layer of a CT without a mask. Raises GeometryError for no 3D scalar volume."""
+    check_volume(image, "image", "CT")
+    nothing = sitk.Image(image.GetSize(), sitk.sitkUInt8)
+    nothing.CopyInformation(image)
+    return largest_layer(Case("", image, nothing))
 
 
 def _small_grid(layer: sitk.Image) -> sitk.Image:
