@@ -117,9 +117,10 @@ def relative_files(folder: Path) -> set[str]:
     }
 
 
-def test_the_installed_tree_holds_every_listed_file_and_the_demonstration_bundle(installed):
-    bundle = relative_files(ROOT / "Resources" / "DemonstrationBundle")
-    expected = {*listed_files(), *(f"TACEResponseLib/DemonstrationBundle/{name}" for name in bundle)}
+def test_the_installed_tree_holds_every_listed_file_and_the_bundles_that_ship(installed):
+    bundles = [ROOT / "Resources" / name for name in ("DemonstrationBundle", "PublicCohortBundle")]
+    shipped = {f"TACEResponseLib/{b.name}/{name}" for b in bundles for name in relative_files(b)}
+    expected = {*listed_files(), *shipped}
     assert relative_files(installed) == expected
     built = installed.parents[2].parent / "build" / SCRIPTED
     assert relative_files(built) == expected
