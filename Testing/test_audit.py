@@ -167,7 +167,7 @@ def test_periods_follow_the_calendar_and_run_up_to_the_whole():
         ([(0.7, 1), (0.6, 1), (0.2, 1)], "There is no calibration slope: it needs both classes"),
         ([(0.7, 1), (0.6, 1), (0.2, 0)], "There is no AUC: it needs two patients of each class"),
         ([(0.7, 1), (0.6, 1), (0.2, 0), (0.1, 0)], "The patients are ranked without an exception"),
-        ([(0.7, 1), (0.6, 1), (0.2, 0), (0.1, 0)], "the probabilities part the classes without error"),
+        ([(0.7, 1), (0.6, 1), (0.2, 0), (0.1, 0)], "the classes are perfectly separated"),
         ([(0.5, 1), (0.5, 1), (0.5, 0), (0.5, 0)], "so the AUC of 0.5 says nothing"),
         ([(0.7, 1), (0.2, 1), (0.6, 0), (0.1, 0)], "These are few patients (2 with response and 2 without)"),
         ([(0.0, 0), (0.0, 0)], "There is no calibration slope"),

@@ -125,7 +125,7 @@ def test_equal_probabilities_can_only_have_their_intercept_changed():
 
 def test_probabilities_that_part_the_classes_have_no_slope():
     update = update_model(np.linspace(0.1, 0.9, 40), np.repeat([0, 1], 20), "slope")
-    assert update.method != "slope" and "part the classes" in update.reason
+    assert update.method != "slope" and "perfectly separated classes" in update.reason
 
 
 def test_a_forced_update_without_evidence_changes_nothing():

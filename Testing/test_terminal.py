@@ -4,10 +4,16 @@ import argparse
 import shlex
 import shutil
 import subprocess
+from dataclasses import replace
 
+import numpy as np
 import pytest
 from TACEResponseLib.__main__ import main
 from TACEResponseLib.commands.options import EXAMPLES, command_line
+from TACEResponseLib.commands.output import in_short
+from TACEResponseLib.commands.training import _performance_text
+from TACEResponseLib.errors import Problem, TrainingError
+from TACEResponseLib.statistics.outcome import Outcome
 
 COMMANDS = command_line().commands
 
@@ -150,3 +156,97 @@ def test_the_parser_refuses_a_word_that_is_no_option_even_as_a_library():
     with pytest.raises(SystemExit):
         command_line().parse_args(["schema", "prediction", "--outt"])
     assert isinstance(command_line().parse_args(["demo"]), argparse.Namespace)
+
+
+def skipped(number, message="no response is known", **parts):
+    parts = {"kind": "table", "severity": "warning", "remedy": "the patient was left out", **parts}
+    return [Problem(message=message, patient_id=f"P{n:02d}", **parts) for n in range(1, number + 1)]
+
+
+def test_eighteen_skipped_patients_are_one_line():
+    (line,) = in_short(skipped(18, received="an empty cell"))
+    assert line == (
+        "18 patients (P01, P02, P03 and 15 more): no response is known. Received an empty cell. "
+        "The patient was left out."
+    )
+
+
+def test_three_alike_are_named_one_by_one_and_errors_come_first():
+    failed = skipped(1, "the mask is empty", severity="error", file="m.nrrd")
+    lines = in_short([*skipped(3), *failed])
+    assert lines[0] == "Patient P01, m.nrrd: the mask is empty. The patient was left out."
+    assert [line[:11] for line in lines[1:]] == ["Patient P01", "Patient P02", "Patient P03"]
+
+
+def test_a_shared_line_says_only_what_is_true_of_all():
+    differing = [replace(p, received=f"{n} mm") for n, p in enumerate(skipped(5, expected="0 mm"))]
+    assert in_short(differing) == [
+        "5 patients (P01, P02, P03 and 2 more): no response is known. Expected 0 mm. "
+        "The patient was left out."
+    ]
+    of_nobody = [Problem("table", "an empty column") for _ in range(5)]
+    assert in_short(of_nobody) == ["An empty column."] * 5
+
+
+@pytest.mark.parametrize(
+    ("value", "sentence"),
+    [
+        (
+            "albumin_g_l=3.8",
+            "--value albumin_g_l=3.8 cannot be g/l. Expected 10 to 70; received 3.8, which looks like g/dl. "
+            "Give albumin_g_dl, or correct the value.",
+        ),
+        (
+            "albumin=38",
+            "--value albumin=38 does not say its unit. Expected albumin_g_l or albumin_g_dl; received "
+            "albumin. Write the unit behind the name.",
+        ),
+        (
+            "ascites=3",
+            "--value ascites=3 is not a degree of ascites. Expected none, mild or more, or an empty cell; "
+            'received "3", which may be a grade or Child-Pugh\'s points. Write the word.',
+        ),
+        (
+            "kalium=4",
+            "A clinical value has no known name. Expected for example albumin_g_l=38, bilirubin_umol_l=14, "
+            "afp_ng_ml=>1210, ascites=none; received --value kalium=4.",
+        ),
+    ],
+)
+def test_a_bad_clinical_value_names_its_option(capsys, tmp_path, value, sentence):
+    files = ["--image", tmp_path / "a", "--mask", tmp_path / "b", "--out", tmp_path / "out"]
+    code, out, err = printed(capsys, "predict", *files, "--value", value)
+    assert (code, out, err) == (2, "", f"{sentence}\n")
+
+
+def test_two_values_that_contradict_each_other_name_the_later_option(capsys, tmp_path):
+    files = ["--image", tmp_path / "a", "--mask", tmp_path / "b", "--out", tmp_path / "out"]
+    values = ["--value", "albumin_g_l=38", "--value", "albumin_g_dl=3.9"]
+    assert printed(capsys, "predict", *files, *values) == (
+        2,
+        "",
+        "--value albumin_g_dl=3.9 contradicts another value. Expected 38; received 39. Keep one of them.\n",
+    )
+
+
+@pytest.mark.parametrize("missing", ["image", "mask"])
+def test_a_missing_file_is_named_before_any_model_is_opened(capsys, tmp_path, monkeypatch, missing):
+    monkeypatch.setattr("TACEResponseLib.service.PredictionService.open", None)  # whoever opens one fails
+    for name in {"image", "mask"} - {missing}:
+        (tmp_path / name).touch()
+    files = ["--image", tmp_path / "image", "--mask", tmp_path / "mask", "--out", tmp_path / "out"]
+    code, _, err = printed(capsys, "predict", *files)
+    assert (code, err) == (2, f"{missing.title()} not found: {tmp_path / missing}. Check the path.\n")
+
+
+def test_three_patients_have_no_auc_and_the_terminal_says_why():
+    outcome = Outcome(np.array([1, 0, 0]))
+    assert _performance_text([], outcome) == (
+        "No AUC can be given: it needs five responders and five non-responders, and there are "
+        "1 responder and 2 non-responders."
+    )
+
+
+def test_a_single_responder_is_not_several():
+    with pytest.raises(TrainingError, match="received 1 responder, 2 non-responders"):
+        Outcome(np.array([1, 0, 0])).check(5)

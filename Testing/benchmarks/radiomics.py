@@ -352,7 +352,7 @@ def main() -> None:
         "--stock", type=int, default=36, metavar="N", help="of a list, how many with stock, too"
     )
     parser.add_argument(
-        "--beside", type=Path, metavar="FOLDER", help="measure a list in turn with another state of the project"
+        "--beside", type=Path, metavar="FOLDER", help="measure a list in turn with another state of it"
     )
     parser.add_argument("--json", type=Path, metavar="F", help="write the figures here as well")
     parser.add_argument("--task", help=argparse.SUPPRESS)

@@ -120,7 +120,7 @@ class Agreement:
         if self.calibration is None:
             found.append(f"There is no calibration slope: it needs both classes, and there are {classes}.")
         elif self.calibration.status == "separated":
-            found.append("There is no calibration slope: the probabilities part the classes without error.")
+            found.append("There is no calibration slope: the classes are perfectly separated.")
         elif self.calibration.status == "constant":
             found.append("There is no calibration slope: every patient has the same probability.")
         if self.of_each_class < ENOUGH:

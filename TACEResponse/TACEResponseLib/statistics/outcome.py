@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from TACEResponseLib.errors import TrainingError
+from TACEResponseLib.errors import TrainingError, counted
 
 from .discrimination import auc_delong, youden_threshold
 
@@ -100,7 +100,7 @@ class Outcome:
                 "too few patients of one class",
                 field="label",
                 expected=f"at least {fewest} responders and {fewest} non-responders to train on",
-                received=f"{counts[1]} responders, {counts[0]} non-responders",
+                received=f"{counted(counts[1], 'responder')}, {counted(counts[0], 'non-responder')}",
                 remedy="add patients, or check the labels",
             )
 

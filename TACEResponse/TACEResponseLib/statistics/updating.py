@@ -185,7 +185,7 @@ def _no_slope(linear: np.ndarray, labels: np.ndarray) -> str:
     if both is None:
         return "equal probabilities have no slope"
     if both.separated:
-        return "probabilities that part the classes without error have no slope"
+        return "perfectly separated classes have no slope"
     return f"a slope of {both.coefficients[1]:.2f} would turn the ranking round"
 
 
