@@ -56,12 +56,13 @@ def predict(options: Namespace, progress: Reporting) -> int:
         service.open(options.bundle)
         return _predict_cohort(service, options, progress)
     clear_answer(options.out, options.mask)
+    patient_id = _patient_id(options)
     existing(options.image, "image")
     existing(options.mask, "mask")
     service.open(options.bundle)
     label = options.label
     case = read_case(
-        _patient_id(options),
+        patient_id,
         options.image,
         options.mask,
         label=int(label) if label and label.isdigit() else label,
