@@ -186,6 +186,7 @@ def test_a_cohort_goes_on_past_a_bad_patient(patient, bad_masks, tmp_path, capsy
     assert written.count(STATEMENT) == 2
     assert "Patient P/2, empty.nrrd: the mask is empty" in written
     assert sorted(p.name for p in (tmp_path / "out").iterdir() if p.is_dir()) == ["P1", "_P3"]
+    assert (tmp_path / "out" / "predictions.xlsx").is_file()
 
 
 def test_check_lists_every_problem_as_one_json_line_a_patient(patient, bad_masks, tmp_path, capsys):
@@ -226,7 +227,8 @@ def test_a_message_is_a_sentence_even_where_the_terminal_knows_no_umlauts(patien
     result = subprocess.run(command, env=environment, capture_output=True, check=False)
     assert result.returncode == 2
     assert b"Traceback" not in result.stderr
-    assert b"there is no such file or folder" in result.stderr
+    assert result.stderr.startswith(b"Image not found: ")
+    assert result.stderr.endswith(b"\\xe4.nrrd. Check the path.\n")
 
 
 def test_demo_predicts_the_synthetic_patient(tmp_path, capsys):

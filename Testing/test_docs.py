@@ -8,7 +8,7 @@ import pytest
 import SimpleITK as sitk
 from answers import an_answer
 from conftest import ROOT
-from TACEResponseLib.__main__ import _parser
+from TACEResponseLib.commands.options import command_line
 from TACEResponseLib.follow_up.register import Register
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "Docs").glob("*.md"))]
@@ -26,7 +26,7 @@ def commands() -> list[str]:
 
 @pytest.mark.parametrize("line", commands())
 def test_a_command_of_the_docs_is_one_that_the_command_line_takes(line):
-    _parser().parse_args(shlex.split(line)[1:])
+    command_line().parse_args(shlex.split(line)[1:])
 
 
 def test_the_python_example_of_the_readme_predicts(tmp_path, monkeypatch, phantom_case, capsys):

@@ -144,7 +144,7 @@ def test_a_response_as_read_is_recorded_and_corrected_on_request(register, capsy
 def test_an_empty_mask_after_tace_asks_for_the_word_that_nothing_is_left(register, tmp_path, capsys):
     before, after = scan(tmp_path, "before", 40), scan(tmp_path, "after")
     assert follow_up(register, *masks(before, after), "--viable-arterial") == 2
-    assert capsys.readouterr().err.endswith("; where nothing viable is left, say --none-viable.\n")
+    assert capsys.readouterr().err.endswith("; where nothing viable is left, use --none-viable.\n")
 
 
 @pytest.mark.parametrize(

@@ -235,6 +235,25 @@ def test_the_repository_is_small_licensed_and_has_unix_line_ends():
     assert [name for name in crlf if not name.startswith("Testing/data/")] == []
 
 
+def test_the_citation_names_this_version_this_repository_and_the_paper_of_the_readme():
+    import yaml
+
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    version = (ROOT / "TACEResponse/TACEResponseLib/__init__.py").read_text(encoding="utf-8")
+    assert f'__version__ = "{citation["version"]}"' in version
+    assert citation["cff-version"] == "1.2.0"
+    assert {"title", "message", "type", "authors", "license"} <= set(citation)
+    assert citation["repository-code"] == metadata()["HOMEPAGE"]
+    assert [author["name"] for author in citation["authors"]] == [metadata()["CONTRIBUTORS"]]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert citation["license"] == project["license"]
+    (paper,) = citation["references"]
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert f"https://doi.org/{paper['doi']}" in readme
+    names = ", ".join(f"{author['family-names']} {author['given-names'][0]}" for author in paper["authors"])
+    assert f"{names}. {paper['title'][:40]}" in readme
+
+
 def test_requirements_agree_with_the_package_and_pin_nothing():
     from packaging.requirements import Requirement
 

@@ -77,7 +77,9 @@ def test_one_broken_patient_never_hides_the_others(files):
         "x 2.5 mm at (-120.50, -60.25, 420.00), 10.0 mm away. Export the mask on the CT's grid, or choose "
         "the CT on which it was drawn."
     ]
-    assert "gone.nrrd: there is no such file or folder" in sentences(check, "P3")[0]
+    assert re.fullmatch(
+        r"Patient P3, gone\.nrrd: mask not found: .*gone\.nrrd\. Check the path\.", sentences(check, "P3")[0]
+    )
     assert "cohort.csv: the file cannot be read as a volume" in sentences(check, "P4")[0]
 
 

@@ -9,19 +9,16 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
 
 from TACEResponseLib.commands.fault_report import write_fault
+from TACEResponseLib.commands.options import command_line
 from TACEResponseLib.resumable.interruption import interruptible, was_interrupted
 
-from . import __version__
 from .errors import Cancelled, TableError, TACEResponseError
 from .progress import JsonProgress, TerminalProgress
 
-#: Adds a command by name and one line of help.
-Command = Callable[[str, str], argparse.ArgumentParser]
 DONE, SOME_FAILED, BAD_INPUT, CANCELLED = 0, 1, 2, 130
 #: What is left of a command that was cancelled, where something is.
 _CANCELLED = {
@@ -36,7 +33,7 @@ _CANCELLED = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; errors become one sentence and an exit code, never a traceback."""
     with interruptible():
-        options = _parser().parse_args(arguments)
+        options = command_line().parse_args(arguments)
         if hasattr(sys.stdout, "reconfigure"):  # a terminal without umlauts shows an escape, not a crash
             sys.stdout.reconfigure(errors="backslashreplace")
         progress = JsonProgress() if options.json else TerminalProgress()
@@ -115,213 +112,6 @@ def _abandon_output() -> None:
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, sys.stdout.fileno())
         os.close(nowhere)
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="tace-response",
-        description="Initial response of liver cancer (HCC) to TACE from a contrast CT and a tumour mask.",
-    )
-    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-
-    def command(name: str, text: str) -> argparse.ArgumentParser:
-        added = commands.add_parser(name, help=text, description=text)
-        added.add_argument("--json", action="store_true", help="one JSON event a line on standard output")
-        return added
-
-    _add_prediction(command)
-    _add_cohort_work(command)
-    _add_training(command)
-    _add_updating(command)
-    _add_cohort_sources(command)
-    _add_follow_up(command)
-    return parser
-
-
-def _add_prediction(command: Command) -> None:
-    demo = command("demo", "predict a synthetic patient with the demonstration model")
-    demo.add_argument("--out", type=Path, default=Path("tace-response-demo"), help="folder for the answer")
-    demo.add_argument("--seed", type=int, default=7, help="which synthetic patient")
-    demo.set_defaults(bundle=None, dicom=False, register=None, show_identifier=True)
-
-    predict = command("predict", "predict one patient, or every patient of a cohort")
-    predict.add_argument("--bundle", type=Path, help="model bundle; the demonstration model without it")
-    predict.add_argument("--image", type=Path, help="CT: volume file or DICOM folder")
-    predict.add_argument("--mask", type=Path, help="tumour: labelmap, .seg.nrrd, DICOM SEG or RTSTRUCT")
-    predict.add_argument("--label", help="value of the tumour in the mask, or all")
-    predict.add_argument("--segment", help="name of the tumour's segment, or all")
-    predict.add_argument("--series", help="description, number, UID or phase of one of several series")
-    _add_repair(predict)
-    predict.add_argument("--patient", default="", help="how to call the patient in the answer")
-    predict.add_argument(
-        "--value",
-        action="append",
-        default=[],
-        metavar="NAME=VALUE",
-        help="a clinical value with its unit, as often as needed: albumin_g_l=38, ascites=none",
-    )
-    predict.add_argument("--lesions", type=int, help="number of lesions for the scores, if not the mask's")
-    predict.add_argument("--diameter-mm", type=float, help="largest axial diameter, if not the mask's")
-    predict.add_argument("--center", default="", help="hospital, for a model that harmonises between some")
-    predict.add_argument("--cohort", type=Path, help="instead of image and mask: many patients")
-    _add_encoding(predict)
-    _add_register(predict, "file that keeps the prediction, to be compared with the response later")
-    predict.add_argument("--date", help="day of the scan for the register, if not today: 2025-03-31")
-    predict.add_argument("--out", type=Path, required=True, help="folder for the answer")
-    predict.add_argument("--dicom", action="store_true", help="also a DICOM SR and SEG, for a DICOM image")
-    predict.add_argument("--show-identifier", action="store_true", help="name the patient on the page")
-    _add_engine(predict)
-
-
-def _add_cohort_work(command: Command) -> None:
-    check = command("check", "find every problem of a cohort before anything is computed")
-    check.add_argument("--cohort", type=Path, required=True, help="folder, cohort.csv or .xlsx")
-    _add_encoding(check)
-    check.add_argument(
-        "--out", type=Path, help="folder for check.html, the list (JSON, CSV), the pictures (PNG)"
-    )
-    check.add_argument("--preset", default="peng2021", help="recipe that is planned: peng2021 or recommended")
-    check.add_argument("--folds", type=int, default=5, help="folds of the training that is planned")
-    check.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="patients at a time")
-    _add_repair(check)
-
-    extract = command("extract", "write the radiomics features of a cohort as CSV")
-    extract.add_argument("--cohort", type=Path, required=True)
-    _add_encoding(extract)
-    extract.add_argument("--out", type=Path, required=True, help="CSV file to write")
-    extract.add_argument("--reader", type=int, choices=(1, 2), default=1, help="whose masks")
-    extract.add_argument("--part", metavar="N/M", help="a share of the patients, for array jobs: 3/40")
-    extract.add_argument("--parameters", type=Path, help="pyradiomics parameter file (YAML)")
-    extract.add_argument("--backend", choices=("loky", "dask"), default="loky", help="where the work runs")
-    extract.add_argument("--scheduler", help="address of the dask scheduler, for --backend dask")
-    _add_engine(extract)
-
-
-def _add_training(command: Command) -> None:
-    train = command("train", "train a model bundle from a cohort or a feature table")
-    train.add_argument("--cohort", type=Path, help="folder, cohort.csv or .xlsx with images")
-    train.add_argument("--features", type=Path, help="CSV with patient_id and a column a feature")
-    train.add_argument("--labels", type=Path, help="CSV with patient_id and label, for --features")
-    _add_encoding(train)
-    train.add_argument("--out", type=Path, required=True, help="folder of the bundle")
-    train.add_argument("--preset", default="peng2021", help="recipe: peng2021, recommended or public2026")
-    train.add_argument("--about", type=Path, help="text on the cohort for the beginning of the model card")
-    readers = ("reader1", "majority", "soft")
-    train.add_argument("--outcome", choices=readers, help="whose response, with several readers")
-    names = "names of models, separated by commas, such as size,linear,extra_trees"
-    train.add_argument("--models", help=names)
-    train.add_argument("--harmonisation", choices=("none", "combat"), help="of the training centres")
-    train.add_argument("--headline", help="the model or fusion that answers, such as all or cnn+linear")
-    train.add_argument("--folds", type=int, help="folds of the honest evaluation")
-    train.add_argument("--repeats", type=int, help="how often the folds are drawn anew")
-    train.add_argument("--by-center", action="store_true", help="also hold out each centre in turn")
-    train.add_argument("--seed", type=int, help="seed of everything that is drawn")
-    train.add_argument("--epochs", type=int, help="longest training of the CNN")
-    train.add_argument("--device", choices=("auto", "cpu", "gpu"), help="where the CNN is trained")
-    text = "resamples on which the training is repeated to say how stable it is; 200 for a report"
-    train.add_argument("--stability", type=int, default=0, metavar="B", help=text)
-    text = "train on shuffled labels and on regions without tumour texture, too"
-    train.add_argument("--negative-control", action="store_true", help=text)
-    train.add_argument("--no-cnn", action="store_true", help="classical models alone")
-    _add_engine(train)
-
-    evaluate = command("evaluate", "evaluate a bundle on a cohort that it was not trained on")
-    evaluate.add_argument("--bundle", type=Path, required=True)
-    evaluate.add_argument("--cohort", type=Path, required=True)
-    _add_encoding(evaluate)
-    evaluate.add_argument("--out", type=Path, required=True)
-    evaluate.add_argument(
-        "--allow-training-patients", action="store_true", help="evaluate on fitted patients and mark it"
-    )
-    _add_engine(evaluate)
-
-
-def _add_updating(command: Command) -> None:
-    compare = command("compare", "try two bundles on the same patients, whom neither has seen")
-    compare.add_argument("bundles", type=Path, nargs=2, metavar="BUNDLE", help="folders of the two bundles")
-    compare.add_argument("--cohort", type=Path, required=True, help="folder, cohort.csv or .xlsx")
-    _add_encoding(compare)
-    compare.add_argument("--out", type=Path, required=True, help="folder of the comparison")
-    compare.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="patients at a time")
-
-    update = command("update", "move a bundle's probabilities to another hospital; the ranking stays")
-    update.add_argument("--bundle", type=Path, required=True, help="the bundle as it was trained")
-    update.add_argument("--cohort", type=Path, required=True, help="the hospital's patients with responses")
-    _add_encoding(update)
-    update.add_argument("--out", type=Path, required=True, help="folder of the updated bundle")
-    _add_engine(update)
-
-
-def _add_cohort_sources(command: Command) -> None:
-    fetch = command("fetch", "download the public cohort HCC-TACE-Seg and lay it out for training")
-    fetch.add_argument("collection", choices=("hcc-tace-seg",))
-    fetch.add_argument("--out", type=Path, required=True, help="folder of the cohort")
-    fetch.add_argument("--from", dest="source", type=Path, help="folder that holds its DICOM files already")
-    fetch.add_argument("--clinical", type=Path, help="its clinical table, where it lies elsewhere")
-    labels = ("reader1", "reader2", "reader3", "majority", "ttp14")
-    fetch.add_argument("--label", choices=labels, default="reader1", help="whose reading is the response")
-    phases = ("annotated", "arterial", "portal venous", "delayed", "native")
-    fetch.add_argument("--phase", choices=phases, default="annotated", help="the scan to take")
-
-    verify = command("verify-public", "measure HCC-TACE-Seg and compare with its published feature table")
-    verify.add_argument("--from", dest="source", type=Path, required=True, help="folder of its DICOM files")
-    verify.add_argument("--features", type=Path, required=True, help="the published table as CSV")
-    verify.add_argument("--clinical", type=Path, help="its clinical table, where it lies elsewhere")
-    verify.add_argument("--out", type=Path, required=True, help="folder of the cohort and of the comparison")
-    verify.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="patients at a time")
-
-    phantom = command("phantom", "write a synthetic cohort with a known answer")
-    phantom.add_argument("--patients", type=int, required=True)
-    phantom.add_argument("--out", type=Path, required=True)
-    phantom.add_argument("--seed", type=int, default=1)
-    phantom.add_argument("--size", choices=("small", "full"), default="small")
-    phantom.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
-
-
-def _add_follow_up(command: Command) -> None:
-    follow_up = command("follow-up", "record how a patient responded, beside what was predicted")
-    _add_register(follow_up, "the register that holds the prediction", required=True)
-    follow_up.add_argument("--patient", required=True, help="the patient's ID in the register")
-    responses = ("CR", "PR", "SD", "PD")
-    follow_up.add_argument("--response", type=str.upper, choices=responses, help="mRECIST as read by you")
-    follow_up.add_argument("--baseline-image", type=Path, help="instead of --response: CT before TACE")
-    follow_up.add_argument("--baseline-mask", type=Path, help="viable tumour on it")
-    follow_up.add_argument("--image", type=Path, help="CT after TACE")
-    follow_up.add_argument("--mask", type=Path, help="viable tumour on it")
-    follow_up.add_argument("--label", help="value of the tumour in both masks, or all")
-    follow_up.add_argument("--segment", help="name of the tumour's segment in both masks, or all")
-    follow_up.add_argument(
-        "--viable-arterial", action="store_true", help="your word: both masks are viable, arterial tumour"
-    )
-    follow_up.add_argument("--none-viable", action="store_true", help="nothing viable is left: no mask after")
-    follow_up.add_argument("--new-lesion", action="store_true", help="a new lesion has appeared")
-    follow_up.add_argument("--replace", action="store_true", help="correct a response recorded before")
-
-    audit = command("audit", "show how recorded predictions met the responses, overall and over time")
-    _add_register(audit, "the register", required=True)
-    audit.add_argument("--out", type=Path, required=True, help="folder of the page and its JSON")
-    audit.add_argument("--bundle", help="ID of one model; every model by itself without it")
-    audit.add_argument("--period", choices=("month", "quarter", "year"), default="quarter")
-
-
-def _add_register(parser: argparse.ArgumentParser, text: str, required: bool = False) -> None:
-    parser.add_argument("--register", type=Path, required=required, help=text)
-
-
-def _add_engine(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--engine", choices=("fast", "pyradiomics"), help="radiomics engine")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="patients at a time")
-
-
-def _add_encoding(parser: argparse.ArgumentParser) -> None:
-    text = "text encoding of the CSV where it is not certain: gb18030, big5, shift_jis, cp949, cp1251, cp1252"
-    parser.add_argument("--encoding", metavar="NAME", help=text)
-
-
-def _add_repair(parser: argparse.ArgumentParser) -> None:
-    text = "copy-geometry, resample-mask or union: repair masks that would be refused, and write it down"
-    parser.add_argument("--repair", default="", help=text)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,11 @@ from typing import Literal
 MOST_LISTED = 50
 
 
+def counted(number: int, noun: str) -> str:
+    """ "1 responder", "3 responders"."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 @dataclass(frozen=True)
 class Problem:
     """One thing that is wrong, in parts, so that it can be printed, listed and tested.
@@ -195,8 +200,3 @@ class Cancelled(TACEResponseError):
 
     def __init__(self, message: str = "cancelled", **parts: str):
         super().__init__(message, **parts)
-
-
-def counted(number: int, noun: str) -> str:
-    """ "1 responder", "2 responders"."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -173,23 +173,23 @@ def test_the_recipe_becomes_the_command_line(panel, cohort):
         "train", "--cohort", str(cohort), "--out", "out", "--preset", "recommended", "--folds", "7",
         "--repeats", "3", "--seed", "11", "--no-cnn",
     ]  # fmt: skip
-    from TACEResponseLib.__main__ import _parser
+    from TACEResponseLib.commands.options import command_line
 
-    options = _parser().parse_args([*arguments, "--json"])
+    options = command_line().parse_args([*arguments, "--json"])
     assert (options.folds, options.seed, options.no_cnn, options.json) == (7, 11, True, True)
     with pytest.raises(InputError, match="no such cohort"):
         panel.logic.prepare("nowhere", "out")
 
 
 def test_epochs_and_device_of_the_network_reach_its_settings(panel, cohort):
-    from TACEResponseLib.__main__ import _parser
+    from TACEResponseLib.commands.options import command_line
     from TACEResponseLib.commands.training import _training_settings
 
     panel.ui.epochsSpinBox.setValue(12)
     panel.ui.deviceComboBox.setCurrentText("cpu")
     node = panel._parameterNode
     arguments = panel.logic.prepare(cohort, "out", epochs=node.epochs, device=node.device)
-    settings = _training_settings(_parser().parse_args(arguments))
+    settings = _training_settings(command_line().parse_args(arguments))
     assert (settings.network.epochs, settings.network.device) == (12, "cpu")
     assert panel.ui.settingsSection.collapsed
 

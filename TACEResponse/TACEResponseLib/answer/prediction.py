@@ -4,6 +4,7 @@ Made by `response_model`, shown by the panel, the page and the DICOM report, kep
 `prediction.json`.
 """
 
+import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -54,6 +55,13 @@ class Prediction:
 
     FORMAT_VERSION = 1
 
+    def __repr__(self) -> str:
+        return _shown().in_short(self)
+
+    def _repr_html_(self) -> str:
+        """The answer in a notebook, without the patient's ID."""
+        return _shown().as_html(self)
+
     def statement(self) -> str:
         """The sentence that must stand wherever this answer is shown."""
         return DEMONSTRATION if self.demonstration else RESEARCH_USE
@@ -87,3 +95,8 @@ class Prediction:
             "checked": list(self.checked),
             "versions": dict(self.versions),
         }
+
+
+def _shown():
+    """The module `notebook`; found when it is needed, because its words are about this class."""
+    return importlib.import_module(".notebook", __package__)

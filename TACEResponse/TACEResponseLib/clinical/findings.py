@@ -8,7 +8,7 @@ from typing import Literal
 
 from TACEResponseLib.errors import TableError
 
-from .values import MISSING
+from .values import MISSING, place_of
 
 Ascites = Literal["none", "mild", "more"]
 
@@ -105,9 +105,8 @@ def _word(text: str) -> str:
 
 
 def _unread(text: str, column: str, row: int, table: str, what: str, expected: str, looks: str) -> TableError:
-    where = f"row {row}, column {column}" if row else f"column {column}"
     return TableError(
-        f"{where} is not {what}",
+        f"{place_of(column, row)} is not {what}",
         field=column,
         file=table,
         expected=f"{expected}, or an empty cell",

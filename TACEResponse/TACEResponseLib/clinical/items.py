@@ -7,7 +7,7 @@ from TACEResponseLib.cases.lesions import Lesions
 from TACEResponseLib.errors import InputError, Problem, TableError
 
 from .findings import FLAGS, Ascites, parse_ascites, parse_encephalopathy, parse_flag
-from .values import Measured, checked_quantity, parse_clinical, quantity_of
+from .values import Measured, checked_quantity, parse_clinical, place_of, quantity_of
 
 #: Fields that are numbers -> the quantity of their column.
 MEASURED = {
@@ -75,7 +75,7 @@ class ClinicalValues:
                 value = value or bool(found.get(item))  # one yes is a yes
             elif value is not None and found.get(item, value) != value:
                 raise TableError(
-                    f"{f'row {row}, ' if row else ''}column {column} contradicts another column",
+                    f"{place_of(column, row)} contradicts another {'column' if row else 'value'}",
                     field=column,
                     file=table,
                     expected=f"{found[item]}",

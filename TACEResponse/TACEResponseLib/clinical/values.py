@@ -88,6 +88,11 @@ def quantity_of(column: str) -> tuple[str, str] | None:
     return None
 
 
+def place_of(column: str, row: int) -> str:
+    """How a message names a value: by its cell, or by its name where it was not read from a table."""
+    return f"row {row}, column {column}" if row else column
+
+
 def parse_clinical(text: str, column: str, *, row: int = 0, table: str = "") -> Measured | None:
     """The number in a cell of `column`, in its quantity's own unit; None when nothing was measured.
 
@@ -95,7 +100,7 @@ def parse_clinical(text: str, column: str, *, row: int = 0, table: str = "") -> 
     Raises TableError naming row and column when the cell is no number, the column's name has no
     unit, or the value cannot be in it.
     """
-    where = f"row {row}, column {column}" if row else f"column {column}"
+    where = place_of(column, row)
     found = quantity_of(column)
     number = _number(text, where, column, table)
     if number is None or found is None:
@@ -109,10 +114,10 @@ def parse_clinical(text: str, column: str, *, row: int = 0, table: str = "") -> 
             file=table,
             expected=" or ".join(f"{name}_{u}" for u in quantity.factors),
             received=column,
-            remedy="rename the column",
+            remedy="rename the column" if row else "write the unit behind the name",
         )
     measured = Measured(number.value * quantity.factors[unit], number.bound)
-    _check_limits(measured, name, unit, where, column, table, text.strip())
+    _check_limits(measured, name, unit, column, row, table, text.strip())
     return measured
 
 
@@ -122,12 +127,12 @@ def checked_quantity(value: "Measured | float | None", name: str) -> Measured | 
         return None
     measured = value if isinstance(value, Measured) else Measured(float(value))
     unit = next(iter(QUANTITIES[name].factors))
-    _check_limits(measured, name, unit, name, name, "", str(measured))
+    _check_limits(measured, name, unit, name, 0, "", str(measured))
     return measured
 
 
 def _check_limits(
-    measured: Measured, name: str, unit: str, where: str, column: str, table: str, text: str
+    measured: Measured, name: str, unit: str, column: str, row: int, table: str, text: str
 ) -> None:
     """Raise TableError that says what the value looks like, unless it can be in its unit."""
     quantity = QUANTITIES[name]
@@ -140,13 +145,14 @@ def _check_limits(
         if u != unit and quantity.lowest <= written * factor <= quantity.highest
     ]
     limits = [f"{limit / quantity.factors[unit]:.4g}" for limit in (quantity.lowest, quantity.highest)]
+    rename, correct = ("rename the column to", "correct the cell") if row else ("give", "correct the value")
     raise TableError(
-        f"{where} cannot be {unit.replace('_', '/') or name}",
+        f"{place_of(column, row)} cannot be {unit.replace('_', '/') or name}",
         field=column,
         file=table,
         expected=f"{limits[0]} to {limits[1]}",
         received=text + (f", which looks like {others[0].replace('_', '/')}" if others else ""),
-        remedy=(f"rename the column to {name}_{others[0]}, or " if others else "") + "correct the cell",
+        remedy=(f"{rename} {name}_{others[0]}, or " if others else "") + correct,
     )
 
 

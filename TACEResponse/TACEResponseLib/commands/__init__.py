@@ -7,6 +7,7 @@ do not wait for scikit-learn.
 
 from .cohorts import check, extract, fetch, phantom
 from .comparing import compare
+from .describing import completion, schema
 from .predicting import demo, predict
 from .registering import audit, follow_up
 from .training import evaluate, train
@@ -17,6 +18,7 @@ __all__ = [
     "audit",
     "check",
     "compare",
+    "completion",
     "demo",
     "evaluate",
     "extract",
@@ -24,6 +26,7 @@ __all__ = [
     "follow_up",
     "phantom",
     "predict",
+    "schema",
     "train",
     "update",
     "verify_public",

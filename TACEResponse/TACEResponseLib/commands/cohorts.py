@@ -8,7 +8,7 @@ from pathlib import Path
 from TACEResponseLib.errors import InputError
 from TACEResponseLib.progress import JsonProgress
 
-from .output import DONE, SOME_FAILED, Reporting, formula_warnings, say_done, with_repairs
+from .output import DONE, SOME_FAILED, Reporting, formula_warnings, in_short, say_done, with_repairs
 
 
 def check(options: Namespace, progress: Reporting) -> int:
@@ -80,7 +80,7 @@ def extract(options: Namespace, progress: Reporting) -> int:
     )
     if part is None:
         return _write_features(options.out, store, rows, failed, progress)
-    text = [*map(str, failed.values())]
+    text = in_short(failed.values())
     text.append(f"Part {options.part}: {len(rows)} patients measured, {len(failed)} failed, kept in {store}")
     text.append("When all parts are done, the same command without --part writes the table.")
     say_done(progress, "\n".join(text), table="", failed=len(failed), measured=len(rows), store=str(store))
@@ -116,7 +116,7 @@ def _write_features(out: Path, store: Path, rows: dict, failed: dict, progress: 
         write_problem_csv(problems, list(failed.values()))
     forget(store)
     written = f"{len(rows)} patients: {out}" if rows else "No patient could be measured: no table"
-    text = [*map(str, failed.values()), *map(str, formula_warnings([*rows, *failed])), written]
+    text = [*in_short(failed.values()), *map(str, formula_warnings([*rows, *failed])), written]
     text += [f"{len(failed)} patients failed: {problems}"] if failed else []
     say_done(progress, "\n".join(text), table=str(out) if rows else "", failed=len(failed))
     return SOME_FAILED if failed else DONE
@@ -140,7 +140,7 @@ def fetch(options: Namespace, progress: Reporting) -> int:
         source, clinical, options.out, label=options.label, phase=options.phase, progress=progress
     )
     problems += layout.problems
-    text = [*map(str, problems), f"{layout.patients} patients: {layout.table}"]
+    text = [*in_short(problems), f"{layout.patients} patients: {layout.table}"]
     failed = sum(problem.severity == "error" for problem in problems)
     say_done(progress, "\n".join(text), table=str(layout.table), patients=layout.patients, failed=failed)
     return SOME_FAILED if failed else DONE

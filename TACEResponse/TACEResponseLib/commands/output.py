@@ -8,6 +8,8 @@ from TACEResponseLib.errors import Problem
 from TACEResponseLib.progress import JsonProgress, TerminalProgress
 
 DONE, SOME_FAILED = 0, 1
+#: Patients with one and the same problem that have a sentence each, and how many are named in a shared one.
+MOST_APART = MOST_NAMED = 3
 Reporting = JsonProgress | TerminalProgress
 
 
@@ -18,6 +20,29 @@ def with_repairs(cohort, names: str):
     repairs = parse_repairs(names)
     patients = (replace(p, repairs=(*p.repairs, *repairs)) for p in cohort.patients)
     return replace(cohort, patients=tuple(patients))
+
+
+def in_short(problems: Iterable[Problem]) -> list[str]:
+    """A sentence a problem, errors first; one that more than three patients share is said once for all."""
+    alike: dict[tuple, list[Problem]] = {}
+    for problem in problems:
+        alike.setdefault((problem.severity, problem.kind, problem.field, problem.message), []).append(problem)
+    sentences = []
+    for found in sorted(alike.values(), key=lambda found: found[0].severity != "error"):
+        same_text = len(found) > MOST_APART and all(problem.patient_id for problem in found)
+        sentences += [_of_all(found)] if same_text else map(str, found)
+    return sentences
+
+
+def _of_all(problems: list[Problem]) -> str:
+    """ "18 patients (P1, P2, P3 and 15 more): no response is known. ...", with what is true of them all."""
+    first = problems[0]
+    names = ", ".join(problem.patient_id for problem in problems[:MOST_NAMED])
+    who = f"{len(problems)} patients ({names} and {len(problems) - MOST_NAMED} more)"
+    parts = ("expected", "received", "remedy")
+    differing = {part: "" for part in parts if len({getattr(problem, part) for problem in problems}) > 1}
+    sentence = str(replace(first, patient_id="", file="", **differing))
+    return f"{who}: {first.message[0]}{sentence[1:]}"
 
 
 def formula_warnings(patient_ids: Iterable[str]) -> list[Problem]:

@@ -1,20 +1,17 @@
 """The commands that answer for patients: one that is made up, one from files, or a cohort."""
 
-import csv
 import os
 from argparse import Namespace
 from dataclasses import replace
 from pathlib import Path
 
-from TACEResponseLib.errors import InputError, TACEResponseError
+from TACEResponseLib.errors import InputError, TableError, TACEResponseError
 from TACEResponseLib.service import PredictionService, clear_answer
-from TACEResponseLib.storage import folder_names, make_folder, quoted, require_short
+from TACEResponseLib.storage import folder_names, require_short
 
-from .output import DONE, SOME_FAILED, Reporting, formula_warnings, say_done, with_repairs
+from .output import DONE, SOME_FAILED, Reporting, formula_warnings, in_short, say_done, with_repairs
+from .predictions_table import PREDICTIONS, SPREADSHEET, prediction_row, write_tables
 from .registering import check_register, days_of, keep
-
-#: The table of a cohort's answers; says whose each folder is.
-PREDICTIONS = "predictions.csv"
 
 
 def demo(options: Namespace, progress: Reporting) -> int:
@@ -35,6 +32,7 @@ def predict(options: Namespace, progress: Reporting) -> int:
     """Predict one patient or a cohort; nothing is written for a patient that cannot be predicted."""
     from TACEResponseLib.cases.repair import parse_repairs
     from TACEResponseLib.readers import read_case
+    from TACEResponseLib.readers.volumes import existing
     from TACEResponseLib.storage import require_writable
 
     if options.cohort is None and (options.image is None or options.mask is None):
@@ -54,13 +52,17 @@ def predict(options: Namespace, progress: Reporting) -> int:
         )
     require_writable(options.out)  # said before the work, not after it
     service = PredictionService()
-    service.open(options.bundle)
     if options.cohort is not None:
+        service.open(options.bundle)
         return _predict_cohort(service, options, progress)
     clear_answer(options.out, options.mask)
+    patient_id = _patient_id(options)
+    existing(options.image, "image")
+    existing(options.mask, "mask")
+    service.open(options.bundle)
     label = options.label
     case = read_case(
-        _patient_id(options),
+        patient_id,
         options.image,
         options.mask,
         label=int(label) if label and label.isdigit() else label,
@@ -100,10 +102,10 @@ def _patient_id(options: Namespace) -> str:
 
 
 def _clinical_values(options: Namespace):
-    """What `--value` says; InputError for a name that no score reads, TableError for a value."""
+    """What `--value` says; InputError that names the option for a name or a value that cannot be read."""
     from TACEResponseLib.clinical.items import ClinicalValues, clinical_item
 
-    columns = {}
+    columns, given = {}, {}
     for text in options.value:
         name, equals, value = (part.strip() for part in text.partition("="))
         if not equals or clinical_item(name) is None or name in columns:
@@ -113,9 +115,9 @@ def _clinical_values(options: Namespace):
                 else "a clinical value has no known name",
                 field="value",
                 expected="for example albumin_g_l=38, bilirubin_umol_l=14, afp_ng_ml=>1210, ascites=none",
-                received=text,
+                received=f"--value {text}",
             )
-        columns[name] = value
+        columns[name], given[name] = value, f"--value {text}"
     by_hand = (options.lesions, options.diameter_mm)
     if options.cohort is not None and (columns or by_hand != (None, None)):
         raise InputError(
@@ -124,7 +126,12 @@ def _clinical_values(options: Namespace):
             expected="columns of the cohort's table",
             received=", ".join(columns) or "--lesions or --diameter-mm",
         )
-    return ClinicalValues.from_columns(columns)
+    try:
+        return ClinicalValues.from_columns(columns)
+    except TableError as error:
+        name = error.problem.field
+        message = f"{given[name]}{error.problem.message.removeprefix(name)}"
+        raise InputError.from_problem(replace(error.problem, kind="input", message=message)) from None
 
 
 def _answer(service: PredictionService, prediction, case, options: Namespace, progress: Reporting) -> int:
@@ -147,7 +154,7 @@ def _predict_cohort(service: PredictionService, options: Namespace, progress: Re
     cohort = read_cohort(options.cohort, encoding=options.encoding)
     patients = with_repairs(cohort, options.repair).patients
     rows, problems, days = [], [], days_of(patients, options)
-    folders = folder_names((patient.patient_id for patient in patients), taken=[PREDICTIONS])
+    folders = folder_names((patient.patient_id for patient in patients), taken=[PREDICTIONS, SPREADSHEET])
     for done, patient in enumerate(patients):
         progress("predicting", done, len(patients))
         name = folders[patient.patient_id]
@@ -158,16 +165,15 @@ def _predict_cohort(service: PredictionService, options: Namespace, progress: Re
             problems.append(_problem_of(error, patient.patient_id))
             rows.append({"patient_id": patient.patient_id, "folder": "", "error": str(problems[-1])})
             continue
-        rows.append(_prediction_row(prediction, name))
+        rows.append(prediction_row(prediction, name))
     progress("predicting", len(patients), len(patients))
-    make_folder(options.out)
-    table = options.out / PREDICTIONS
-    _write_rows(table, rows)
+    table, spreadsheet = write_tables(options.out, rows)
     answered = len(patients) - len(problems)
-    text = [*map(str, problems), *map(str, formula_warnings(folders))]
+    text = [*in_short(problems), *map(str, formula_warnings(folders))]
     text.append(f"{answered} of {len(patients)} patients predicted: {table}")
     statement = next((row["statement"] for row in rows if "statement" in row), "")
-    say_done(progress, "\n".join([statement, *text]), table=str(table), failed=len(problems))
+    written = {"table": str(table), "spreadsheet": str(spreadsheet)}
+    say_done(progress, "\n".join([statement, *text]), **written, failed=len(problems))
     return SOME_FAILED if problems else DONE
 
 
@@ -197,42 +203,3 @@ def _problem_of(error: TACEResponseError | OSError, patient_id: str):
             "a file cannot be read or written", file=file, received=error.strerror or str(error)
         )
     return error.about(patient_id=patient_id).problem
-
-
-def _prediction_row(prediction, folder: str) -> dict:
-    """One patient of `predictions.csv`."""
-    content = prediction.to_json()
-    lowest, highest = prediction.certainty.instability or (None, None)
-    return {
-        "patient_id": prediction.patient_id,
-        "folder": folder,
-        "fused": content["fused"],
-        "threshold": content["threshold"],
-        "responder": "" if content["responder"] is None else int(content["responder"]),
-        "class": prediction.reading().verdict,
-        "training_share": content["training_share"],
-        **{f"probability_{name}": value for name, value in content["probabilities"].items()},
-        "like_training": prediction.similarity.verdict,
-        "instability_low": lowest,
-        "instability_high": highest,
-        "conformal_set": " or ".join(prediction.certainty.conformal),
-        **content["lesions"],
-        **{f"score_{score.name}": score.group for score in prediction.clinical_scores},
-        "scores_na": "; ".join(
-            f"{score.title}: {', '.join(score.missing)}"
-            for score in prediction.clinical_scores
-            if score.missing
-        ),
-        "warnings": " ".join(content["warnings"]),
-        "statement": content["statement"],
-    }
-
-
-def _write_rows(path: Path, rows: list[dict]) -> None:
-    columns = list(dict.fromkeys(name for row in rows for name in row))
-    with path.open("w", encoding="utf-8", newline="") as stream:
-        table = csv.DictWriter(stream, columns, lineterminator="\n")
-        table.writeheader()
-        table.writerows(
-            {key: quoted(v) if isinstance(v, str) else v for key, v in row.items()} for row in rows
-        )

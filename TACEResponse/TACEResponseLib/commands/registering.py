@@ -120,12 +120,12 @@ def _measured(options: Namespace, progress: Reporting) -> "ObservedResponse":
                 field="mask",
                 expected="another CT and another mask of viable tumour",
                 received="the same files",
-                remedy="give those of the follow-up; where nothing viable is left, say --none-viable",
+                remedy="give those of the follow-up; where nothing viable is left, use --none-viable",
             )
         try:
             after = measure_lesions(_read(options, options.image, options.mask))
         except MaskError as error:
-            remedy = f"{error.problem.remedy}; where nothing viable is left, say --none-viable"
+            remedy = f"{error.problem.remedy}; where nothing viable is left, use --none-viable"
             raise MaskError.from_problem(replace(error.problem, remedy=remedy)) from None
     progress("measuring viable tumour", scans, scans)
     return observed_response(

@@ -6,14 +6,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from TACEResponseLib.errors import InputError, Problem
+from TACEResponseLib.errors import InputError, Problem, counted
 
-from .output import DONE, SOME_FAILED, Reporting, say_done
+from .output import DONE, SOME_FAILED, Reporting, in_short, say_done
 
 if TYPE_CHECKING:
+    from TACEResponseLib.statistics.outcome import Outcome
     from TACEResponseLib.training.run import Trained
 
-#: Patients left out that are named on the terminal.
+#: Sentences about patients left out on the terminal.
 MOST_LISTED = 20
 #: What `evaluate` says when it was told to allow training patients: optimistic, never an external figure.
 FITTED = {("validation", "resubstitution")}
@@ -63,7 +64,7 @@ def train(options: Namespace, progress: Reporting) -> int:
         forget(store)
     text = [
         *listed([*trained.left_out.values(), *trained.warnings]),
-        _performance_text(rows),
+        _performance_text(rows, trained.training.outcome),
         f"Bundle: {bundle}",
         f"Report: {report}",
     ]
@@ -114,17 +115,17 @@ def evaluate(options: Namespace, progress: Reporting) -> int:
     )
     rows = external_rows(model, external)
     report = write_validation_report(model, external, left_out, options.out, (options.cohort,))
-    text = [*listed(list(left_out.values())), _performance_text(rows), f"Report: {report}"]
+    text = [*listed(list(left_out.values())), _performance_text(rows, external.outcome), f"Report: {report}"]
     say_done(progress, "\n".join(text), report=str(report), left_out=len(left_out))
     return exit_code(left_out)
 
 
 def listed(problems: list[Problem]) -> list[str]:
     """The first of them as sentences, errors before warnings; the report's tables hold all."""
-    ordered = sorted(problems, key=lambda problem: problem.severity != "error")
-    rest = len(ordered) - MOST_LISTED
+    sentences = in_short(problems)
+    rest = len(sentences) - MOST_LISTED
     more = [f"... and {rest} more in the report"] if rest > 0 else []
-    return [*map(str, ordered[:MOST_LISTED]), *more]
+    return [*sentences[:MOST_LISTED], *more]
 
 
 def exit_code(left_out: Mapping[str, Problem]) -> int:
@@ -184,14 +185,18 @@ def is_synthetic(cohort: Path) -> bool:
     return (folder / "truth.json").is_file()
 
 
-def _performance_text(rows: list[dict]) -> str:
+def _performance_text(rows: list[dict], outcome: "Outcome") -> str:
     """One row a model: out of fold, external, and by how much its own training patients flatter it."""
     from TACEResponseLib.answer.words import model_title
 
     whole = {(row["model"], row["estimate"]): row for row in rows if not row["center"]}
     models = list(dict.fromkeys(row["model"] for row in rows))
     if not models:
-        return "No AUC can be given: it needs five responders and five non-responders."
+        responders, others = outcome.responders, len(outcome) - outcome.responders
+        return (
+            f"No AUC can be given: it needs five responders and five non-responders, and there are "
+            f"{counted(responders, 'responder')} and {counted(others, 'non-responder')}."
+        )
     lines = [f"{'model':<36}{'AUC out of fold (95 % CI)':<28}{'external (95 % CI)':<28}optimism"]
     for model in models:
         held_out, external, own = (

@@ -31,7 +31,8 @@ def existing(path: Path, field: str) -> Path:
     try:
         mode = path.stat().st_mode
     except FileNotFoundError:
-        raise _no_file(path, field, "there is no such file or folder", str(path)) from None
+        name = field.replace("_", " ")
+        raise InputError(f"{name} not found: {path}", field=field, remedy="check the path") from None
     except OSError as error:
         raise _no_file(path, field, "the path leads to no file", str(error.strerror)) from None
     if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):

@@ -14,7 +14,7 @@ from itertools import combinations
 import numpy as np
 from scipy import stats
 
-from TACEResponseLib.errors import TrainingError
+from TACEResponseLib.errors import TrainingError, counted
 
 
 @dataclass(frozen=True)
@@ -284,6 +284,6 @@ def checked(labels: np.ndarray, scores: np.ndarray, each_class: int = 1) -> tupl
             "only one class is present" if min(others, responders) == 0 else "a class has a single patient",
             field="label",
             expected=f"at least {each_class} responders and {each_class} others",
-            received=f"{responders} responders, {others} others",
+            received=f"{counted(responders, 'responder')}, {counted(others, 'other')}",
         )
     return labels, scores

@@ -13,7 +13,7 @@ import numpy as np
 from scipy import stats
 from scipy.optimize import brentq
 
-from TACEResponseLib.errors import TrainingError
+from TACEResponseLib.errors import TrainingError, counted
 
 from .discrimination import checked, proportion
 
@@ -69,7 +69,7 @@ def newcombe_bounds(auc: float, responders: int, others: int, level: float = 0.9
             "no interval belongs to this AUC",
             field="auc",
             expected="an AUC from 0 to 1 and patients of both classes",
-            received=f"AUC {auc:g}, {responders} responders, {others} others",
+            received=f"AUC {auc:g}, {counted(responders, 'responder')}, {counted(others, 'other')}",
         )
     # The variance is the same at 1 - AUC, so the upper bound is the lower one of the turned score.
     lower = _lower_bound(auc, responders, others, level)

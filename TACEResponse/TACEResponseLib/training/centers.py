@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from TACEResponseLib.errors import Problem, TrainingError
+from TACEResponseLib.errors import Problem, TrainingError, counted
 from TACEResponseLib.progress import Progress, within
 from TACEResponseLib.settings import TrainingSettings
 from TACEResponseLib.statistics.intervals import FEWEST_FOR_AUC
@@ -69,7 +69,7 @@ def _each(
         own, rest = patients.rows(centers == name), patients.rows(centers != name)
         fewest = min(own.outcome.responders, len(own) - own.outcome.responders)
         if fewest < FEWEST_FOR_AUC:
-            received = f"{own.outcome.responders} responders of {len(own)} patients"
+            received = f"{counted(own.outcome.responders, 'responder')} of {counted(len(own), 'patient')}"
             yield _not_held_out(name, f"{FEWEST_FOR_AUC} responders and others", received)
             continue
         try:

@@ -13,7 +13,7 @@ from dataclasses import replace
 import numpy as np
 
 from TACEResponseLib.answer.response_model import Origin, ResponseModel, TrainingPatients
-from TACEResponseLib.errors import TrainingError
+from TACEResponseLib.errors import TrainingError, counted
 from TACEResponseLib.models.calibrated import CalibratedFit
 from TACEResponseLib.models.combination import Combination
 from TACEResponseLib.statistics.outcome import Outcome
@@ -98,7 +98,7 @@ def require_enough(outcome: Outcome) -> None:
             "too few patients of one class to update a model",
             field="label",
             expected=f"at least {FEWEST_TO_UPDATE} responders and {FEWEST_TO_UPDATE} non-responders",
-            received=f"{outcome.responders} responders, {others} non-responders",
+            received=f"{counted(outcome.responders, 'responder')}, {counted(others, 'non-responder')}",
             remedy="use the model as it is until there are more patients",
         )
 

@@ -1,0 +1,71 @@
+"""An answer in a notebook and a console: short, in the words of every other place, and without the ID.
+
+A notebook keeps what it shows and is passed on, so the patient is not named; `patient_id` says it.
+"""
+
+from html import escape
+from typing import TYPE_CHECKING
+
+from . import words
+
+if TYPE_CHECKING:
+    from .prediction import Prediction
+
+#: Colours that can be read on the light and on the dark page of a notebook.
+BAR, CARE = "#3b82c4", "#b26a00"
+#: An HTML row: model, probability, and its share of a bar.
+ROW = (
+    '<tr><td style="text-align: left">{model}</td><td style="text-align: right">{percent}</td>'
+    '<td style="width: 12em"><div style="width: {share:.1f}%; height: 0.6em; background: {colour}">'
+    "</div></td></tr>"
+)
+
+
+def in_short(prediction: "Prediction") -> str:
+    """One line: the answer, its threshold, the verdict on likeness, and the statement of every answer."""
+    likeness = words.similarity(prediction.similarity).partition(" (")[0]  # why is in the long form
+    answer = f"{words.headline(prediction)} ({words.threshold(prediction)})"
+    return f"<Prediction: {answer}. {likeness}. {words.statement(prediction)}>"
+
+
+def as_html(prediction: "Prediction") -> str:
+    """A piece of HTML for a notebook: statement, answer, how sure, every model, tumour and warnings."""
+    likeness = words.similarity(prediction.similarity)
+    care = words.needs_care(prediction.similarity)
+    by = f"{words.model_title(prediction.headline)}, {words.threshold(prediction)}"
+    parts = [
+        _paragraph(words.statement(prediction), "font-weight: bold"),
+        *([_careful(likeness)] if care else []),
+        _paragraph(f"{words.headline(prediction)} ({by})", "font-size: 1.3em"),
+        *(_paragraph(f"{line}.") for line in words.certainty_lines(prediction.certainty)),
+        *([] if care else [_paragraph(f"{likeness}.")]),
+        _paragraph(f"{words.lesions(prediction.lesions)}."),
+        _models(prediction),
+        *map(_careful, words.warnings(prediction)),
+        _paragraph(f"Model {prediction.bundle_id}", "opacity: 0.7"),
+    ]
+    return f'<div class="tace-response" style="max-width: 48em">{"".join(parts)}</div>'
+
+
+def _models(prediction: "Prediction") -> str:
+    """A bar a model; the one that answers is the strong one."""
+    rows = (
+        ROW.format(
+            model=escape(words.model_title(name)),
+            percent=escape(words.percent(probability)),
+            share=100 * probability,
+            colour=BAR if name == prediction.headline else f"{BAR}80",
+        )
+        for name, probability in prediction.probabilities.items()
+    )
+    left = 'style="text-align: left"'
+    head = f'<tr><th {left}>model</th><th {left} colspan="2">probability of response</th></tr>'
+    return f"<table>{head}{''.join(rows)}</table>"
+
+
+def _paragraph(text: str, style: str = "") -> str:
+    return f'<p style="margin: 0.2em 0; {style}">{escape(text)}</p>'
+
+
+def _careful(text: str) -> str:
+    return _paragraph(text, f"border-left: 4px solid {CARE}; padding-left: 0.6em")
