@@ -8,6 +8,7 @@ from html.parser import HTMLParser
 import pytest
 from answers import a_full_answer, an_answer
 from TACEResponseLib.answer import words
+from TACEResponseLib.answer.numbers import percent
 from TACEResponseLib.answer.similarity import Similarity
 
 OUTSIDE = Similarity("outside", 1.3, ("tumour diameter 96 mm <&> training 12 to 90 mm",), ())
@@ -31,31 +32,34 @@ class Balance(HTMLParser):
         self.texts.append(data)
 
 
-def test_the_repr_is_one_short_line_with_answer_threshold_and_statement():
+def test_the_repr_is_one_short_line_with_answer_class_and_statement():
     answer = an_answer()
-    text = repr(answer)
-    assert text.startswith(f"<Prediction: {words.headline(answer)} ({words.threshold(answer)}). ")
+    text, read = repr(answer), answer.reading()
+    assert text.startswith(f"<Prediction: {read.headline}. {read.verdict}. Similar to ")
     assert text.endswith("This model was trained on synthetic images and is not for patients.>")
     assert "\n" not in text
-    assert len(text) < 220
+    assert len(text) < 240
 
 
 def test_the_repr_of_a_case_outside_the_training_data_says_so():
     assert f"{words.similarity(OUTSIDE).partition(' (')[0]}." in repr(an_answer(similarity=OUTSIDE))
-    assert "outside" in repr(an_answer(similarity=OUTSIDE))
+    assert repr(an_answer(similarity=OUTSIDE)).startswith("<Prediction: Outside the training data: ")
+    assert "cut-off" not in repr(an_answer(similarity=OUTSIDE))
 
 
 @pytest.mark.parametrize("answer", [an_answer(), a_full_answer()], ids=["short", "full"])
 def test_the_notebook_shows_all_that_must_stand_beside_the_answer_in_the_words_of_the_page(answer):
     page = Balance(answer._repr_html_())
     assert page.open == []
-    said = [words.headline(answer), words.statement(answer), words.similarity(answer.similarity)]
-    said += [*words.warnings(answer), *words.certainty_lines(answer.certainty), words.lesions(answer.lesions)]
+    read = answer.reading()
+    said = [read.banner, read.headline, read.verdict, words.statement(answer)]
+    said += [words.similarity(answer.similarity), words.lesions(answer.lesions)]
+    said += [*words.warnings(answer), *words.certainty_lines(answer)]
     for text in said:
         assert any(text in found for found in page.texts), text
     for name, probability in answer.probabilities.items():
         at = page.texts.index(words.model_title(name))
-        assert page.texts[at + 1] == words.percent(probability)
+        assert page.texts[at + 1] == percent(probability)
 
 
 def test_bars_are_as_long_as_the_probabilities_and_the_answering_model_is_the_strong_one():
@@ -68,7 +72,7 @@ def test_bars_are_as_long_as_the_probabilities_and_the_answering_model_is_the_st
 def test_a_case_outside_the_training_data_says_so_before_the_number():
     answer = an_answer(similarity=OUTSIDE)
     page = answer._repr_html_()
-    assert page.index(html.escape(words.similarity(OUTSIDE))) < page.index(words.headline(answer))
+    assert page.index(html.escape(words.similarity(OUTSIDE))) < page.index(answer.reading().headline)
     assert "<&>" not in page
 
 

@@ -7,6 +7,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from . import words
+from .numbers import percent
 
 if TYPE_CHECKING:
     from .prediction import Prediction
@@ -22,23 +23,27 @@ ROW = (
 
 
 def in_short(prediction: "Prediction") -> str:
-    """One line: the answer, its threshold, the verdict on likeness, and the statement of every answer."""
-    likeness = words.similarity(prediction.similarity).partition(" (")[0]  # why is in the long form
-    answer = f"{words.headline(prediction)} ({words.threshold(prediction)})"
-    return f"<Prediction: {answer}. {likeness}. {words.statement(prediction)}>"
+    """One line: banner, headline, class, the verdict on similarity, and the statement of every answer."""
+    similar = words.similarity(prediction.similarity).partition(" (")[0]  # why is in the long form
+    read = prediction.reading()
+    answer = ". ".join(filter(None, (read.banner, read.headline, read.verdict, similar)))
+    return f"<Prediction: {answer}. {words.statement(prediction)}>"
 
 
 def as_html(prediction: "Prediction") -> str:
     """A piece of HTML for a notebook: statement, answer, how sure, every model, tumour and warnings."""
-    likeness = words.similarity(prediction.similarity)
+    similar, read = words.similarity(prediction.similarity), prediction.reading()
     care = words.needs_care(prediction.similarity)
-    by = f"{words.model_title(prediction.headline)}, {words.threshold(prediction)}"
+    grey = "; opacity: 0.6" if read.kind == "outside" else ""
     parts = [
         _paragraph(words.statement(prediction), "font-weight: bold"),
-        *([_careful(likeness)] if care else []),
-        _paragraph(f"{words.headline(prediction)} ({by})", "font-size: 1.3em"),
-        *(_paragraph(f"{line}.") for line in words.certainty_lines(prediction.certainty)),
-        *([] if care else [_paragraph(f"{likeness}.")]),
+        *([_careful(read.banner)] if read.banner else []),
+        *([_careful(similar)] if care else []),
+        _paragraph(read.headline, f"font-size: 1.3em{grey}"),
+        *([_paragraph(f"{read.verdict}.", "font-weight: bold")] if read.verdict else []),
+        *(_paragraph(f"{line}.") for line in words.certainty_lines(prediction)),
+        *([] if care else [_paragraph(f"{similar}.")]),
+        _paragraph(f"Answered by: {words.model_title(prediction.headline)}."),
         _paragraph(f"{words.lesions(prediction.lesions)}."),
         _models(prediction),
         *map(_careful, words.warnings(prediction)),
@@ -52,7 +57,7 @@ def _models(prediction: "Prediction") -> str:
     rows = (
         ROW.format(
             model=escape(words.model_title(name)),
-            percent=escape(words.percent(probability)),
+            percent=escape(percent(probability)),
             share=100 * probability,
             colour=BAR if name == prediction.headline else f"{BAR}80",
         )
