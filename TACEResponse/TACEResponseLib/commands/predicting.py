@@ -143,11 +143,12 @@ def _answer(service: PredictionService, prediction, case, options: Namespace, pr
 def _predict_cohort(service: PredictionService, options: Namespace, progress: Reporting) -> int:
     """A folder a patient and one table; a bad patient is reported and the rest go on."""
     from TACEResponseLib.cohorts.table import read_cohort
+    from TACEResponseLib.report.answer_index import INDEX, IndexRow, write_index
 
     cohort = read_cohort(options.cohort, encoding=options.encoding)
     patients = with_repairs(cohort, options.repair).patients
-    rows, problems, days = [], [], days_of(patients, options)
-    folders = folder_names((patient.patient_id for patient in patients), taken=[PREDICTIONS])
+    rows, listed, problems, days = [], [], [], days_of(patients, options)
+    folders = folder_names((patient.patient_id for patient in patients), taken=[PREDICTIONS, INDEX])
     for done, patient in enumerate(patients):
         progress("predicting", done, len(patients))
         name = folders[patient.patient_id]
@@ -157,17 +158,21 @@ def _predict_cohort(service: PredictionService, options: Namespace, progress: Re
         except (TACEResponseError, OSError) as error:
             problems.append(_problem_of(error, patient.patient_id))
             rows.append({"patient_id": patient.patient_id, "folder": "", "error": str(problems[-1])})
+            listed.append(IndexRow(patient.patient_id, problem=str(problems[-1])))
             continue
         rows.append(_prediction_row(prediction, name))
+        listed.append(IndexRow.of(prediction, name))
     progress("predicting", len(patients), len(patients))
     make_folder(options.out)
     table = options.out / PREDICTIONS
     _write_rows(table, rows)
+    index = write_index(listed, options.out)
     answered = len(patients) - len(problems)
     text = [*map(str, problems), *map(str, formula_warnings(folders))]
     text.append(f"{answered} of {len(patients)} patients predicted: {table}")
+    text.append(f"Pages: {index}")
     statement = next((row["statement"] for row in rows if "statement" in row), "")
-    say_done(progress, "\n".join([statement, *text]), table=str(table), failed=len(problems))
+    say_done(progress, "\n".join([statement, *text]), table=str(table), index=str(index), failed=len(problems))
     return SOME_FAILED if problems else DONE
 
 
