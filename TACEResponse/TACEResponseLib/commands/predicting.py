@@ -172,7 +172,8 @@ def _predict_cohort(service: PredictionService, options: Namespace, progress: Re
     text.append(f"{answered} of {len(patients)} patients predicted: {table}")
     text.append(f"Pages: {index}")
     statement = next((row["statement"] for row in rows if "statement" in row), "")
-    say_done(progress, "\n".join([statement, *text]), table=str(table), index=str(index), failed=len(problems))
+    written = {"table": str(table), "index": str(index)}
+    say_done(progress, "\n".join([statement, *text]), **written, failed=len(problems))
     return SOME_FAILED if problems else DONE
 
 
