@@ -181,7 +181,12 @@ def test_a_cohort_goes_on_past_a_bad_patient(patient, bad_masks, tmp_path, capsy
     table = tmp_path / "cohort.csv"
     table.write_text("\n".join(["patient_id,image,mask", *rows]), encoding="utf-8")
     assert run("predict", "--cohort", table, "--out", tmp_path / "out") == 1
-    assert "2 of 3 patients predicted" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "2 of 3 patients predicted" in printed
+    assert f"Pages: {tmp_path / 'out' / 'index.html'}" in printed
+    index = (tmp_path / "out" / "index.html").read_text(encoding="utf-8")
+    assert index.index("the mask is empty") < index.index('href="P1/report.html"')
+    assert index.count("similar patients respond") + index.count("The model computes") == 2
     written = (tmp_path / "out" / "predictions.csv").read_text(encoding="utf-8")
     assert written.count(STATEMENT) == 2
     assert "Patient P/2, empty.nrrd: the mask is empty" in written
