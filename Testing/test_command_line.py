@@ -34,8 +34,8 @@ def test_predict_prints_and_writes_one_answer(patient, capsys):
     printed = capsys.readouterr().out
     assert code == 0
     assert printed.startswith(STATEMENT)
-    assert "Response (CR + PR)" in printed
     content = json.loads((out / "prediction.json").read_text(encoding="utf-8"))
+    assert f"{content['reading']['headline']}.\n" in printed
     assert content["format_version"] == 1
     assert content["statement"] == STATEMENT
     assert content["demonstration"] is True

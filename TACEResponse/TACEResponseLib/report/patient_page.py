@@ -43,7 +43,7 @@ AIR_HU = -300
 PREDICTION, PAGE = "prediction.json", "report.html"
 UNNAMED = "Patient (identifier not shown)"
 #: The patient's sides on the picture, and where their letters stand in % of its width and height.
-SIDES = (("R", 2, 50), ("L", 98, 50), ("A", 50, 4), ("P", 50, 96))
+SIDES = (("R", 4, 50), ("L", 96, 50), ("A", 50, 5), ("P", 50, 95))
 #: Characters of the CT's hash that a person compares.
 HASH_LENGTH = 8
 #: Beginnings of the lines of a model card that say what to trust it for.
