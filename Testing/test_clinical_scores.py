@@ -220,14 +220,14 @@ def test_a_missing_item_makes_every_score_that_needs_it_na_and_no_other(item):
 def test_a_missing_item_is_named():
     found = scores_of(ClinicalValues(bilirubin_umol_l=14, afp_ng_ml=20), ONE_LESION)
     assert found["hap"].missing == ("albumin",)
-    assert found["hap"].text == "NA: albumin missing"
-    assert found["albi_tae"].text == "NA: albumin missing"
-    assert found["milan"].text == "NA: macrovascular invasion missing, extrahepatic spread missing"
+    assert found["hap"].text == "needs albumin"
+    assert found["albi_tae"].text == "needs albumin"
+    assert found["milan"].text == "needs macrovascular invasion, extrahepatic spread"
 
 
 def test_an_item_that_is_missing_is_never_zero_points_even_where_the_rest_decides():
     worst = ClinicalValues(albumin_g_l=20, bilirubin_umol_l=60)
-    assert scores_of(worst, TumourBurden(1, (12.0,)))["hap"].text == "NA: AFP missing"
+    assert scores_of(worst, TumourBurden(1, (12.0,)))["hap"].text == "needs AFP"
 
 
 def test_a_censored_value_decides_on_its_side_of_the_cut_only():
@@ -240,13 +240,13 @@ def test_a_censored_value_decides_on_its_side_of_the_cut_only():
     assert hap(">1210") == "B (1 point)"
     assert hap(">400") == "B (1 point)"
     assert hap("<0.9") == hap("≤400") == "A (0 points)"
-    assert hap(">200") == "NA: AFP >200 decides nothing"
-    assert hap("≥400") == "NA: AFP ≥400 decides nothing"
+    assert hap(">200") == "AFP >200 decides nothing"
+    assert hap("≥400") == "AFP ≥400 decides nothing"
 
 
 def test_a_formula_needs_the_number_itself():
     values = ClinicalValues(albumin_g_l=Measured(50, ">"), bilirubin_umol_l=10)
-    assert scores_of(values, None)["albi"].text == "NA: albumin >50 decides nothing"
+    assert scores_of(values, None)["albi"].text == "albumin >50 decides nothing"
 
 
 def test_child_pugh_takes_a_censored_value_that_lies_inside_one_band():
@@ -275,7 +275,7 @@ def test_scores_in_words():
     assert found["six_and_twelve"].text == "6.7: middle"
     assert found["albi"].text == "-2.47: grade 2"
     assert found["child_pugh"].text == "A (5 points)"
-    assert found["milan"].text == "out"
+    assert found["milan"].text == "beyond criteria"
     assert found["hap"].to_json()["text"] == "A (0 points)"
     assert "0.9 mg/dL" in found["mhap_ii"].note
 
@@ -422,10 +422,10 @@ def test_number_and_diameters_that_do_not_belong_together_are_refused(number, di
 def test_ucsf_needs_the_diameters_that_could_decide_it():
     free = ClinicalValues(vascular_invasion=False, spread=False)
     ucsf = lambda n, *d: scores_of(free, TumourBurden(n, d))["ucsf"].text
-    assert ucsf(3, 2.5) == "in"  # at most 7.5 cm together
-    assert ucsf(3, 4.0) == "NA: diameter of every lesion missing"  # 4 to 12 cm
-    assert ucsf(3, 4.5, 4.0) == "out"  # 8.5 cm already
-    assert ucsf(4, 2.0) == "out"
+    assert ucsf(3, 2.5) == "within criteria"  # at most 7.5 cm together
+    assert ucsf(3, 4.0) == "needs diameter of every lesion"  # 4 to 12 cm
+    assert ucsf(3, 4.5, 4.0) == "beyond criteria"  # 8.5 cm already
+    assert ucsf(4, 2.0) == "beyond criteria"
 
 
 @pytest.mark.parametrize("seed", range(12))

@@ -34,8 +34,8 @@ def test_predict_prints_and_writes_one_answer(patient, capsys):
     printed = capsys.readouterr().out
     assert code == 0
     assert printed.startswith(STATEMENT)
-    assert "Response (CR + PR)" in printed
     content = json.loads((out / "prediction.json").read_text(encoding="utf-8"))
+    assert f"{content['reading']['headline']}.\n" in printed
     assert content["format_version"] == 1
     assert content["statement"] == STATEMENT
     assert content["demonstration"] is True
@@ -181,7 +181,12 @@ def test_a_cohort_goes_on_past_a_bad_patient(patient, bad_masks, tmp_path, capsy
     table = tmp_path / "cohort.csv"
     table.write_text("\n".join(["patient_id,image,mask", *rows]), encoding="utf-8")
     assert run("predict", "--cohort", table, "--out", tmp_path / "out") == 1
-    assert "2 of 3 patients predicted" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "2 of 3 patients predicted" in printed
+    assert f"Pages: {tmp_path / 'out' / 'index.html'}" in printed
+    index = (tmp_path / "out" / "index.html").read_text(encoding="utf-8")
+    assert index.index("the mask is empty") < index.index('href="P1/report.html"')
+    assert index.count("similar patients respond") + index.count("The model computes") == 2
     written = (tmp_path / "out" / "predictions.csv").read_text(encoding="utf-8")
     assert written.count(STATEMENT) == 2
     assert "Patient P/2, empty.nrrd: the mask is empty" in written

@@ -229,3 +229,23 @@ def test_a_real_tumour_has_the_same_volume_by_every_route(
         other = read_case("real", tmp_path / ct_name, tmp_path / mask_name)
         volume = float(sitk.GetArrayViewFromImage(other.mask).sum() * np.prod(other.spacing_mm) / 1000)
         assert volume == pytest.approx(truth, rel=1e-3), (ct_name, mask_name)
+
+
+@pytest.mark.parametrize(
+    ("changes", "known"),
+    [
+        ({}, {"series_number": "2", "study_date": "2020-01-01"}),
+        ({"StudyDate": "2019.12.31"}, {"series_number": "2", "study_date": "2019-12-31"}),
+        ({"StudyDate": "", "SeriesNumber": None}, {}),
+        ({"StudyDate": "20201301"}, {"series_number": "2"}),
+    ],
+    ids=["as today", "as before 1993", "taken out", "no day"],
+)
+@pytest.mark.filterwarnings("ignore:Invalid value for VR DA")
+def test_a_case_knows_the_day_and_the_series_of_its_scan_and_no_name(tmp_path, changes, known):
+    image, segments = a_scene()
+    write_dicom_series(tmp_path / "ct", image, PatientName="Doe^John", **changes)
+    sitk.WriteImage(as_labelmap(image, {"Mass": segments["Mass"]}), str(tmp_path / "mask.nrrd"))
+    source = read_case("P1", tmp_path / "ct", tmp_path / "mask.nrrd").provenance["image"]
+    assert {name: source[name] for name in ("series_number", "study_date") if name in source} == known
+    assert "Doe" not in str(source)

@@ -14,6 +14,8 @@ from .items import ClinicalValues, TumourBurden
 __all__ = ["DEFINITIONS", "ClinicalScore", "ClinicalValues", "Definition", "TumourBurden", "clinical_scores"]
 
 NOT_AVAILABLE = "NA"
+#: The groups of a score that is a set of criteria, in words.
+CRITERIA = {"in": "within criteria", "out": "beyond criteria"}
 
 
 @dataclass(frozen=True)
@@ -40,22 +42,26 @@ class ClinicalScore:
 
     @property
     def text(self) -> str:
-        """The answer as a reader meets it: "B (1 point)", "6.7: middle", "NA: albumin missing"."""
+        """The answer as a reader meets it: "B (1 point)", "6.7: within criteria", "needs albumin"."""
         if self.missing:
-            return f"{NOT_AVAILABLE}: {', '.join(_missing_text(item) for item in self.missing)}"
+            return _missing_text(self.missing)
         if self.points is not None:
             return f"{self.group} ({self.points} {'point' if self.points == 1 else 'points'})"
+        group = CRITERIA.get(self.group, self.group)
         if self.value is None:
-            return self.group
-        return f"{f'{self.value:.2f}'.rstrip('0').rstrip('.')}: {self.group}"
+            return group
+        return f"{f'{self.value:.2f}'.rstrip('0').rstrip('.')}: {group}"
 
     def to_json(self) -> dict:
         """Every field, and the text; JSON types."""
         return {**vars(self), "missing": list(self.missing), "text": self.text}
 
 
-def _missing_text(item: str) -> str:
-    return item if item.endswith(rules.UNDECIDED) else f"{item} missing"
+def _missing_text(items: tuple[str, ...]) -> str:
+    """ "needs albumin, bilirubin"; what is known and decides nothing stands behind it as it is."""
+    needed = [item for item in items if not item.endswith(rules.UNDECIDED)]
+    known = [item for item in items if item.endswith(rules.UNDECIDED)]
+    return "; ".join([*([f"needs {', '.join(needed)}"] if needed else []), *known])
 
 
 @dataclass(frozen=True)

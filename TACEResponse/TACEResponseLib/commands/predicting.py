@@ -150,11 +150,13 @@ def _answer(service: PredictionService, prediction, case, options: Namespace, pr
 def _predict_cohort(service: PredictionService, options: Namespace, progress: Reporting) -> int:
     """A folder a patient and one table; a bad patient is reported and the rest go on."""
     from TACEResponseLib.cohorts.table import read_cohort
+    from TACEResponseLib.report.answer_index import INDEX, IndexRow, write_index
 
     cohort = read_cohort(options.cohort, encoding=options.encoding)
     patients = with_repairs(cohort, options.repair).patients
-    rows, problems, days = [], [], days_of(patients, options)
-    folders = folder_names((patient.patient_id for patient in patients), taken=[PREDICTIONS, SPREADSHEET])
+    rows, listed, problems, days = [], [], [], days_of(patients, options)
+    taken = [PREDICTIONS, SPREADSHEET, INDEX]
+    folders = folder_names((patient.patient_id for patient in patients), taken=taken)
     for done, patient in enumerate(patients):
         progress("predicting", done, len(patients))
         name = folders[patient.patient_id]
@@ -164,15 +166,20 @@ def _predict_cohort(service: PredictionService, options: Namespace, progress: Re
         except (TACEResponseError, OSError) as error:
             problems.append(_problem_of(error, patient.patient_id))
             rows.append({"patient_id": patient.patient_id, "folder": "", "error": str(problems[-1])})
+            listed.append(IndexRow(patient.patient_id, problem=str(problems[-1])))
             continue
         rows.append(prediction_row(prediction, name))
+        listed.append(IndexRow.of(prediction, name))
     progress("predicting", len(patients), len(patients))
+    make_folder(options.out)
     table, spreadsheet = write_tables(options.out, rows)
+    index = write_index(listed, options.out)
     answered = len(patients) - len(problems)
     text = [*in_short(problems), *map(str, formula_warnings(folders))]
     text.append(f"{answered} of {len(patients)} patients predicted: {table}")
+    text.append(f"Pages: {index}")
     statement = next((row["statement"] for row in rows if "statement" in row), "")
-    written = {"table": str(table), "spreadsheet": str(spreadsheet)}
+    written = {"table": str(table), "spreadsheet": str(spreadsheet), "index": str(index)}
     say_done(progress, "\n".join([statement, *text]), **written, failed=len(problems))
     return SOME_FAILED if problems else DONE
 

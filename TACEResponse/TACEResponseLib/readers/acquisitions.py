@@ -75,11 +75,18 @@ class Acquisition:
             "folder": folder.name,
             "series_uid": self.series_uid,
             "series_description": self.description,
+            **self._where_in_the_archive(),
             **({"acquisition": self.part} if self.part else {}),
             "slices": len(self.slices),
             **({"noticed": [note.message for note in notes]} if notes else {}),
         }
         return replace(admitted, notes=notes), source
+
+    def _where_in_the_archive(self) -> dict[str, str]:
+        """What a person finds the scan by, as far as the header says: the day, and the series' number."""
+        first = self.slices[0]
+        known = {"series_number": first.series_number.strip(), "study_date": first.study_date}
+        return {name: text for name, text in known.items() if text}
 
     def _left_out(self, folder: Path) -> tuple[Problem, ...]:
         """A warning that names the localizers."""

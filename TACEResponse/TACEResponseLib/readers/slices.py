@@ -7,6 +7,7 @@ has a file of its own or is a frame among others. Nothing is read of the pixels 
 import math
 from collections.abc import MutableSequence
 from dataclasses import dataclass
+from datetime import date
 from functools import cached_property
 from pathlib import Path
 
@@ -48,6 +49,7 @@ HEADER_TAGS = [
     "SeriesInstanceUID",
     "SeriesNumber",
     "SliceLocation",
+    "StudyDate",
     "StudyInstanceUID",
     "TemporalPositionIdentifier",
 ]
@@ -65,6 +67,7 @@ class Slice:
     scanner calls its place. frame: its number in a file of several, from 0. stack: of an Enhanced file.
     part: (number, of how many) of a file that is one part of a concatenation. shown_as: the
     PhotometricInterpretation, which for a CT says whether large numbers are shown bright or dark.
+    study_date: of the examination, ISO ("2020-03-31"), "" where the header holds none.
     """
 
     path: Path
@@ -93,6 +96,7 @@ class Slice:
     stack: str = ""
     part: tuple[int, int] | None = None
     shown_as: str = ""
+    study_date: str = ""
 
     @cached_property
     def depth_mm(self) -> float:
@@ -154,6 +158,7 @@ def about_file(header, path: Path) -> dict:
         "stored_as": tuple(int(header.get(name) or 0) for name in STORED_AS),
         "shown_as": plain_of(header, "PhotometricInterpretation").strip().upper(),
         "rows_columns": (int(header.Rows), int(header.Columns)),
+        "study_date": _day(plain_of(header, "StudyDate")),
     }
 
 
@@ -200,6 +205,15 @@ def plain_of(header, name: str) -> str:
 def number_of(header, name: str) -> float | None:
     """An attribute as a number, None where it is missing or empty."""
     return float(text) if (text := plain_of(header, name)) else None
+
+
+def _day(text: str) -> str:
+    """A DICOM date as ISO: "20200331" or, as before 1993, "2020.03.31"; "" for what is none."""
+    digits = text.strip().replace(".", "")
+    try:
+        return date.fromisoformat(digits).isoformat() if digits.isdecimal() else ""
+    except ValueError:
+        return ""
 
 
 def words_of(header, name: str) -> tuple[str, ...]:

@@ -1,15 +1,18 @@
 """One patient's answer as a page that a radiologist reads, and as `prediction.json`.
 
-The page is one self-contained HTML file that prints on one A4 side: the picture takes the room that
-the words leave. It and the text for the clipboard name the patient only when asked, since pages are
-printed, mailed and shown on walls. `prediction.json` always holds `patient_id`: it is data, which
-registers and tables join by that key, and goes where the images may go.
+The page is one self-contained HTML file that prints on one A4 side, and on two where warnings need the
+room. It tells which scan it is about by the CT's hash and by what the DICOM header says of day and
+series. It and the text for the clipboard name the patient only when asked, since pages are printed,
+mailed and shown on walls. `prediction.json` always holds `patient_id`: it is data, which registers and
+tables join by that key, and goes where the images may go.
 """
 
 import base64
 import io
 import json
 import os
+from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,12 +22,13 @@ import SimpleITK as sitk
 from TACEResponseLib.answer import words
 from TACEResponseLib.answer.numbers import percent
 from TACEResponseLib.answer.prediction import Prediction
-from TACEResponseLib.answer.reading import ON_LIGHT, cut_off
+from TACEResponseLib.answer.reading import ON_DARK, ON_LIGHT, cut_off
 from TACEResponseLib.answer.similarity import SIMILAR
 from TACEResponseLib.cases import Case, bounding_box
 from TACEResponseLib.cases.lesions import largest_slice
 from TACEResponseLib.models.combination import title
 from TACEResponseLib.models.learners import LEARNERS
+from TACEResponseLib.radiomics.diagnostics import sha1_of_image
 from TACEResponseLib.storage import whole_file
 
 from .pages import render_page
@@ -38,11 +42,10 @@ WINDOW_HU = (40, 400)
 AIR_HU = -300
 PREDICTION, PAGE = "prediction.json", "report.html"
 UNNAMED = "Patient (identifier not shown)"
-#: Letters of warnings, reasons, scores and model card, and the size in pt that keeps the printed page
-#: on one side.
-PRINT_SIZES = ((1500, 9.0), (2500, 8.2), (3200, 7.2), (float("inf"), 6.4))
-#: On the printed page in mm: width of the picture, height of its caption and of what the CNN saw.
-PICTURE_MM, CAPTION_MM, PATCH_MM = 97, 9, 30
+#: The patient's sides on the picture, and where their letters stand in % of its width and height.
+SIDES = (("R", 4, 50), ("L", 96, 50), ("A", 50, 5), ("P", 50, 95))
+#: Characters of the CT's hash that a person compares.
+HASH_LENGTH = 8
 #: Beginnings of the lines of a model card that say what to trust it for.
 CARD_LINES = ("Trained on", "Reliability:", "Limits:")
 
@@ -55,18 +58,20 @@ def write_patient_report(
     show_identifier: bool = False,
     sensitivity: "ContourSensitivity | None" = None,
     card: str = "",
+    made: datetime | None = None,
 ) -> Path:
     """Write `report.html` and, last, `prediction.json` into `folder`; the path of the page.
 
     show_identifier: name the patient on the page. sensitivity: to the contour, where it was computed.
-    card: the bundle's model card in Markdown, summarized on the page.
+    card: the bundle's model card in Markdown, summarized on the page. made: when the page was, now when None.
     """
     folder = Path(folder)
     page = folder / PAGE
     name = f"Patient {prediction.patient_id}" if show_identifier else UNNAMED
     lines = summarize_card(card, prediction.headline)
+    scan = (*scan_lines(case), ("Page made", f"{made or datetime.now():%Y-%m-%d %H:%M}"))
     with whole_file(page) as stream:
-        stream.write(_page(prediction, case, name, sensitivity, lines).encode("utf-8"))
+        stream.write(_page(prediction, case, name, scan, sensitivity, lines).encode("utf-8"))
     write_prediction(prediction, folder, sensitivity=sensitivity, card=card)
     return page
 
@@ -130,15 +135,38 @@ def summarize_card(card: str, headline: str) -> tuple[str, ...]:
     return tuple(chosen)
 
 
+def scan_lines(case: Case) -> tuple[tuple[str, str], ...]:
+    """Label and text of what a page is matched to a scan by; the hash first, then what is known.
+
+    No name of a file, folder or node is among them: it may be the patient's.
+    """
+    source = case.provenance.get("image", {})
+    number, description = source.get("series_number", ""), source.get("series_description", "")
+    known = {
+        "CT": sha1_of_image(case)[:HASH_LENGTH],
+        "Scan date": source.get("study_date", ""),
+        "Series": ", ".join(filter(None, (number, f'"{description}"' if description else ""))),
+        "Phase": _phase(source),
+    }
+    return tuple((label, text) for label, text in known.items() if text)
+
+
+def _phase(source: Mapping[str, object]) -> str:
+    """The phase of contrast, and whether vessels or only the scan's name tell it."""
+    if not source.get("phase"):
+        return "not known"
+    return f"{source['phase']} ({source.get('vessels', 'by the name of the scan')})"
+
+
 def _page(
     prediction: Prediction,
     case: Case,
     name: str,
+    scan: tuple[tuple[str, str], ...],
     sensitivity: "ContourSensitivity | None",
     card: tuple[str, ...],
 ) -> str:
     picture = _draw_slice(case)
-    below_mm = CAPTION_MM + (0 if prediction.patch is None else PATCH_MM)
     singles = [name for name in prediction.probabilities if name in LEARNERS]
     rows = [(title(n), p, percent(p), n in singles) for n, p in prediction.probabilities.items()]
     return render_page(
@@ -146,36 +174,32 @@ def _page(
         prediction=prediction,
         name=name,
         reading=prediction.reading(),
-        colours=ON_LIGHT,
+        light=ON_LIGHT,
+        dark=ON_DARK,
+        scan=scan,
         cut_off=cut_off(prediction.threshold),
         similar=SIMILAR[prediction.similarity.verdict],
         headline=title(prediction.headline),
         percent=percent,
         instability=words.instability(prediction.certainty),
         certainty_lines=words.certainty_lines(prediction),
-        print_pt=_print_pt(prediction, card),
         rows=rows,
         sensitivity=sensitivity,
         card=card,
         slice_png=_png(picture),
-        picture_mm=PICTURE_MM * picture.get_figheight() / picture.get_figwidth() + below_mm,
+        aspect=f"{picture.get_figwidth() / picture.get_figheight():.4f}",
+        sides=SIDES,
         patch_png=None if prediction.patch is None else _png(_draw_patch(prediction)),
         spacing=" x ".join(f"{s:.2f}" for s in case.spacing_mm),
     )
 
 
-def _print_pt(prediction: Prediction, card: tuple[str, ...]) -> float:
-    """Letter size that keeps the printed page on one side, by how much there is to say."""
-    scores = (score.text for score in prediction.clinical_scores)
-    texts = (*prediction.warnings, *prediction.similarity.reasons, *prediction.checked, *scores, *card)
-    letters = sum(map(len, texts))
-    return next(size for most, size in PRINT_SIZES if letters <= most)
-
-
 def _draw_slice(case: Case):
-    """The largest tumour layer of the whole CT with the tumour's outline, as a figure."""
+    """The largest tumour layer of the whole CT with the tumour's outline, as a figure without letters.
+
+    Letters are the page's own, so that they are as large as its text.
+    """
     from matplotlib.figure import Figure
-    from matplotlib.patheffects import withStroke
 
     axial = case.on_axial_grid()
     mask = sitk.GetArrayViewFromImage(axial.mask)
@@ -198,10 +222,6 @@ def _draw_slice(case: Case):
     if 0 < mask[layer].mean() < 1:
         axes.contour(mask[layer][rows, columns], levels=[0.5], colors="#ffb000", linewidths=1.2)
     axes.set_axis_off()
-    style = {"color": "white", "fontsize": 9, "ha": "center", "va": "center", "transform": axes.transAxes}
-    style["path_effects"] = [withStroke(linewidth=2, foreground="black")]  # seen on a bright kidney, too
-    for letter, x, y in (("R", 0.02, 0.5), ("L", 0.98, 0.5), ("A", 0.5, 0.97), ("P", 0.5, 0.03)):
-        axes.text(x, y, letter, **style)
     return figure
 
 
@@ -213,14 +233,13 @@ def _around_body(pixels: np.ndarray, mask: np.ndarray) -> tuple[slice, slice]:
 
 
 def _draw_patch(prediction: Prediction):
-    """The three channels that the network saw, side by side."""
+    """The three channels that the network saw, side by side, without a ground of their own."""
     from matplotlib.figure import Figure
 
-    pixels = prediction.patch.pixels
-    figure = Figure(figsize=(5, 1.9), dpi=130, layout="constrained")
-    for channel, axes in enumerate(np.ravel(figure.subplots(1, 3))):
-        axes.imshow(pixels[..., channel], cmap="gray", vmin=0, vmax=1)
-        axes.set_title(("tumour", "with surroundings", "mask")[channel], fontsize=8)
+    figure = Figure(figsize=(5, 1.64), dpi=130, facecolor="none")
+    for channel in range(3):
+        axes = figure.add_axes((0.34 * channel, 0, 0.32, 1))
+        axes.imshow(prediction.patch.pixels[..., channel], cmap="gray", vmin=0, vmax=1)
         axes.set_axis_off()
     return figure
 
