@@ -171,7 +171,6 @@ def _predict_cohort(service: PredictionService, options: Namespace, progress: Re
         rows.append(prediction_row(prediction, name))
         listed.append(IndexRow.of(prediction, name))
     progress("predicting", len(patients), len(patients))
-    make_folder(options.out)
     table, spreadsheet = write_tables(options.out, rows)
     index = write_index(listed, options.out)
     answered = len(patients) - len(problems)
