@@ -230,7 +230,16 @@ def _add_training(command: Command) -> None:
     evaluate.add_argument(
         "--allow-training-patients", action="store_true", help="evaluate on fitted patients and mark it"
     )
+    text = "Write only aggregates.json: figures of all patients together, no patient and no count below 5."
+    evaluate.add_argument("--aggregates-only", action="store_true", help=text)
     _add_engine(evaluate)
+
+    text = "combine what several hospitals wrote with evaluate --aggregates-only"
+    combine = command("combine", text)
+    text = "Files aggregates.json of two or more hospitals."
+    combine.add_argument("files", type=Path, nargs="+", metavar="FILE", help=text)
+    text = "Folder for the page and its forest plot; must be given."
+    combine.add_argument("--out", type=Path, required=True, metavar="FOLDER", help=text)
 
 
 def _add_updating(command: Command) -> None:

@@ -6,6 +6,7 @@ do not wait for scikit-learn.
 """
 
 from .cohorts import check, extract, fetch, phantom
+from .combining import combine
 from .predicting import demo, predict
 from .registering import audit, follow_up
 from .training import evaluate, train
@@ -14,6 +15,7 @@ from .updating import update
 __all__ = [
     "audit",
     "check",
+    "combine",
     "demo",
     "evaluate",
     "extract",
