@@ -26,12 +26,11 @@ def say_aggregates(study: "Study", options: Namespace, progress: Reporting) -> N
     from TACEResponseLib.report.aggregates import write_aggregates
 
     path, found = write_aggregates(study, options.out)
-    text = (
-        []
-        if found.auc is None
-        else [f"AUC {found.auc.auc:.3f} ({found.auc.ci_low:.3f} to {found.auc.ci_high:.3f})"]
-    )
-    if study.left_out:
-        text.append(f"{len(study.left_out)} patients were not evaluated; check --cohort names them.")
-    text += [f"Figures of all patients together, no patient named: {path}"]
-    say_done(progress, "\n".join(text), aggregates=str(path), left_out=len(study.left_out))
+    text, left_out = [], len(study.left_out)
+    if found.auc is not None:
+        text.append(f"AUC {found.auc.auc:.3f} ({found.auc.ci_low:.3f} to {found.auc.ci_high:.3f})")
+    if left_out:
+        who = "1 patient was" if left_out == 1 else f"{left_out} patients were"
+        text.append(f"{who} not evaluated; tace-response check --cohort says why.")
+    text.append(f"Figures of all patients together, no patient named: {path}")
+    say_done(progress, "\n".join(text), aggregates=str(path), left_out=left_out)

@@ -14,9 +14,11 @@ from .table import number_text
 FOREST = "forest"
 #: The figures that are drawn: what says nothing, or is right, and the name of the axis.
 NEUTRAL = {"auc": 0.5, "observed_expected": 1.0}
-AXES = {"auc": "AUC (0.5 is chance)", "observed_expected": "observed over expected (1 is right on average)"}
+AXES = {"auc": "AUC (0.5 is chance)", "observed_expected": "observed over expected (1 is best)"}
+#: Ratios that the axis of observed over expected names, where they lie in it.
+RATIO_TICKS = (0.1, 0.2, 0.33, 0.5, 0.67, 0.8, 0.9, 1, 1.1, 1.25, 1.5, 2, 3, 5, 10)
 #: Letters of a hospital's name that fit beside the forest.
-LONGEST_LABEL = 26
+LONGEST_LABEL = 24
 #: Quantile of a 95 % interval of one hospital.
 Z = float(norm.ppf(0.975))
 
@@ -50,7 +52,7 @@ def draw_forest(found: Combined) -> Drawing:
         panel.axhline(-0.5, color=GREY, lw=0.6)
         panel.set_xlabel(AXES[name])
     labels = [_label(hospital) for hospital in found.hospitals]
-    axes[0].set_yticks(range(rows - 1, -3, -1), [*labels, "mean", "another hospital"])
+    axes[0].set_yticks(range(rows - 1, -3, -1), [*labels, "mean", "another hospital"], fontsize=9)
     axes[0].set_ylim(-2.6, rows - 0.4)
     return Drawing(FOREST, caption, figure)
 
@@ -90,8 +92,10 @@ def _plot_mean(panel, name: str, pooled: Pooled) -> None:
         _beside(panel, -2, range_text(*ends))
     if name == "observed_expected":
         panel.set_xscale("log")
-        panel.xaxis.set_major_formatter("{x:g}")
-        panel.xaxis.set_minor_formatter("")
+        left, right = panel.get_xlim()
+        ticks = [ratio for ratio in RATIO_TICKS if left <= ratio <= right]
+        panel.set_xticks(ticks, [f"{ratio:g}" for ratio in ticks])
+        panel.minorticks_off()
 
 
 def _beside(panel, place: float, text: str) -> None:
