@@ -252,13 +252,17 @@ def _add_updating(command: Command) -> None:
 
 
 def _add_cohort_sources(command: Command) -> None:
-    fetch = command("fetch", "download the public cohort HCC-TACE-Seg and lay it out for training")
-    fetch.add_argument("collection", choices=("hcc-tace-seg",))
+    fetch = command("fetch", "download a public cohort and lay it out: HCC-TACE-Seg or WAW-TACE")
+    text = "hcc-tace-seg, to train on, or waw-tace, to evaluate on: it has another outcome."
+    fetch.add_argument("collection", choices=("hcc-tace-seg", "waw-tace"), help=text)
     fetch.add_argument("--out", type=Path, required=True, help="folder of the cohort")
-    fetch.add_argument("--from", dest="source", type=Path, help="folder that holds its DICOM files already")
+    fetch.add_argument("--from", dest="source", type=Path, help="folder that holds its files already")
     fetch.add_argument("--clinical", type=Path, help="its clinical table, where it lies elsewhere")
     labels = ("reader1", "reader2", "reader3", "majority", "ttp14")
-    fetch.add_argument("--label", choices=labels, default="reader1", help="whose reading is the response")
+    text = "Whose reading is the response, for hcc-tace-seg (default: reader1)."
+    fetch.add_argument("--label", choices=labels, help=text)
+    text = "Which archive of scans to fetch, for waw-tace: 1 to 4 (default: all, one after another)."
+    fetch.add_argument("--part", type=int, metavar="N", help=text)
     phases = ("annotated", "arterial", "portal venous", "delayed", "native")
     fetch.add_argument("--phase", choices=phases, default="annotated", help="the scan to take")
 

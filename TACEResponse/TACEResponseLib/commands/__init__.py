@@ -5,8 +5,9 @@ errors pass through to `__main__`. Imports stand inside the commands, so that `-
 do not wait for scikit-learn.
 """
 
-from .cohorts import check, extract, fetch, phantom
+from .cohorts import check, extract, phantom
 from .combining import combine
+from .fetching import fetch
 from .predicting import demo, predict
 from .registering import audit, follow_up
 from .training import evaluate, train
