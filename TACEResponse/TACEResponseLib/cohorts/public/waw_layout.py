@@ -8,6 +8,7 @@ import json
 import shutil
 import tempfile
 import zipfile
+import zlib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -43,10 +44,13 @@ class Packed:
             return Path(self.name)
         place = folder / Path(self.name).name
         try:
-            with zipfile.ZipFile(self.archive) as packed, packed.open(self.name) as source:
-                with place.open("wb") as stream:
-                    shutil.copyfileobj(source, stream)
-        except (OSError, ValueError, zipfile.BadZipFile, EOFError) as error:
+            with (
+                zipfile.ZipFile(self.archive) as packed,
+                packed.open(self.name) as source,
+                place.open("wb") as stream,
+            ):
+                shutil.copyfileobj(source, stream)
+        except (ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
             raise InputError(
                 "a file of the archive is damaged",
                 file=f"{self.archive.name}, {self.name}",

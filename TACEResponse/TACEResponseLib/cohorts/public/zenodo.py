@@ -55,7 +55,7 @@ def list_record(record: str) -> list[RemoteFile]:
             field="fetch",
             expected="a list of files with sizes and checksums",
             received=f"{type(error).__name__}: {error}"[:200],
-            remedy="check the network, or download the files with a browser and name their folder with --from",
+            remedy="check the network, or download the files otherwise and name their folder with --from",
         ) from None
 
 
