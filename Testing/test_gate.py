@@ -615,3 +615,13 @@ def test_packed_voxels_in_several_files_are_refused(tmp_path):
     for name in ("a.nhdr", "a.mhd"):
         with pytest.raises(InputError, match="packed voxels in several files"):
             read_image(tmp_path / name)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("name", ["again.nrrd", "again.mha"])
+def test_a_nifti_saved_again_in_another_format_keeps_its_words_and_is_read(tmp_path, name, packed):
+    nifti = sitk.ReadImage(str(written(tmp_path, "ct.nii.gz")))
+    assert nifti.HasMetaDataKey("nifti_type")
+    again = written(tmp_path, name, nifti, packed)
+    assert sitk.ReadImage(str(again)).HasMetaDataKey("nifti_type") or name.endswith("mha")
+    np.testing.assert_array_equal(sitk.GetArrayFromImage(read_image(again)[0]), HU)

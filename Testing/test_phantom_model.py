@@ -185,7 +185,7 @@ def test_the_held_out_half_of_the_demonstration_cohort_lies_in_the_interval_of_t
     truth = json.loads((demonstration_bundle() / "features.json").read_text(encoding="utf-8"))
     assert truth["engine"] == "fast"
     card = (demonstration_bundle() / "model_card.md").read_text(encoding="utf-8")
-    line = next(row for row in card.splitlines() if "external" in row and "CNN + random forest" in row)
+    line = next(row for row in card.splitlines() if row.startswith("| CNN + random forest | external"))
     patients, auc = int(line.split("|")[3]), float(line.split("|")[4].split()[0])
     assert patients == 120
     low, high = auc_interval(best_auc(), 72, 48)

@@ -14,6 +14,7 @@ from TACEResponseLib.errors import InputError, MaskError, Problem, TableError
 from TACEResponseLib.readers import read_case
 from TACEResponseLib.readers.tables import Row, invisible_characters, read_rows, read_table
 from TACEResponseLib.settings import LabelSource
+from TACEResponseLib.statistics.outcome import OBJECTIVE_RESPONSE
 from TACEResponseLib.storage import shown_text
 
 from .readings import RESPONSES, is_reading, label_of, readings_of, require_readers, responder_label
@@ -31,6 +32,7 @@ COLUMNS = (
     "series",
     "repair",
     "label",
+    "label_meaning",
     "response",
     "cohort",
     "center",
@@ -45,8 +47,8 @@ class Patient:
 
     Paths are absolute. mask_label, segment, series: choices where a file holds several. repairs:
     names from `repair.REPAIRS` that the table asks for. label: 1 responder, 0 not, None unknown.
-    readings: every reader's label, the first reader's first; () without a table. row: its number in the
-    table, 0 without one.
+    label_meaning: what the label says, where it is not objective response. readings: every reader's label,
+    the first reader's first; () without a table. row: its number in the table, 0 without one.
     """
 
     patient_id: str
@@ -58,6 +60,7 @@ class Patient:
     series: str | None = None
     label: int | None = None
     response: str = ""
+    label_meaning: str = ""
     cohort: str = ""
     center: str = ""
     clinical: dict[str, str] = field(default_factory=dict)
@@ -113,6 +116,11 @@ class Cohort:
     def unlabelled(self, source: LabelSource = "reader1") -> dict[str, Problem]:
         """Patients whose response is not known, or on which these readers do not agree: ID -> why."""
         return {p.patient_id: _unlabelled(p, source) for p in self.patients if p.label is None}
+
+    @property
+    def outcome(self) -> str:
+        """What the labels of all patients say, in words: objective response, or what the table names."""
+        return next((p.label_meaning for p in self.patients if p.label_meaning), OBJECTIVE_RESPONSE)
 
     @property
     def has_several_readers(self) -> bool:
@@ -184,7 +192,22 @@ def read_cohort(path: Path, *, encoding: str | None = None) -> Cohort:
         raise TableError.listing(faults, path.name)
     if not rows:
         raise TableError("the table has no patients", file=path.name, expected="a row a patient")
+    _require_one_outcome(patients, path.name)
     return Cohort(path.parent, tuple(patients))
+
+
+def _require_one_outcome(patients: list[Patient], table: str) -> None:
+    """Raise TableError when labels of different outcomes stand in one table."""
+    outcomes = sorted({p.label_meaning or OBJECTIVE_RESPONSE for p in patients})
+    if len(outcomes) > 1:
+        raise TableError(
+            "the labels of the table have different meanings",
+            file=table,
+            field="label_meaning",
+            expected="one meaning for all patients; an empty cell is objective response",
+            received="; ".join(outcomes)[:200],
+            remedy="make a table for each outcome",
+        )
 
 
 def _patient(row: Row, table: Path) -> tuple[Patient | None, list[Problem]]:
@@ -210,6 +233,7 @@ def _patient(row: Row, table: Path) -> tuple[Patient | None, list[Problem]]:
         segment=row.get("segment") or None,
         series=row.get("series") or None,
         response=row.get("response", "").upper(),
+        label_meaning=row.get("label_meaning", ""),
         cohort=row.get("cohort", ""),
         center=row.get("center", ""),
         clinical={name: text for name, text in row.items() if name and not is_own_column(name)},

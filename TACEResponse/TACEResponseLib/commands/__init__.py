@@ -5,9 +5,11 @@ errors pass through to `__main__`. Imports stand inside the commands, so that `-
 do not wait for scikit-learn.
 """
 
-from .cohorts import check, extract, fetch, phantom
+from .cohorts import check, extract, phantom
+from .combining import combine
 from .comparing import compare
 from .describing import completion, schema
+from .fetching import fetch
 from .predicting import demo, predict
 from .registering import audit, follow_up
 from .training import evaluate, train
@@ -17,6 +19,7 @@ from .verifying import verify_public
 __all__ = [
     "audit",
     "check",
+    "combine",
     "compare",
     "completion",
     "demo",

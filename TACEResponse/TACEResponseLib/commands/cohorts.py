@@ -122,30 +122,6 @@ def _write_features(out: Path, store: Path, rows: dict, failed: dict, progress: 
     return SOME_FAILED if failed else DONE
 
 
-def fetch(options: Namespace, progress: Reporting) -> int:
-    """Download the public cohort, or take a folder of it, and turn it into a cohort folder."""
-    from TACEResponseLib.cohorts.public.archive import ImagingDataCommons, fetch_collection
-    from TACEResponseLib.cohorts.public.hcc_tace_seg import COLLECTION, find_clinical, read_clinical
-    from TACEResponseLib.cohorts.public.layout import lay_out
-
-    source, problems = options.source, []
-    if source is not None and not source.is_dir():
-        raise InputError("there is no such folder", field="from", received=str(source))
-    clinical = options.clinical or find_clinical(source or options.out)
-    read_clinical(clinical)  # said before the work, not after it
-    if source is None:
-        source = options.out / "dicom"
-        problems = fetch_collection(ImagingDataCommons(), COLLECTION, source, progress)
-    layout = lay_out(
-        source, clinical, options.out, label=options.label, phase=options.phase, progress=progress
-    )
-    problems += layout.problems
-    text = [*in_short(problems), f"{layout.patients} patients: {layout.table}"]
-    failed = sum(problem.severity == "error" for problem in problems)
-    say_done(progress, "\n".join(text), table=str(layout.table), patients=layout.patients, failed=failed)
-    return SOME_FAILED if failed else DONE
-
-
 def phantom(options: Namespace, progress: Reporting) -> int:
     """Write the synthetic cohort."""
     from TACEResponseLib.phantom import write_cohort

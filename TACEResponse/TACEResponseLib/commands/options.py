@@ -1,18 +1,24 @@
 """Every command of the command line and its options, each with a sentence and its default."""
 
-import argparse
-import os
-from collections.abc import Callable
 from pathlib import Path
 
 from TACEResponseLib import __version__
 from TACEResponseLib.schemas import SCHEMAS
-from TACEResponseLib.settings import NetworkSettings, TrainingSettings
 
+from .common_options import (
+    PAPER,
+    Command,
+    add_cohort,
+    add_encoding,
+    add_engine,
+    add_jobs,
+    add_preset,
+    add_register,
+    add_repair,
+)
+from .model_options import add_combine, add_compare, add_evaluate, add_train, add_update
 from .parser import Parser
 
-#: Adds a command: its name, one line of help, and an example of its arguments.
-Command = Callable[[str, str, str], Parser]
 DESCRIPTION = """\
 Estimates the initial response of liver cancer (HCC) to TACE from a contrast CT
 and a tumour mask. For research use only; not a medical device.
@@ -29,8 +35,6 @@ examples:
 tace-response COMMAND --help lists the options of a command.
 """
 SHELLS = ("bash", "zsh", "fish")
-#: What a training does that names no other choice.
-PAPER, PAPER_NETWORK = TrainingSettings(), NetworkSettings()
 
 
 def command_line() -> Parser:
@@ -58,10 +62,11 @@ def command_line() -> Parser:
     _add_predict(command)
     _add_check(command)
     _add_extract(command)
-    _add_train(command)
-    _add_evaluate(command)
-    _add_compare(command)
-    _add_update(command)
+    add_train(command)
+    add_evaluate(command)
+    add_combine(command)
+    add_compare(command)
+    add_update(command)
     _add_fetch(command)
     _add_verify_public(command)
     _add_phantom(command)
@@ -106,7 +111,7 @@ def _add_predict(command: Command) -> None:
 
     add = predict.add_argument_group("many patients, instead of --image and --mask").add_argument
     add("--cohort", type=Path, help="Folder with cohort.csv or cohort.xlsx, or such a table.")
-    _add_encoding(add)
+    add_encoding(add)
 
     add = predict.add_argument_group("answer").add_argument
     add("--out", type=Path, required=True, metavar="FOLDER", help="Folder for the answer; must be given.")
@@ -120,19 +125,19 @@ def _add_predict(command: Command) -> None:
 
     add = predict.add_argument_group("model and measurement").add_argument
     add("--bundle", type=Path, help="Folder or zip of the model (default: the demonstration model).")
-    _add_repair(add)
-    _add_engine(add, "that of the model")
+    add_repair(add)
+    add_engine(add, "that of the model")
 
 
 def _add_check(command: Command) -> None:
     text = "find every problem of a cohort before anything is computed"
     check = command("check", text, "--cohort cohort/ --out check")
-    add = _add_cohort(check, repairs=True)
+    add = add_cohort(check, repairs=True)
     text = "Folder for check.html, the list of problems (JSON, CSV) and the pictures (default: none)."
     add("--out", type=Path, metavar="FOLDER", help=text)
-    _add_jobs(add)
+    add_jobs(add)
     add = check.add_argument_group("training that is planned").add_argument
-    _add_preset(add)
+    add_preset(add)
     text = "Number of cross-validation folds (default: %(default)s)."
     add("--folds", type=int, default=PAPER.folds, help=text)
 
@@ -140,14 +145,14 @@ def _add_check(command: Command) -> None:
 def _add_extract(command: Command) -> None:
     text = "write the radiomics features of a cohort as CSV"
     extract = command("extract", text, "--cohort cohort/ --out features.csv")
-    add = _add_cohort(extract)
+    add = add_cohort(extract)
     add("--out", type=Path, required=True, metavar="FILE", help="CSV file to write; must be given.")
     text = "Reader whose masks are measured (default: %(default)s)."
     add("--reader", type=int, choices=(1, 2), default=1, help=text)
     add = extract.add_argument_group("how it is measured").add_argument
     text = "Parameter file of pyradiomics in YAML (default: the paper's settings)."
     add("--parameters", type=Path, metavar="FILE", help=text)
-    _add_engine(add, "fast")
+    add_engine(add, "fast")
     add = extract.add_argument_group("on many computers").add_argument
     text = "Share of the patients that this run measures, for array jobs, such as 3/40 (default: all)."
     add("--part", metavar="N/M", help=text)
@@ -156,86 +161,22 @@ def _add_extract(command: Command) -> None:
     add("--scheduler", metavar="ADDRESS", help="Address of the dask scheduler, for --backend dask.")
 
 
-def _add_train(command: Command) -> None:
-    text = "train a model bundle from a cohort or a feature table"
-    train = command("train", text, "--cohort cohort/ --out model")
-    add = train.add_argument_group("patients: --cohort, or --features and --labels").add_argument
-    add("--cohort", type=Path, help="Folder with cohort.csv or cohort.xlsx and images, or such a table.")
-    add("--features", type=Path, metavar="FILE", help="CSV with patient_id and one column per feature.")
-    add("--labels", type=Path, metavar="FILE", help="CSV with patient_id and label, for --features.")
-    _add_encoding(add)
-    readers, text = ("reader1", "majority", "soft"), "Whose response counts when there are several readers"
-    add("--outcome", choices=readers, help=f"{text} (default: {PAPER.outcome}).")
-    add = train.add_argument_group("model").add_argument
-    add("--out", type=Path, required=True, metavar="FOLDER", help="Folder of the bundle; must be given.")
-    _add_preset(add)
-    text = "Text on the cohort, for the beginning of the model card (default: none)."
-    add("--about", type=Path, metavar="FILE", help=text)
-    add("--models", metavar="NAMES", help=f"Models with commas between (default: {','.join(PAPER.models)}).")
-    text = f"How features of the training centres are aligned (default: {PAPER.harmonisation})."
-    add("--harmonisation", choices=("none", "combat"), help=text)
-    text = f"Model or fusion that answers, such as all or cnn+linear (default: {PAPER.fusion.headline})."
-    add("--headline", metavar="NAME", help=text)
-    add("--no-cnn", action="store_true", help="Train the classical models alone.")
-    add("--epochs", type=int, help=f"Longest training of the CNN (default: {PAPER_NETWORK.epochs}).")
-    text = f"Where the CNN is trained (default: {PAPER_NETWORK.device})."
-    add("--device", choices=("auto", "cpu", "gpu"), help=text)
-    add("--seed", type=int, help=f"Random seed (default: {PAPER.seed}).")
-
-    add = train.add_argument_group("evaluation").add_argument
-    add("--folds", type=int, help=f"Number of cross-validation folds (default: {PAPER.folds}).")
-    add("--repeats", type=int, help=f"Number of cross-validation repeats (default: {PAPER.repeats}).")
-    add("--by-center", action="store_true", help="Also hold out each centre in turn.")
-    text = "Number of resamples for the stability report; 200 for a paper (default: %(default)s, none)."
-    add("--stability", type=int, default=0, metavar="B", help=text)
-    text = "Also train on shuffled labels and on regions without tumour texture."
-    add("--negative-control", action="store_true", help=text)
-    _add_engine(train.add_argument_group("measurement").add_argument, "fast")
-
-
-def _add_evaluate(command: Command) -> None:
-    text = "evaluate a bundle on a cohort that it was not trained on"
-    evaluate = command("evaluate", text, "--bundle model --cohort elsewhere/ --out evaluation")
-    add = _add_cohort(evaluate)
-    add("--bundle", type=Path, required=True, help="Folder or zip of the model; must be given.")
-    add("--out", type=Path, required=True, metavar="FOLDER", help="Folder for the report; must be given.")
-    text = "Accept patients that the model was trained on, and mark the report."
-    add("--allow-training-patients", action="store_true", help=text)
-    _add_engine(add, "that of the model")
-
-
-def _add_compare(command: Command) -> None:
-    text = "try two bundles on the same patients, whom neither has seen"
-    compare = command("compare", text, "model-a model-b --cohort elsewhere/ --out compared")
-    add = _add_cohort(compare)
-    add("bundles", type=Path, nargs=2, metavar="BUNDLE", help="Folders or zips of the two models.")
-    text = "Folder for the comparison; must be given."
-    add("--out", type=Path, required=True, metavar="FOLDER", help=text)
-    _add_jobs(add)
-
-
-def _add_update(command: Command) -> None:
-    text = "move a bundle's probabilities to another hospital; the ranking stays"
-    update = command("update", text, "--bundle model --cohort elsewhere/ --out model-elsewhere")
-    add = _add_cohort(update)
-    add("--bundle", type=Path, required=True, help="Bundle as it was trained; must be given.")
-    add("--out", type=Path, required=True, metavar="FOLDER", help="Folder of the new bundle; must be given.")
-    _add_engine(add, "that of the model")
-
-
 def _add_fetch(command: Command) -> None:
-    text = "download the public cohort HCC-TACE-Seg and lay it out for training"
+    text = "download a public cohort and lay it out: HCC-TACE-Seg or WAW-TACE"
     fetch = command("fetch", text, "hcc-tace-seg --out hcc-tace-seg --label majority")
     add = fetch.add_argument_group("what to do").add_argument
-    add("collection", choices=("hcc-tace-seg",), help="Name of the public collection.")
+    text = "Name of the collection: hcc-tace-seg to train on, waw-tace to evaluate on (another outcome)."
+    add("collection", choices=("hcc-tace-seg", "waw-tace"), help=text)
     add("--out", type=Path, required=True, metavar="FOLDER", help="Folder of the cohort; must be given.")
-    text = "Folder that holds its DICOM files already (default: they are downloaded)."
+    text = "Folder that holds its files already (default: they are downloaded)."
     add("--from", dest="source", type=Path, metavar="FOLDER", help=text)
-    text = "Its clinical table (default: the one beside the DICOM files)."
+    text = "Its clinical table (default: the one beside the files)."
     add("--clinical", type=Path, metavar="FILE", help=text)
     labels = ("reader1", "reader2", "reader3", "majority", "ttp14")
-    text = "Whose reading is the response (default: %(default)s)."
-    add("--label", choices=labels, default="reader1", help=text)
+    text = "Whose reading is the response, for hcc-tace-seg (default: reader1)."
+    add("--label", choices=labels, help=text)
+    text = "Archive of scans to fetch, for waw-tace: 1 to 4 (default: all, one after another)."
+    add("--part", type=int, metavar="N", help=text)
     phases = ("annotated", "arterial", "portal venous", "delayed", "native")
     text = "Scan to take: annotated, arterial, portal venous, delayed or native (default: %(default)s)."
     add("--phase", choices=phases, default="annotated", metavar="PHASE", help=text)
@@ -252,7 +193,7 @@ def _add_verify_public(command: Command) -> None:
     add("--clinical", type=Path, metavar="FILE", help=text)
     text = "Folder for the cohort and the comparison; must be given."
     add("--out", type=Path, required=True, metavar="FOLDER", help=text)
-    _add_jobs(add)
+    add_jobs(add)
 
 
 def _add_phantom(command: Command) -> None:
@@ -264,14 +205,14 @@ def _add_phantom(command: Command) -> None:
     add("--seed", type=int, default=1, help="Random seed (default: %(default)s).")
     text = "Size of the images (default: %(default)s)."
     add("--size", choices=("small", "full"), default="small", help=text)
-    _add_jobs(add)
+    add_jobs(add)
 
 
 def _add_follow_up(command: Command) -> None:
     text = "record how a patient responded, beside what was predicted"
     follow_up = command("follow-up", text, "--register register.sqlite --patient 0012 --response PR")
     add = follow_up.add_argument_group("patient and response").add_argument
-    _add_register(add)
+    add_register(add)
     text = "ID of the patient in the register; must be given."
     add("--patient", required=True, metavar="ID", help=text)
     add(
@@ -298,7 +239,7 @@ def _add_audit(command: Command) -> None:
     text = "show how recorded predictions met the responses, overall and over time"
     audit = command("audit", text, "--register register.sqlite --out audit")
     add = audit.add_argument_group("what to do").add_argument
-    _add_register(add)
+    add_register(add)
     add("--out", type=Path, required=True, metavar="FOLDER", help="Folder for the page; must be given.")
     add("--bundle", metavar="ID", help="ID of one model (default: every model by itself).")
     text = "How long each step over time is (default: %(default)s)."
@@ -314,45 +255,3 @@ def _add_descriptions(command: Command) -> None:
     schema = command("schema", "print the JSON schema of a file that others read", "prediction")
     add = schema.add_argument_group("what to do").add_argument
     add("name", choices=tuple(SCHEMAS), help="What the schema describes.")
-
-
-def _add_cohort(command: Parser, repairs: bool = False) -> Callable[..., argparse.Action]:
-    """The options that say which patients; what adds further ones to their group."""
-    add = command.add_argument_group("what to do").add_argument
-    text = "Folder with cohort.csv or cohort.xlsx, or such a table; must be given."
-    add("--cohort", type=Path, required=True, help=text)
-    _add_encoding(add)
-    if repairs:
-        _add_repair(add)
-    return add
-
-
-def _add_register(add: Callable) -> None:
-    add("--register", type=Path, required=True, metavar="FILE", help="File of the register; must be given.")
-
-
-def _add_preset(add: Callable) -> None:
-    text = "Recipe of the training: peng2021, recommended or public2026 (default: %(default)s)."
-    add("--preset", default=PAPER.preset, metavar="NAME", help=text)
-
-
-def _add_engine(add: Callable, default: str) -> None:
-    text = f"Program that measures the radiomics features (default: {default})."
-    add("--engine", choices=("fast", "pyradiomics"), help=text)
-    _add_jobs(add)
-
-
-def _add_jobs(add: Callable) -> None:
-    text = "Number of patients at a time (default: %(default)s, one per processor)."
-    add("--jobs", type=int, default=os.cpu_count() or 1, metavar="N", help=text)
-
-
-def _add_encoding(add: Callable) -> None:
-    names = "gb18030, big5, shift_jis, cp949, cp1251 or cp1252"
-    text = f"Text encoding of the CSV, such as {names} (default: recognised where it is certain)."
-    add("--encoding", metavar="NAME", help=text)
-
-
-def _add_repair(add: Callable) -> None:
-    text = "Repair masks that would be refused, and record it: copy-geometry, resample-mask or union."
-    add("--repair", default="", metavar="NAMES", help=text)

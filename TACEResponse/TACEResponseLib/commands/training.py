@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from TACEResponseLib.errors import InputError, Problem, counted
 
+from .combining import say_aggregates
 from .output import DONE, SOME_FAILED, Reporting, in_short, say_done
 
 if TYPE_CHECKING:
@@ -102,19 +103,28 @@ def evaluate(options: Namespace, progress: Reporting) -> int:
     from TACEResponseLib.bundle import load_bundle
     from TACEResponseLib.cohorts.table import read_cohort
     from TACEResponseLib.report import external_rows, write_validation_report
+    from TACEResponseLib.report.aggregates import require_folder_alone
+    from TACEResponseLib.report.study import Study
     from TACEResponseLib.training.external import external_patients
 
+    if options.aggregates_only:
+        require_folder_alone(options.out)  # said before the work, not after it
     model = load_bundle(options.bundle)
+    cohort = read_cohort(options.cohort, encoding=options.encoding)
     external, left_out = external_patients(
         model,
-        read_cohort(options.cohort, encoding=options.encoding),
+        cohort,
         allow_training_patients=options.allow_training_patients,
         engine=options.engine,
         jobs=options.jobs,
         progress=progress,
     )
+    if options.aggregates_only:
+        say_aggregates(Study(model, external, left_out, outcome=cohort.outcome), options, progress)
+        return exit_code(left_out)
     rows = external_rows(model, external)
-    report = write_validation_report(model, external, left_out, options.out, (options.cohort,))
+    sources = (options.cohort,)
+    report = write_validation_report(model, external, left_out, options.out, sources, cohort.outcome)
     text = [*listed(list(left_out.values())), _performance_text(rows, external.outcome), f"Report: {report}"]
     say_done(progress, "\n".join(text), report=str(report), left_out=len(left_out))
     return exit_code(left_out)

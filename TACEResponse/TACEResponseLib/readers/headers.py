@@ -67,14 +67,15 @@ def stored_voxels(path: Path, reader: sitk.ImageFileReader) -> Stored:
     """
     head = head_of(path)
     voxels = math.prod(reader.GetSize())
-    if reader.HasMetaDataKey("nifti_type"):
-        return _nifti(path, head, voxels, reader)
     number_bytes = bytes_of(reader.GetPixelID())
     voxels_bytes = voxels * _numbers_a_voxel(reader) * number_bytes
     if head.startswith(b"NRRD"):
         return _nrrd(path, head, voxels_bytes, number_bytes)
     if re.search(rb"^\s*NDims\s*=", head, re.M):
         return _metaimage(path, head, voxels_bytes, number_bytes)
+    # Last, since a NIfTI that ITK saved again as NRRD or MetaImage keeps the words of its old header.
+    if reader.HasMetaDataKey("nifti_type"):
+        return _nifti(path, head, voxels, reader)
     raise ValueError("another kind of file, whose header is not known here")
 
 

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from TACEResponseLib.statistics.outcome import OBJECTIVE_RESPONSE
+
 from .study import Scored, Study, has_auc
 from .table import Table
 
@@ -66,9 +68,13 @@ def write_validation_report(
     left_out: "Mapping[str, Problem]",
     folder: Path,
     sources: Iterable[Path | None] = (),
+    outcome: str = OBJECTIVE_RESPONSE,
 ) -> Path:
-    """Write the report of a finished model on patients of its own; the folder."""
-    study = Study(model, external, left_out, sources=table_hashes(sources))
+    """Write the report of a finished model on patients of its own; the folder.
+
+    outcome: what the labels of these patients say, in words.
+    """
+    study = Study(model, external, left_out, sources=table_hashes(sources), outcome=outcome)
     return _write(study, external_rows(model, external), "", Path(folder))
 
 

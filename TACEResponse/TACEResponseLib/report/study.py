@@ -32,6 +32,7 @@ from TACEResponseLib.statistics.discrimination import (
     when_called,
 )
 from TACEResponseLib.statistics.intervals import FEWEST_FOR_AUC, AucInterval, auc_newcombe
+from TACEResponseLib.statistics.outcome import OBJECTIVE_RESPONSE
 from TACEResponseLib.statistics.small_classes import paired_comparison
 
 from .rivals import rivals
@@ -173,6 +174,7 @@ class Study:
     record, training, reliability, stability: of the training, None or empty in a validation.
     sources: name of each table that was read -> sha256. manifest: of the saved bundle. warnings: what
     went otherwise than asked, without costing a patient. refits, controls, by_center: of `Trained`.
+    outcome: what the labels of the external patients say.
     """
 
     model: ResponseModel
@@ -188,6 +190,7 @@ class Study:
     refits: "Refits | None" = None
     controls: "Controls | None" = None
     by_center: "tuple[HeldOutCenter, ...]" = ()
+    outcome: str = OBJECTIVE_RESPONSE
 
     @classmethod
     def of_training(
@@ -258,9 +261,19 @@ class Study:
         return next((name for group in self.scored for name in group.rivals), None)
 
     @property
+    def other_outcome(self) -> bool:
+        """Whether the external patients have another outcome than the model was developed to predict."""
+        return self.outcome != OBJECTIVE_RESPONSE
+
+    @property
     def marks(self) -> tuple[str, ...]:
         """Sentences that every page of this study begins and ends with."""
         marks = [DEMONSTRATION] if self.model.demonstration else []
+        if self.other_outcome:
+            marks.append(
+                f"The outcome here is {self.outcome}, not objective response: the model was not developed "
+                "to predict it, and these figures are not pooled with those of response."
+            )
         if self.fitted:
             marks.append(
                 f"{len(self.fitted)} of {len(self.external)} patients evaluated here were used to "

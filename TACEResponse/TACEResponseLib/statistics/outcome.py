@@ -21,6 +21,8 @@ FEWEST_IN_A_FIT = 5
 RESPONDER, NON_RESPONDER = "responder", "non-responder"
 #: mRECIST categories and whether they count as objective response.
 RESPONSES = {"CR": 1, "PR": 1, "SD": 0, "PD": 0}
+#: What the labels of a cohort say unless its table names another outcome.
+OBJECTIVE_RESPONSE = "objective response (mRECIST CR or PR)"
 
 
 @dataclass(frozen=True)

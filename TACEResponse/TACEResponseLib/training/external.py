@@ -29,7 +29,8 @@ def external_patients(
     part instead, so that what is marked as validation is left to evaluate the updated model on. Labels
     are of the readers that the model was trained on, where the cohort has several. Raises
     TrainingError when a patient was trained on, by ID or by CT, unless that is allowed by name,
-    or when the model does not know how its features are extracted.
+    when an update is asked for on another outcome than response, or when the model does not know how
+    its features are extracted.
     """
     if not model.extraction_known:
         raise TrainingError(
@@ -39,6 +40,8 @@ def external_patients(
             received="one trained on a feature table without diagnostics columns",
             remedy="train from images, or from a table that has them",
         )
+    if for_update:
+        refusals.require_response(cohort.outcome)
     source = model.settings.outcome if cohort.has_several_readers else "reader1"
     cohort = cohort.labelled_by(source)
     patients = cohort.part(training=for_update) or (() if for_update else cohort.patients)

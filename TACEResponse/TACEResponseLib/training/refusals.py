@@ -9,7 +9,7 @@ from TACEResponseLib.cohorts.table import Patient
 from TACEResponseLib.errors import Problem, TableError, TrainingError
 from TACEResponseLib.measuring.patient_table import PatientTable
 from TACEResponseLib.models.combination import title
-from TACEResponseLib.statistics.outcome import Outcome
+from TACEResponseLib.statistics.outcome import OBJECTIVE_RESPONSE, Outcome
 from TACEResponseLib.statistics.suspicions import (
     copied_rows,
     outcome_columns,
@@ -42,6 +42,18 @@ def not_asked_for(patient: Patient, for_update: bool = False) -> Problem:
         patient_id=patient.patient_id,
         severity="warning",
     )
+
+
+def require_response(outcome: str) -> None:
+    """Raise TrainingError when the labels of a cohort are of another outcome than objective response."""
+    if outcome != OBJECTIVE_RESPONSE:
+        raise TrainingError(
+            "the labels of the cohort are of another outcome than response",
+            field="label_meaning",
+            expected=OBJECTIVE_RESPONSE,
+            received=outcome,
+            remedy="use evaluate, which names the outcome; no model is trained or updated on it",
+        )
 
 
 def unread_outline(problem: Problem) -> Problem:

@@ -147,6 +147,7 @@ def _checked_before_the_work(cohort: Cohort, settings: TrainingSettings) -> Coho
 
     Raises TrainingError or DependencyError for what can be known before anything is measured.
     """
+    refusals.require_response(cohort.outcome)
     cohort = cohort.labelled_by(settings.outcome)
     labels = [p.label for p in cohort.part(training=True) if p.label is not None]
     if labels:  # without any the reasons come with the patients that are left out

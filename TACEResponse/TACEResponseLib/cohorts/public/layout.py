@@ -90,8 +90,8 @@ def lay_out(
         problems += notes
         rows.append(_row(patient_id, out, table[patient_id], label))
     progress("laying out", len(patients), len(patients))
-    _write_table(out / "cohort.csv", rows)
-    _write_text(out / "SOURCE.txt", _SOURCE)
+    write_table(out / "cohort.csv", rows)
+    write_text(out / "SOURCE.txt", _SOURCE)
     return Layout(out / "cohort.csv", len(rows), tuple(problems))
 
 
@@ -124,7 +124,7 @@ def _lay_out_patient(patient_id: str, collection: Collection, phase: str, folder
     provenance = {"recipe": recipe, **case.provenance}
     if other is not None:
         provenance["mask_reader2"] = other.provenance["mask"]
-    _write_text(temporary / PROVENANCE, json.dumps(provenance, indent=1))
+    write_text(temporary / PROVENANCE, json.dumps(provenance, indent=1))
     shutil.rmtree(folder, ignore_errors=True)
     temporary.rename(folder)
     return [*notes, *second_notes]
@@ -282,16 +282,18 @@ def _row(patient_id: str, out: Path, clinical: Mapping[str, str], label: str) ->
     }
 
 
-def _write_table(path: Path, rows: Sequence[Mapping[str, str]]) -> None:
+def write_table(path: Path, rows: Sequence[Mapping[str, str]]) -> None:
+    """A cohort's table with a row a patient; the header alone without any."""
     text = io.StringIO()
     columns = list(rows[0]) if rows else ["patient_id", "image", "mask", "label"]
     table = csv.DictWriter(text, columns, lineterminator="\n")
     table.writeheader()
     table.writerows(rows)
-    _write_text(path, text.getvalue())
+    write_text(path, text.getvalue())
 
 
-def _write_text(path: Path, text: str) -> None:
+def write_text(path: Path, text: str) -> None:
+    """A text file, whole or not at all."""
     with whole_file(path) as stream:
         stream.write(text.encode("utf-8"))
 
