@@ -119,12 +119,12 @@ def test_no_count_below_five_is_stated_or_had_by_subtraction():
 
 def test_a_threshold_that_is_hidden_would_have_shown_a_small_group():
     labels = np.repeat([1, 0], [30, 30])
-    probabilities = np.r_[np.full(4, 0.25), np.full(26, 0.9), np.full(26, 0.1), np.full(4, 0.55)]
+    probabilities = np.r_[np.full(4, 0.25), np.full(26, 0.9), np.full(26, 0.1), np.full(4, 0.5)]
     found = {b.threshold: b for b in aggregate(labels, probabilities, probabilities).net_benefit}
     # At 0.5 four responders are missed and four others are treated: hidden, as is every other one.
     assert all(b.net_benefit is None for b in found.values())
     probabilities[4] = 0.25
-    probabilities[29 + 1 + 25] = 0.55
+    probabilities[29 + 1 + 25] = 0.5  # at a threshold one acts
     found = {b.threshold: b for b in aggregate(labels, probabilities, probabilities).net_benefit}
     assert (found[0.5].false_negatives, found[0.5].false_positives) == (5, 5)
     assert found[0.4].net_benefit is None  # between 0.4 and 0.5 lies nobody: nought is below five

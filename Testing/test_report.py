@@ -361,6 +361,18 @@ def test_an_evaluation_on_fitted_patients_is_called_optimistic_everywhere(traine
     assert "external AUC" not in page
 
 
+def test_another_outcome_than_response_is_named_everywhere(trained, tmp_path, without_figures):
+    words = "nonviable by LI-RADS"
+    folder = write_validation_report(trained.model, trained.external, {}, tmp_path, outcome=words)
+    mark = f"The outcome here is {words}, not objective response"
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    assert page.count(mark) == 2  # first and last
+    assert f"Outcome of the patients here: {words}." in page
+    assert mark in (folder / "README.txt").read_text(encoding="utf-8")
+    plain = write_validation_report(trained.model, trained.external, {}, tmp_path / "plain")
+    assert "outcome here" not in (plain / "report.html").read_text(encoding="utf-8")
+
+
 def test_a_validation_report_holds_external_figures_and_says_where_the_training_is(
     trained, tmp_path, without_figures
 ):

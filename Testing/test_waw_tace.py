@@ -298,7 +298,10 @@ def test_a_download_that_breaks_off_goes_on_where_it_stopped(server, tmp_path):
 
 def test_a_server_that_cannot_go_on_is_asked_from_the_beginning(server, tmp_path):
     server.knows_ranges, server.breaks = False, 1
-    assert fetched(tmp_path / "out", "--part", "1") == 0
+    wanted = remote(server)
+    assert fetch_file(wanted, tmp_path).read_bytes() == server.files[wanted.name]
+    half = wanted.bytes // 2
+    assert [ranges for _, ranges in server.asked] == [None, f"bytes={half}-"]  # and not a third time
 
 
 def remote(server, content=None, name="ct_scans_1_4_wawtace_09_05_24.zip"):
