@@ -12,6 +12,7 @@ from TACEResponseLib.errors import Cancelled, TACEResponseError
 from . import scene
 from .answer_view import breakable, lines_html
 from .background import BackgroundTask
+from .panel import WIDGET_GONE
 from .segment_editor import SegmentEditorSection
 from .segment_summary import summarize
 
@@ -65,11 +66,19 @@ class PatientSection(VTKObservationMixin):
             self.editor.show(*nodes)
 
     def release(self) -> None:
-        """The panel goes away or its scene closes."""
+        """The scene closes."""
         self.editor.forget_scene()
         self.show(None)
         self._settle.stop()
         self._drop()
+
+    def close(self) -> None:
+        """The panel goes away, its widgets perhaps before it: nothing is written into them any more."""
+        self.removeObservers()
+        self._drop()
+        for let_go in (self._settle.stop, self.editor.forget_scene):
+            with contextlib.suppress(*WIDGET_GONE):
+                let_go()
 
     def offer_sample(self) -> None:
         """Show the offer of the sample patient exactly while no CT is loaded."""

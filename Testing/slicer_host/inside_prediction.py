@@ -4,9 +4,10 @@ import contextlib
 import functools
 import json
 import time
-from dataclasses import dataclass, field
+from html import unescape
 from pathlib import Path
 
+import answers
 import pytest
 import slicer
 
@@ -27,39 +28,24 @@ NAME = "TACEResponse"
 SENTENCE = "This model was trained on synthetic images and is not for patients."
 
 
-@dataclass(frozen=True)
-class Answer:
-    """What the panel reads of a Prediction."""
-
-    patient_id: str = "P1"
-    bundle_id: str = "test-1"
-    demonstration: bool = True
-    probabilities: dict = field(default_factory=lambda: {"random_forest": 0.74, "cnn": 0.61, "all": 0.72})
-    headline: str = "all"
-    fused: float = 0.72
-    threshold: float = 0.55
-    responder: bool = True
-    lesions: Lesions = field(default_factory=lambda: Lesions((47.2,), (61.3,), 0))
-    warnings: tuple = ("The tumour reaches the edge of the CT",)
-    versions: dict = field(default_factory=dict)
-    similarity: Similarity = field(
-        default_factory=lambda: Similarity(
-            "at the edge", 0.9, ("tumour diameter 96 mm, training 22 to 90 mm",), ()
-        )
-    )
-    certainty: Certainty = field(
-        default_factory=lambda: Certainty(
+def an_answer(**changes):
+    """A likely responder of a demonstration model, one lesion, at the edge of the training data."""
+    parts = {
+        "patient_id": "P1",
+        "probabilities": {"random_forest": 0.74, "cnn": 0.61, "all": 0.72},
+        "headline": "all",
+        "training_share": 0.64,
+        "lesions": Lesions((47.2,), (61.3,), 0),
+        "warnings": ("The tumour reaches the edge of the CT",),
+        "similarity": Similarity("at the edge", 0.9, ("tumour diameter 96 mm, training 22 to 90 mm",), ()),
+        "certainty": Certainty(
             (0.58, 0.7, 0.84),
             ("response",),
-            "1 of 2 models lie above their thresholds; on the other side: CNN (61 %)",
-        )
-    )
-    clinical_scores: tuple = field(
-        default_factory=lambda: clinical_scores(ClinicalValues(), TumourBurden(1, (4.72,)))
-    )
-
-    def statement(self):
-        return SENTENCE
+            "1 of 2 models are below their cut-off; above it: CNN (61 %)",
+        ),
+        "clinical_scores": clinical_scores(ClinicalValues(), TumourBurden(1, (4.72,))),
+    }
+    return answers.an_answer(**{**parts, **changes})
 
 
 @pytest.fixture(autouse=True)
@@ -129,7 +115,7 @@ def answering(panel, compute=None):
         progress("measuring", 0, 2)
         if compute is not None:
             compute(progress)
-        return Answer(patient_id=case.patient_id)
+        return an_answer(patient_id=case.patient_id)
 
     panel.logic.run = run
     return panel
@@ -272,9 +258,8 @@ def test_predict_shows_the_answer_its_threshold_and_where_the_model_comes_from(w
     panel.ui.predictButton.click()
     assert panel.task.waitForCompletion(20)
     assert panel.ui.resultSection.visible
-    assert "72 %" in panel.ui.answerLabel.text
-    assert "likely" in panel.ui.answerLabel.text
-    assert "threshold 55 %" in panel.ui.answerLabel.text
+    assert "About 72 of 100 similar patients respond (in training 64 of 100)" in panel.ui.answerLabel.text
+    assert "Above this model's cut-off (55 of 100)" in unescape(panel.ui.answerLabel.text)
     assert SENTENCE in panel.ui.statementLabel.text
     assert "edge of the CT" in panel.ui.warningsLabel.text
     table = panel.ui.modelsTable
@@ -312,7 +297,7 @@ def test_redrawing_after_an_answer_marks_it_as_out_of_date_and_undoing_takes_tha
     assert "Predict again" in panel.ui.outdatedLabel.text
     assert panel.ui.outdatedLabel.visible
     assert not panel.ui.answerFrame.enabled
-    assert "72 %" in panel.ui.answerLabel.text  # still there to be read, greyed
+    assert "About 72 of 100" in panel.ui.answerLabel.text  # still there to be read, greyed
     redraw(panel, 1)
     settle(panel, 800)
     assert not panel.ui.outdatedLabel.visible
@@ -328,7 +313,7 @@ def test_no_label_and_no_table_says_that_an_answer_is_certain(with_sample):
     from PySide6 import QtWidgets
 
     panel = with_sample
-    panel.logic.run = lambda case, bundle=None, progress=None, **options: Answer(
+    panel.logic.run = lambda case, bundle=None, progress=None, **options: an_answer(
         probabilities={"random_forest": 0.9996, "cnn": 0.0003, "all": 0.998},
         fused=0.998,
         threshold=0.003,
@@ -342,8 +327,8 @@ def test_no_label_and_no_table_says_that_an_answer_is_certain(with_sample):
     texts = [label.text for label in panel.parent.findChildren(QtWidgets.QLabel) if label.text]
     for table in (panel.ui.modelsTable, panel.ui.sensitivityTable):
         texts += [cell for row in rows_of(table) for cell in row]
-    assert [text for text in texts if "100 %" in text or " 0 %" in f" {text}"] == []
-    assert "&gt; 99 %" in panel.ui.answerLabel.text
+    assert [text for text in texts if "100 %" in text or " 0 %" in f" {text}" or "100 of 100" in text] == []
+    assert "More than 99 of 100" in panel.ui.answerLabel.text
     assert ("CNN", "< 1 %") in rows_of(panel.ui.modelsTable)
 
 
@@ -434,7 +419,7 @@ def test_the_answer_says_whether_the_case_is_like_the_training_cases_and_how_sur
     assert "\u26a0" in similarity  # a sign beside the words, because it is not inside
     assert "Instability: 3 models, each trained without a part of the patients, say 58 % to 84 %" in certainty
     assert "Non-response is excluded (90 % conformal)" in certainty
-    assert "on the other side: CNN (61 %)" in certainty
+    assert "above it: CNN (61 %)" in certainty
 
 
 def test_scores_that_can_be_computed_are_listed_and_the_others_say_what_is_missing(with_sample):
@@ -545,7 +530,7 @@ def test_values_that_become_known_after_the_answer_change_the_scores_and_not_the
     clinical_widget(panel, "lesionsEdit").text = "9"
     clinical_widget(panel, "diameterEdit").text = "61"
     assert ("six-and-twelve", "15.1: high", "survival") in rows_of(panel.ui.scoresTable)
-    assert "72 %" in panel.ui.answerLabel.text
+    assert "About 72 of 100" in panel.ui.answerLabel.text
     assert not panel.answer.outdated
     assert {score.name: score for score in panel.answer.prediction.clinical_scores}["albi"].missing == ()
 
@@ -576,8 +561,8 @@ def test_other_outlines_are_tried_beside_the_panel_and_shown_in_words_and_rows(w
     assert "between 51 % and 72 %; the class changes with: shrunk by 2 mm" in panel.ui.sensitivityLabel.text
     assert "\u26a0" in panel.ui.sensitivityLabel.text
     assert rows_of(panel.ui.sensitivityTable) == [
-        ("as drawn", "61.3 mL", "72 % (likely)"),
-        ("shrunk by 2 mm", "41.0 mL", "51 % (unlikely)"),
+        ("as drawn", "61.3 mL", "72 % (above the cut-off)"),
+        ("shrunk by 2 mm", "41.0 mL", "51 % (below the cut-off)"),
         ("shrunk by 9 mm", "0.0 mL", "NA: the tumour vanishes"),
     ]
     panel._parameterNode.segmentIds = list(panel._parameterNode.segmentIds)[:1]
@@ -649,10 +634,14 @@ def test_an_answer_is_kept_in_a_register_under_the_id_that_was_given_and_the_fil
     assert panel.task.waitForCompletion(20)
     asked = []
     monkeypatch.setattr(register_questions, "ask_file", lambda: asked.append("file") or str(file))
-    monkeypatch.setattr(register_questions, "ask_id", lambda: asked.append("ID") or "")
+    monkeypatch.setattr(register_questions, "ask_id", lambda day: asked.append(("ID", day)) or "")
     panel.ui.registerButton.click()  # no ID, nothing kept
-    assert (asked, file.exists(), register_questions.remembered()) == (["file", "ID"], False, "")
-    monkeypatch.setattr(register_questions, "ask_id", lambda: "pseudonym 7")
+    assert (asked, file.exists(), register_questions.remembered()) == (
+        ["file", ("ID", None)],
+        False,
+        "",
+    )
+    monkeypatch.setattr(register_questions, "ask_id", lambda day: "pseudonym 7")
     panel.ui.registerButton.click()
     assert not panel.ui.registerButton.enabled
     assert panel.task.waitForCompletion(20)
@@ -853,6 +842,7 @@ def test_no_timer_outlives_the_panel_that_it_would_write_into(with_sample):
     panel.cleanup()
     assert not settle_timer.isActive()
     assert settle_timer.parent() is widget  # what Slicer deletes without a word takes it along
+    assert not panel._loaded.isActive()
     assert panel.patient._measuring is None
     assert panel.task._timer is None
     assert panel.patient.Observations == panel.Observations == []
@@ -1185,9 +1175,9 @@ def test_nothing_is_clipped_at_common_widths_and_in_a_dark_palette(with_sample, 
 LONG = "wavelet-HHL_glszm_SizeZoneNonUniformityNormalized"
 
 
-def a_wordy_answer() -> Answer:
+def a_wordy_answer():
     """Everything that can be long: models, reasons, agreement and warnings with names of features."""
-    return Answer(
+    return an_answer(
         probabilities={"cnn+random_forest+gbm+svm": 0.74, "cnn": 0.61, "all": 0.72},
         warnings=(
             f"7 of 20 features lie outside the range of the training patients, farthest {LONG}. Take care.",

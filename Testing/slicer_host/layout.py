@@ -41,8 +41,11 @@ def _least_width(widget) -> int:
 
 
 def _folded(widget) -> bool:
-    """Whether it lies in a collapsed section."""
-    return getattr(widget.parentWidget(), "collapsed", False) is True
+    """Whether it lies in a collapsed section, however deep."""
+    while (widget := widget.parentWidget()) is not None:
+        if getattr(widget, "collapsed", False) is True:
+            return True
+    return False
 
 
 def _fits(widget) -> bool:
