@@ -18,6 +18,8 @@ from .segment_summary import summarize
 
 #: Quiet time after the last change before the chosen segments are measured again.
 SETTLE_MS = 400
+#: Segments that are listed without scrolling, at least and at most.
+FEWEST_ROWS, MOST_ROWS = 2, 6
 
 
 class PatientSection(VTKObservationMixin):
@@ -194,6 +196,14 @@ class PatientSection(VTKObservationMixin):
                 item.setFlags(item.flags() | qt.Qt.ItemIsUserCheckable)
                 item.setCheckState(qt.Qt.Checked if identifier in ticked else qt.Qt.Unchecked)
                 self._ui.segmentsList.addItem(item)
+        self._fit_height()
+
+    def _fit_height(self) -> None:
+        """As high as its rows, so that the answer is not pushed out of sight."""
+        segments = self._ui.segmentsList
+        rows = min(max(segments.count, FEWEST_ROWS), MOST_ROWS)
+        row_high = max(segments.sizeHintForRow(0), segments.fontMetrics().height() + 4)
+        segments.setFixedHeight(rows * row_high + 2 * segments.frameWidth + 2)
 
     def _rows(self):
         return range(self._ui.segmentsList.count)

@@ -415,7 +415,10 @@ def test_the_answer_says_whether_the_case_is_like_the_training_cases_and_how_sur
     panel.ui.predictButton.click()
     assert panel.task.waitForCompletion(20)
     similarity, certainty = panel.ui.similarityLabel.text, panel.ui.certaintyLabel.text
-    assert "Like the training cases: at the edge (tumour diameter 96 mm, training 22 to 90 mm)" in similarity
+    assert (
+        "Similar to training patients: at the edge (tumour diameter 96 mm, training 22 to 90 mm)"
+        in similarity
+    )
     assert "\u26a0" in similarity  # a sign beside the words, because it is not inside
     assert "Instability: 3 models, each trained without a part of the patients, say 58 % to 84 %" in certainty
     assert "Non-response is excluded (90 % conformal)" in certainty
@@ -1128,8 +1131,8 @@ def test_the_tab_key_goes_through_the_panel_from_top_to_bottom_and_is_held_by_no
     from PySide6 import QtCore, QtWidgets
 
     panel = explained(with_sample)
-    panel.ui.clinicalSection.collapsed = False
     panel.answer.sensitivity.show(ContourSensitivity(OUTLINES))
+    unfold(panel)
     settle(panel, 100)
     shown = [w for w in controls(panel) if w.visible]
     first = panel.ui.ctVolumeSelector
@@ -1145,31 +1148,36 @@ def test_the_tab_key_goes_through_the_panel_from_top_to_bottom_and_is_held_by_no
     assert [table.name for table in tables if table.tabKeyNavigation] == []
 
 
-@pytest.mark.parametrize(("width", "dark"), [(330, False), (480, False), (420, True)])
-def test_nothing_is_clipped_at_common_widths_and_in_a_dark_palette(with_sample, width, dark, request):
-    from PySide6 import QtGui, QtWidgets
+def unfold(panel) -> None:
+    """Open every section."""
+    import ctk
 
-    from slicer_host.layout import layout_faults
+    for section in vars(panel.ui).values():
+        if isinstance(section, ctk.ctkCollapsibleButton):
+            section.collapsed = False
+
+
+@pytest.mark.parametrize("dark", [False, True])
+@pytest.mark.parametrize("width", [330, 480, 800])
+def test_nothing_is_clipped_at_common_widths_and_in_a_dark_palette(with_sample, width, dark):
+    from slicer_host.layout import layout_faults, look, save
 
     panel = answering(with_sample)
-    application_ = QtWidgets.QApplication.instance()
-    light = application_.palette()
-    try:
-        if dark:
-            application_.setPalette(dark_palette(QtGui))
+    with look(dark):
         panel.parent.window_.resize(width, 500)
         panel.model.fill("")
         explained(panel)
-        panel.ui.clinicalSection.collapsed = False
+        settle(panel, 100)
+        picture = f"{width}{'-dark' if dark else ''}.png"
+        save(panel, f"prediction-{picture}")
+        assert layout_faults(panel.parent) == []
         for name, text in {"albumin": "38", "bilirubin": "14", "afp": ">1210", "inr": "110"}.items():
             clinical_widget(panel, f"{name}Edit").text = text
         panel.answer.sensitivity.show(ContourSensitivity(OUTLINES))
+        unfold(panel)
         settle(panel, 100)
-        shot = panel.parent.grab()
-        save(request, shot, f"prediction-{width}{'-dark' if dark else ''}.png")
+        save(panel, f"prediction-unfolded-{picture}")
         assert layout_faults(panel.parent) == []
-    finally:
-        application_.setPalette(light)
 
 
 LONG = "wavelet-HHL_glszm_SizeZoneNonUniformityNormalized"
@@ -1206,7 +1214,7 @@ def test_no_action_makes_the_panel_wider_than_slicers_own(with_sample, tmp_path,
         answering(panel).logic.run = lambda case, bundle=None, progress=None, **options: a_wordy_answer()
         panel._parameterNode.ctVolume.SetName(f"3: pre TACE {LONG} portal venous")
         assert panel.patient.waitForMeasurement()
-        panel.ui.clinicalSection.collapsed = panel.ui.editorSection.collapsed = False
+        unfold(panel)
         clinical_widget(panel, "albuminEdit").text = "fourteen"
         clinical_widget(panel, "albuminEdit").text = ""
         panel.openBundle(a_manifest(tmp_path / f"A model of a department whose name is long {LONG}"))
@@ -1222,33 +1230,22 @@ def test_no_action_makes_the_panel_wider_than_slicers_own(with_sample, tmp_path,
         faults["map"] = too_wide(panel.parent)
         panel.answer.sensitivity.show(ContourSensitivity((*OUTLINES, Variant(LONG, 1.0, None, None, LONG))))
         faults["sensitivity"] = too_wide(panel.parent)
+        panel.register._show_waiting([(LONG, "2025-03-31")], f"Recorded: {LONG}, PR.")
+        panel.answer.say_kept(f"Kept as {LONG}.")
+        faults["register"] = too_wide(panel.parent)
         redraw(panel, 0)
         settle(panel, 100)
         faults["outdated"] = too_wide(panel.parent)
         panel.run.show_progress(f"final fit: {LONG}", 3, 10)
         faults["run"] = too_wide(panel.parent)
         panel.ui.runRow.visible = False
+        panel.patient.problem = f"Segment {LONG} is empty"
+        panel.checkCanApply()
+        assert LONG[:20] in panel.ui.whyNotLabel.text
+        faults["why not"] = too_wide(panel.parent)
         assert [(action, found) for action, found in faults.items() if found] == []
     finally:
         application_.setFont(usual)
-
-
-def dark_palette(gui):
-    palette = gui.QPalette(gui.QColor(53, 53, 53))
-    for role in (gui.QPalette.WindowText, gui.QPalette.Text, gui.QPalette.ButtonText):
-        palette.setColor(role, gui.QColor(230, 230, 230))
-    palette.setColor(gui.QPalette.Base, gui.QColor(35, 35, 35))
-    palette.setColor(gui.QPalette.AlternateBase, gui.QColor(45, 45, 45))
-    return palette
-
-
-def save(request, shot, name: str) -> None:
-    """Keep a screenshot where TACE_SCREENSHOTS names a folder."""
-    import os
-
-    folder = os.environ.get("TACE_SCREENSHOTS")
-    if folder:
-        assert shot.save(str(Path(folder) / name))
 
 
 def test_the_sample_patient_is_registered_under_names_that_slicer_takes(panel, monkeypatch):
@@ -1295,9 +1292,11 @@ def test_the_modules_own_test_passes(panel, monkeypatch):
     sys.modules[NAME].TACEResponseTest().runTest()
 
 
-def test_the_panel_answers_what_the_command_line_answers(panel, monkeypatch, tmp_path, request):
+def test_the_panel_answers_what_the_command_line_answers(panel, monkeypatch, tmp_path):
     import subprocess
     import sys
+
+    from slicer_host.layout import save
 
     monkeypatch.undo()
     try:
@@ -1323,9 +1322,11 @@ def test_the_panel_answers_what_the_command_line_answers(panel, monkeypatch, tmp
     outlines = panel.answer.sensitivity.sensitivity.variants
     assert (outlines[0].name, outlines[0].probability) == ("as drawn", prediction.fused)
     assert panel.ui.sensitivityTable.rowCount == len(outlines) > 5
-    panel.parent.window_.resize(480, 500)
-    settle(panel, 100)
-    save(request, panel.parent.grab(), "prediction.png")
+    panel.ui.explainSection.collapsed = False
+    for width, name in ((330, "prediction-330.png"), (480, "prediction.png")):
+        panel.parent.window_.resize(width, 500)
+        settle(panel, 100)
+        save(panel, f"answered-{name}")
     pages = []
     panel.actions.write_report(tmp_path / "Bericht", pages.append)
     assert panel.task.waitForCompletion(120)
