@@ -62,7 +62,7 @@ def turn(condition, timeout_s=30) -> None:
 
 
 def two_phases(patient):
-    """A portal venous CT first, then the arterial one on which three lesions are drawn, as files are loaded."""
+    """A portal venous CT first, then the arterial one with three lesions drawn on it."""
     portal = publish.volume_from_image(patient.image, "5: portal venous")
     arterial, segmentation = publish.patient_nodes("3: art. 1.0", patient.image, patient.mask)
     return portal, arterial, segmentation
