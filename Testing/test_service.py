@@ -6,10 +6,12 @@ import os
 import subprocess
 import sys
 
+import numba
 import numpy as np
 import pytest
 import SimpleITK as sitk
 from conftest import ROOT
+from TACEResponseLib import __version__, compiled
 from TACEResponseLib.answer.response_model import ResponseModel
 from TACEResponseLib.bundle import demonstration_bundle, load_bundle
 from TACEResponseLib.cases import make_case
@@ -122,6 +124,23 @@ def test_getting_ready_keeps_the_case_that_is_held(case, measured):
     service.warm_up(progress=lambda stage, done, total: stages.append(stage))
     assert any("first time" in stage for stage in stages)
     assert service.predict("name").patient_id == "somebody"
+
+
+def test_the_first_prediction_after_an_installation_says_that_the_engine_is_prepared_and_only_that_one(
+    case, monkeypatch, tmp_path
+):
+    monkeypatch.setattr(compiled, "cache_folder", lambda: tmp_path)  # nothing was ever compiled here
+    said = []
+    for _time in range(2):
+        stages = []
+        PredictionService().predict(case, progress=lambda stage, done, total, to=stages: to.append(stage))
+        said.append(stages.count("preparing the engine, once after installation (about 10 s)"))
+    assert said == [1, 0]
+    assert [file.name for file in tmp_path.iterdir()] == [f"prepared-{__version__}-numba-{numba.__version__}"]
+    tmp_path.joinpath(f"prepared-{__version__}-numba-{numba.__version__}").unlink()
+    stages = []
+    PredictionService().warm_up(progress=lambda stage, done, total: stages.append(stage))
+    assert "preparing the engine, once after installation (about 10 s)" in stages
 
 
 def test_a_folder_that_is_no_model_is_refused(case, tmp_path):

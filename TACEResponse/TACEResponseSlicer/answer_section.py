@@ -74,9 +74,9 @@ class AnswerSection:
     def show_scores(self, scores) -> None:
         """Show other clinical scores beside the answer, which they do not change."""
         self.prediction = dataclasses.replace(self.prediction, clinical_scores=tuple(scores))
-        headers = (_("clinical score"), _("group"), _("developed to predict"))
+        headers = (_("score\ndeveloped to predict"), _("group"))
         ui, lacking = self._ui, words.lacking_scores(tuple(scores), _)
-        fill_table(ui.scoresTable, headers, score_rows(scores), wide=2)
+        fill_table(ui.scoresTable, headers, score_rows(scores))
         ui.scoresLabel.text, ui.scoresLabel.visible = lacking, bool(lacking)
 
     def mark_outdated(self, outdated: bool) -> None:

@@ -232,7 +232,7 @@ class PythonProcess:
 
     def _last_event(self, progress: Progress) -> dict:
         """Hand progress on until the answer or an error is there."""
-        process, latest = self._process, (_("starting"), 0, 0)
+        process, latest, self._stage = self._process, (_("starting"), 0, 0), ""
         while not self._has_ended():
             said = self._next()
             if isinstance(said, dict):

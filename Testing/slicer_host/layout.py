@@ -33,8 +33,8 @@ def too_wide(panel, most: int = 300) -> list[str]:
     Slicer gives a module the width that its minimum size hint asks for, and takes it from the slice views.
     The panel itself counts as it is shown now.
     """
-    widgets = [w for w in panel.findChildren(QtWidgets.QWidget) if w.name and not w.name.startswith("qt_")]
-    needed = {f"{w.name} ({type(w).__name__})": _least_width(w) for w in widgets}
+    widgets = panel.findChildren(QtWidgets.QWidget)
+    needed = {f"{w.name} ({type(w).__name__} {n})": _least_width(w) for n, w in enumerate(widgets)}
     needed["the whole panel"] = _least_width(panel)
     return [f"{name} needs {width} pixels" for name, width in needed.items() if width > most]
 
