@@ -205,8 +205,10 @@ class PredictionService:
 
     def _prepare(self, bundle: Path | str | None, progress: Progress) -> None:
         """Compile before the first prediction after an installation, under a stage that says so."""
-        from TACEResponseLib.compiled import prepared
-
+        try:
+            from TACEResponseLib.compiled import prepared
+        except ImportError:  # numba is missing; whatever needs it says so
+            return
         if not prepared():
             self.warm_up(bundle, progress)
 

@@ -138,10 +138,8 @@ def fill_table(table, headers, rows, wide: int = 0) -> None:
     table.resizeRowsToContents()
     # As high as its rows by number: a size that follows the contents would follow them in width too, and
     # make the panel wider with every answer.
-    lines = 1 + max(text.count("\n") for text in headers)
-    header_high = max(
-        table.verticalHeader().defaultSectionSize, lines * table.fontMetrics().lineSpacing() + 6
-    )
+    text_high = table.fontMetrics().lineSpacing() * (1 + max(text.count("\n") for text in headers))
+    header_high = max(table.verticalHeader().defaultSectionSize, text_high + 6)
     header.setFixedHeight(header_high)
     rows_high = header_high + sum(table.rowHeight(r) for r in range(len(rows)))
     table.setFixedHeight(min(rows_high + 2 * table.frameWidth, TABLE_HEIGHT))
