@@ -39,7 +39,7 @@ class WhySection:
         )
         ui.whyLabel.toolTip = tip(explanation)
         rows = share_rows(explanation)
-        fill_table(ui.whyTable, (_("feature"), _("value"), _("response")), rows)
+        fill_table(ui.whyTable, (_("feature"), _("response\nvalue")), rows)
         ui.whyLabel.visible, ui.whyTable.visible = True, bool(rows)
         ui.mapButton.enabled = explanation.network_map is not None
 
@@ -89,14 +89,23 @@ def tip(explanation) -> str:
     )
 
 
-def share_rows(explanation) -> list[tuple[str, str, str]]:
-    """Rows of text: feature, the patient's value, its share in words; the smallest summed up last."""
+def share_rows(explanation) -> list[tuple[str, str]]:
+    """Rows of text: feature; its share in words and the patient's value. The smallest summed up last.
+
+    Two lines a cell, so that the names of features can be read in a narrow panel.
+    """
     shares = list(explanation.contributions.items())
     listed, rest = shares[:MOST_ROWS], shares[MOST_ROWS:]
-    rows = [(name, f"{explanation.values[name]:.4g}", _in_words(share)) for name, share in listed]
+    rows = [
+        (
+            "\n".join(filter(None, name.rpartition("_")[::2])),
+            f"{_in_words(share)}\n{explanation.values[name]:.4g}",
+        )
+        for name, share in listed
+    ]
     if rest:
         other = _("{count} others together").format(count=len(rest))
-        rows.append((other, "", _in_words(sum(share for _name, share in rest))))
+        rows.append((other, _in_words(sum(share for _name, share in rest))))
     return rows
 
 

@@ -968,10 +968,10 @@ def test_why_lists_the_largest_shares_in_words_and_draws_them_all_as_bars(with_s
 
     panel = explained(with_sample)
     table = panel.ui.whyTable
-    rows = [[table.item(r, c).text() for c in range(3)] for r in range(table.rowCount)]
-    assert rows[0] == ["feature 1", "12.35", "+1.00 for"]
-    assert rows[1] == ["feature 2", "12.35", "-0.50 against"]
-    assert rows[-1] == ["2 others together", "", "+0.01 for"]
+    rows = rows_of(table)
+    assert rows[0] == ("feature 1", "+1.00 for\n12.35")
+    assert rows[1] == ("feature 2", "-0.50 against\n12.35")
+    assert rows[-1] == ("2 others together", "+0.01 for")
     assert len(rows) == 9
     assert panel.ui.whyLabel.text == "Main reasons (10 features, net towards response)"
     assert "Net +0.65 log-odds (random forest: 0.90 here, 0.25 on average" in panel.ui.whyLabel.toolTip
