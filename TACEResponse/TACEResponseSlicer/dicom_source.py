@@ -36,7 +36,7 @@ def scan_day(volume_node) -> str | None:
     """The day of the volume's study, "2025-03-31"; None where DICOM does not say it."""
     try:
         uid = _instances(volume_node)[0]
-        written = slicer.dicomDatabase.instanceValue(uid, STUDY_DATE)
+        written = slicer.dicomDatabase.instanceValue(uid, STUDY_DATE) or ""
         return datetime.datetime.strptime(written.strip(), "%Y%m%d").date().isoformat()
     except (InputError, ValueError):
         return None

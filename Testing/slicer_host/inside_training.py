@@ -340,13 +340,15 @@ def test_no_action_makes_the_panel_wider_than_slicers_own(panel, cohort, tmp_pat
 
 @pytest.mark.parametrize("dark", [False, True])
 @pytest.mark.parametrize("width", [330, 480, 800])
-def test_nothing_is_clipped_at_common_widths_and_in_a_dark_palette(panel, cohort, tmp_path, width, dark):
+def test_nothing_is_clipped_at_common_widths_and_in_a_dark_palette(panel, tmp_path, width, dark, monkeypatch):
     from slicer_host.layout import layout_faults, look, save
 
     bundle, report = a_trained_model(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "cohort").mkdir()
     node = panel._parameterNode
     with look(dark):
-        node.cohort, node.output, node.trained, node.report = map(str, (cohort, bundle, bundle, report))
+        node.cohort, node.output, node.trained, node.report = map(str, ("cohort", "model", bundle, report))
         panel.cohort.add({"patient_id": "P0001", "verdict": "ok", "problems": []})
         problem = {
             "message": "the CT looks like the portal venous phase",
