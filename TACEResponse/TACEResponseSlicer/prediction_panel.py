@@ -87,7 +87,8 @@ class PredictionPanel(Panel):
 
     def exit(self):
         """Called each time another module is opened; a running prediction goes on."""
-        self.patient.editor.leave()
+        if not self.closed:
+            self.patient.editor.leave()
         Panel.exit(self)
 
     def onSceneStartClose(self, caller, event):

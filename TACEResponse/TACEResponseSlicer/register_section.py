@@ -17,7 +17,7 @@ class RegisterSection:
 
     def __init__(self, ui, logic, run, on_changed):
         self._ui, self._logic, self._run, self._on_changed = ui, logic, run, on_changed
-        self.waiting, self._known = [], False
+        self.waiting, self._known, self._there = [], False, False
         ui.responseComboBox.addItems([_("not chosen"), *_titles().values()])
         for button, handler in {
             ui.chooseRegisterButton: self.ask_file,
@@ -39,17 +39,16 @@ class RegisterSection:
     def check(self) -> None:
         """Enable what can be done now, and read a register that is shown and was not read yet."""
         ui, idle = self._ui, not self._run.running
-        there = self.file is not None and self.file.exists()
         ui.chooseRegisterButton.enabled = idle
         ui.openPatientsComboBox.enabled = ui.responseComboBox.enabled = bool(self.waiting)
         ui.recordButton.enabled = idle and bool(self.waiting) and ui.responseComboBox.currentIndex > 0
-        ui.auditButton.enabled = idle and there
-        if idle and there and not self._known and not ui.registerSection.collapsed:
+        ui.auditButton.enabled = idle and self._there
+        if idle and self._there and not self._known and not ui.registerSection.collapsed:
             self.read()
 
     def show_file(self) -> None:
         """An answer was kept: the register is this one now, and is read when it is looked at."""
-        self._known = False
+        self._look()
         self._show_name()
         self._on_changed()
 
@@ -117,8 +116,15 @@ class RegisterSection:
 
     def _on_folded(self, folded: bool) -> None:
         if not folded:
-            self._known = False  # somebody else may have written into it
+            self._look()
             self._on_changed()
+
+    def _look(self) -> None:
+        """Whether the file is there, and to be read again: somebody else may have written into it.
+
+        Not asked oftener: on a network folder even that can take long.
+        """
+        self._known, self._there = False, self.file is not None and self.file.exists()
 
 
 def _titles() -> dict[str, str]:

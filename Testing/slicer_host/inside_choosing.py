@@ -297,7 +297,8 @@ def test_the_audit_is_written_beside_the_register_and_opened(panel, kept):
 
     pages = []
     panel.logic._ask = lambda question, progress, **content: getattr(PredictionService(), question)(**content)
-    panel.checkCanApply()
+    panel.ui.registerSection.collapsed = False
+    done(panel)
     assert panel.ui.auditButton.enabled
     panel.register.audit(show=pages.append)
     done(panel)
@@ -324,6 +325,7 @@ def test_widgets_that_are_gone_before_the_panel_are_not_written_into(patient, mo
     slicer.mrmlScene.Clear(True)
     publish.patient_nodes("P1", patient.image, patient.mask)
     panel = an_open_panel()
+    panel.ui.drawButton.click()  # and the Segment Editor is there
     panel.patient.measure()  # a thread measures, and a timer waits for it
     panel.patient._settle.start()
     panel._loaded.start()
@@ -336,6 +338,7 @@ def test_widgets_that_are_gone_before_the_panel_are_not_written_into(patient, mo
     end = time.monotonic() + 1.5
     while time.monotonic() < end:
         slicer.app.processEvents()
+    panel.exit()
     panel.cleanup()
     publish.volume_from_image(patient.image, "loaded later")
     assert raised == []

@@ -1175,6 +1175,7 @@ def test_nothing_is_clipped_at_common_widths_and_in_a_dark_palette(with_sample, 
             clinical_widget(panel, f"{name}Edit").text = text
         panel.answer.sensitivity.show(ContourSensitivity(OUTLINES))
         unfold(panel)
+        panel.register._show_waiting([("0012", "2025-03-31")], "Recorded: 0011, PR.")
         settle(panel, 100)
         save(panel, f"prediction-unfolded-{picture}")
         assert layout_faults(panel.parent) == []
