@@ -2,14 +2,14 @@
 
 from .answer_view import breakable
 
-#: White on it can be read (6.0 : 1), and it is none of the colours that an answer has.
+#: White on it can be read (5.9 : 1), and it is none of the colours that an answer has.
 GREEN, BORDER = "#1f6f6b", "#103f3d"
 STYLE = f"""
 QPushButton {{ font-weight: 600; padding: 6px; }}
 QPushButton:enabled {{
- background-color: {GREEN}; color: white; border: 1px solid {BORDER}; border-radius: 4px;
+ background-color: {GREEN}; color: white; border: 2px solid {BORDER}; border-radius: 4px;
 }}
-QPushButton:enabled:hover, QPushButton:enabled:focus {{ border: 2px solid white; }}
+QPushButton:enabled:hover, QPushButton:enabled:focus {{ border-color: white; }}
 QPushButton:enabled:pressed {{ background-color: {BORDER}; }}
 """
 
