@@ -54,11 +54,9 @@ def loadSamplePatient(source=None):
 
 @parameterNodeWrapper
 class TACEResponseParameterNode:
-    """What the user chose; saved and loaded with the scene.
+    """What the user chose; saved and loaded with the scene. bundle: folder, empty for the demonstration.
 
-    ctVolume: the CT in HU. segmentation, segmentIds: the tumour. bundle: folder of the model, empty
-    for the demonstration. clinicalValues: name with unit -> text, as `clinical_section` reads them.
-    resultTable: the last answer.
+    clinicalValues: name with unit -> text, as `clinical_section` reads them. resultTable: the last answer.
     """
 
     ctVolume: vtkMRMLScalarVolumeNode
@@ -145,10 +143,7 @@ class TACEResponseLogic(ScriptedLoadableModuleLogic):
         return self._ask("sensitivity", progress, case=case, bundle=bundle)
 
     def writeReport(self, prediction, case, folder, bundle=None, progress=None, **options):
-        """Write the report of a prediction into a folder; the path of its page. On any thread.
-
-        options: sensitivity, a ContourSensitivity; named, True for the patient's identifier on it.
-        """
+        """Write the report into a folder; the path of its page. options: sensitivity, named. Any thread."""
         content = {"prediction": prediction, "case": case, "folder": folder, "bundle": bundle}
         return self._ask("report", progress, **content, **options)
 
@@ -162,10 +157,17 @@ class TACEResponseLogic(ScriptedLoadableModuleLogic):
     def keepInRegister(self, prediction, file, patientId, day=None):
         """Keep a prediction in the register `file` (`follow_up.register`); its path. On any thread.
 
-        patientId: an ID or a pseudonym of your choice; no other identifier is kept, and no image. day:
-        of the scan, "2025-03-31", today without it. Raises RegisterError.
+        patientId: an ID or a pseudonym; nothing else is kept of the patient. day: of the scan,
+        "2025-03-31", today without it. Raises RegisterError.
         """
         return self._serviceHere().keep(prediction, file, patientId, day)
+
+    @property
+    def register(self):
+        """Who waits for a response, recording one, the audit (`register_access`)."""
+        from TACEResponseSlicer.register_access import RegisterAccess
+
+        return RegisterAccess(self._ask)
 
     def canPredict(self):
         """Whether the packages of a prediction are there; nothing is installed and nothing imported."""
@@ -194,12 +196,11 @@ class TACEResponseLogic(ScriptedLoadableModuleLogic):
         from TACEResponseSlicer import dependencies
 
         dependencies.require([dependencies.PREDICTION])
-        progress = progress or silent
         if self.service is not None and not self.service.alive:
             self.startService()
         if self.service is not None:
-            return self.service.ask(question, progress, **content)
-        return getattr(self._serviceHere(), question)(**content, progress=progress)
+            return self.service.ask(question, progress or silent, **content)
+        return getattr(self._serviceHere(), question)(**content, progress=progress or silent)
 
     def _serviceHere(self):
         """The service in this process, which keeps its model and its last case."""
@@ -240,11 +241,10 @@ class TACEResponseLogic(ScriptedLoadableModuleLogic):
     ):
         """The three phases in one call; returns the Prediction.
 
-        volumeNode: CT in HU. segmentationNode: the tumour. segmentIds: IDs or names, None for the
-        only segment, "all" for every one. bundle: folder of a trained model, None for the
-        demonstration (synthetic, not for patients). patientId: the volume's name when empty.
-        publish: also put a table into the scene. clinicalValues: what is known before TACE, by names
-        with their units, for example `{"albumin_g_l": "38", "ascites": "none"}`.
+        volumeNode: CT in HU. segmentIds: IDs or names, None for the only segment, "all" for every one.
+        bundle: folder of a trained model, None for the demonstration (synthetic, not for patients).
+        patientId: the volume's name when empty. publish: also put a table into the scene. clinicalValues:
+        known before TACE, named with their units: `{"albumin_g_l": "38", "ascites": "none"}`.
         """
         from TACEResponseSlicer import clinical_section
 

@@ -148,3 +148,36 @@ def test_no_tracked_file_has_windows_line_ends_or_is_larger_than_five_megabytes(
         assert len(content) < 5_000_000, f"{name} is larger than 5 MB"
         if Path(name).suffix in {".py", ".md", ".txt", ".toml", ".ui", ".json", ".html", ".csv"}:
             assert b"\r\n" not in content, f"{name} has Windows line ends"
+
+
+#: Texts of two words that nobody reads as a sentence: names of data, of the sample, of contributors.
+NOT_READ = {
+    "3D Slicer scene", "TACE sample patient", "TACEResponse contributors", "exit abnormally", "portal venous",
+    "probability of response",
+}  # fmt: skip
+#: Calls whose texts are translated, or written for developers.
+SPARED = {"_", "translate", "connect", "info", "warning"}
+
+
+def untranslated(tree: ast.Module) -> list[str]:
+    """Texts of at least two words that are no docstring and go through no translation."""
+    spared = set()
+    for node in ast.walk(tree):
+        name = getattr(node, "func", None)
+        if isinstance(node, ast.ClassDef) and node.name.endswith("Test"):
+            spared |= set(ast.walk(node))
+        if name is not None and getattr(name, "id", getattr(name, "attr", "")) in SPARED:
+            spared |= set(ast.walk(node))
+        if isinstance(node, ast.Expr):
+            spared |= set(ast.walk(node)) if isinstance(node.value, ast.Constant) else set()
+    texts = [n.value for n in ast.walk(tree) if isinstance(n, ast.Constant) and n not in spared]
+    words = re.compile(r"^[^<>;#]*[A-Za-z]{2,} [A-Za-z]+[^<>;#]*$")
+    return [text for text in texts if isinstance(text, str) and words.match(text) and text not in NOT_READ]
+
+
+def test_every_text_of_the_panels_goes_through_translation():
+    files = [*(LIBRARY.parent / "TACEResponseSlicer").glob("*.py"), LIBRARY.parent / "TACEResponse.py"]
+    files.append(ROOT / "TACEResponseTraining" / "TACEResponseTraining.py")
+    found = {path.name: untranslated(ast.parse(path.read_text(encoding="utf-8"))) for path in files}
+    assert {name: texts for name, texts in found.items() if texts} == {}
+    assert untranslated(ast.parse('label.text = "Choose a CT"')) == ["Choose a CT"]

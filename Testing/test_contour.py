@@ -86,7 +86,7 @@ def test_every_outline_holds_the_smaller_ones(outlines):
 def test_jitter_is_seeded_keeps_the_size_and_agrees_as_two_readers_do(ball, outlines):
     again = {name: sitk.GetArrayFromImage(case.mask) > 0 for name, case in _outlines(ball, 1)}
     other = {name: sitk.GetArrayFromImage(case.mask) > 0 for name, case in _outlines(ball, 2)}
-    jittered = [name for name in outlines if name.startswith("jittered")]
+    jittered = [name for name in outlines if name.startswith("random variation")]
     assert len(jittered) == JITTERS
     drawn = outlines["as drawn"]
     for name in jittered:

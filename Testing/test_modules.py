@@ -3,7 +3,13 @@
 import pytest
 from slicer_host import inside
 
-FILES = ("inside_registering.py", "inside_prediction.py", "inside_training.py", "inside_bare.py")
+FILES = (
+    "inside_registering.py",
+    "inside_choosing.py",
+    "inside_prediction.py",
+    "inside_training.py",
+    "inside_bare.py",
+)
 
 
 @pytest.mark.parametrize(("file", "name"), [(file, name) for file in FILES for name in inside.names(file)])

@@ -6,17 +6,19 @@ import os
 import subprocess
 import sys
 
+import numba
 import numpy as np
 import pytest
 import SimpleITK as sitk
 from conftest import ROOT
+from TACEResponseLib import __version__, compiled
 from TACEResponseLib.answer.response_model import ResponseModel
 from TACEResponseLib.bundle import demonstration_bundle, load_bundle
 from TACEResponseLib.cases import make_case
 from TACEResponseLib.cases.fingerprint import case_fingerprint, tumour_fingerprint
 from TACEResponseLib.errors import BundleError, InputError
 from TACEResponseLib.phantom import make_patient
-from TACEResponseLib.service import PredictionService, read, write
+from TACEResponseLib.service import PREPARING, PredictionService, read, write
 
 
 @pytest.fixture(scope="module")
@@ -120,8 +122,26 @@ def test_getting_ready_keeps_the_case_that_is_held(case, measured):
     service.hold(case, "name")
     stages = []
     service.warm_up(progress=lambda stage, done, total: stages.append(stage))
-    assert any("first time" in stage for stage in stages)
+    assert stages[-1] in ("getting ready", PREPARING)
     assert service.predict("name").patient_id == "somebody"
+
+
+def test_the_first_prediction_after_an_installation_says_that_the_engine_is_prepared_and_only_that_one(
+    case, monkeypatch, tmp_path
+):
+    monkeypatch.setattr(compiled, "cache_folder", lambda: tmp_path)  # nothing was ever compiled here
+    said = []
+    for _time in range(2):
+        stages = []
+        PredictionService().predict(case, progress=lambda stage, done, total, to=stages: to.append(stage))
+        said.append(stages.count(PREPARING))
+    assert said == [1, 0]
+    assert PREPARING == "preparing the engine, once after installation (about 10 s)"
+    assert [file.name for file in tmp_path.iterdir()] == [f"prepared-{__version__}-numba-{numba.__version__}"]
+    tmp_path.joinpath(f"prepared-{__version__}-numba-{numba.__version__}").unlink()
+    stages = []
+    PredictionService().warm_up(progress=lambda stage, done, total: stages.append(stage))
+    assert PREPARING in stages
 
 
 def test_a_folder_that_is_no_model_is_refused(case, tmp_path):

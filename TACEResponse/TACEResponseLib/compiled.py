@@ -5,6 +5,7 @@ is the user's cache folder, and a temporary one where that cannot be written.
 """
 
 import atexit
+import contextlib
 import os
 import shutil
 import sys
@@ -13,6 +14,8 @@ from functools import cache
 from pathlib import Path
 
 import numba
+
+from TACEResponseLib import __version__
 
 
 def compiled(function):
@@ -35,6 +38,21 @@ def cache_folder() -> Path:
     folder = Path(tempfile.mkdtemp(prefix="TACEResponse-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return folder
+
+
+def prepared() -> bool:
+    """Whether this version has compiled what a prediction needs, so that nobody has to wait for it."""
+    return _mark().exists()
+
+
+def mark_prepared() -> None:
+    """Keep that it has; where that cannot be written, the next process looks itself."""
+    with contextlib.suppress(OSError):
+        _mark().touch()
+
+
+def _mark() -> Path:
+    return cache_folder() / f"prepared-{__version__}-numba-{numba.__version__}"
 
 
 def _user_folders() -> list[Path]:

@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 IDLE_S = 300
 #: Voxels along a side of the made-up case with which the kernels are compiled, 1 mm each.
 WARM_UP_SIDE = 48
+#: The stage while kernels are compiled.
+PREPARING = "preparing the engine, once after installation (about 10 s)"
 
 
 class PredictionService:
@@ -80,6 +82,7 @@ class PredictionService:
         BundleError, FeatureError, InputError, and what `progress` does.
         """
         model, case = self._model(bundle, progress), self._held(case)
+        self._prepare(bundle, progress)
         return model.predict(
             case,
             clinical=clinical,
@@ -177,14 +180,37 @@ class PredictionService:
             register.keep(named, day, response_known=response_known)
         return Path(file)
 
+    def audit(self, file: Path | str, folder: Path | str, progress: Progress = silent) -> Path:
+        """Write the page on how a register's predictions met the responses; its path. RegisterError."""
+        progress("comparing predictions with responses", 0, 0)
+        from TACEResponseLib.follow_up.audit import audit_register
+        from TACEResponseLib.follow_up.register import Register
+        from TACEResponseLib.report.audit_page import write_audit
+
+        with Register(file) as register:
+            recorded = register.recorded()
+        return write_audit(audit_register(recorded), Path(folder))
+
     def warm_up(self, bundle: Path | str | None = None, progress: Progress = silent) -> None:
         """Import, read the model, and compile what the first prediction on this computer would wait for.
 
         What is compiled is kept on disk (`compiled`), so later calls take a second.
         """
+        from TACEResponseLib.compiled import mark_prepared, prepared
+
         model = self._model(bundle, progress)
-        progress("getting ready (the first time takes some seconds)", 0, 0)
+        progress("getting ready" if prepared() else PREPARING, 0, 0)
         model.predict(_made_up_case())
+        mark_prepared()
+
+    def _prepare(self, bundle: Path | str | None, progress: Progress) -> None:
+        """Compile before the first prediction after an installation, under a stage that says so."""
+        try:
+            from TACEResponseLib.compiled import prepared
+        except ImportError:  # numba is missing; whatever needs it says so
+            return
+        if not prepared():
+            self.warm_up(bundle, progress)
 
     def _held(self, case: "Case | str") -> "Case":
         """The case that is asked about, which is the held one afterwards."""

@@ -5,15 +5,19 @@ import slicer
 from slicer.i18n import tr as _
 
 from . import register_questions
-from .dicom_source import source_files, why_no_source
+from .dicom_source import scan_day, source_files, why_no_source
 
 
 class AnswerActions:
-    """The buttons under an answer. node(): the parameter node; bundle(): folder of the chosen model."""
+    """The buttons under an answer. node(): the parameter node; bundle(): folder of the chosen model.
 
-    def __init__(self, ui, logic, answer, run, errors_shown, node, bundle):
+    on_kept(file): the answer was kept in this register.
+    """
+
+    def __init__(self, ui, logic, answer, run, errors_shown, node, bundle, on_kept):
         self._ui, self._logic, self._answer, self._run = ui, logic, answer, run
         self._errors_shown, self._node, self._bundle = errors_shown, node, bundle
+        self._on_kept = on_kept
         for button, handler in {
             ui.explainButton: self.explain,
             ui.mapButton: self.toggle_map,
@@ -25,6 +29,11 @@ class AnswerActions:
             ui.registerButton: self.ask_and_keep,
         }.items():
             button.connect("clicked(bool)", handler)
+        for section, unfolded in (
+            (ui.explainSection, self._on_explain_unfolded),
+            (ui.contourSection, self._on_contour_unfolded),
+        ):
+            section.connect("contentsCollapsed(bool)", unfolded)
 
     def check(self) -> None:
         """Enable what can be done now; the DICOM button says why it cannot."""
@@ -34,6 +43,19 @@ class AnswerActions:
         reason = why_no_source(node.ctVolume) if node else ""
         ui.dicomButton.enabled = idle and not reason
         ui.dicomButton.toolTip = reason or _("Write a structured report and the tumour's outline as DICOM")
+
+    def _on_explain_unfolded(self, folded: bool) -> None:
+        """Whoever opens the section wants to read what is in it."""
+        if not folded and self._can_work_out(self._answer.why.explanation):
+            self.explain()
+
+    def _on_contour_unfolded(self, folded: bool) -> None:
+        if not folded and self._can_work_out(self._answer.sensitivity.sensitivity):
+            self.try_other_outlines()
+
+    def _can_work_out(self, known) -> bool:
+        asked = self._answer.prediction is not None and not self._answer.outdated
+        return asked and known is None and not self._run.running
 
     def explain(self, _checked=False) -> None:
         """Work out what speaks for and against response in the patient that was predicted."""
@@ -49,10 +71,9 @@ class AnswerActions:
         self._logic.publishExplanation(explanation, self._answer.prediction.statement())
 
     def toggle_map(self, _checked=False) -> None:
-        """Lay the network's map over the CT, or take it away again."""
-        self._answer.why.toggle_map(self._node().ctVolume, self._answer.prediction.statement())
-        if self._answer.why.map_is_shown:
-            self._answer.go_to_largest_slice()
+        """Lay the network's map over the CT in its slice, or take it away again."""
+        node, statement = self._node(), self._answer.prediction.statement()
+        self._answer.why.toggle_map(node.ctVolume, node.segmentation, statement)
 
     def go_to_largest_slice(self, _checked=False) -> None:
         """Centre the slice views where the tumour is largest."""
@@ -106,18 +127,31 @@ class AnswerActions:
     def ask_and_keep(self, _checked=False) -> None:
         """Ask for the register's file and the patient's ID in it, and keep the answer there."""
         file = register_questions.ask_file()
-        patientId = register_questions.ask_id() if file else ""
+        day = scan_day(self._node().ctVolume)
+        patientId = register_questions.ask_id(day) if file else ""
         if patientId:
-            self.keep(file, patientId)
+            self.keep(file, patientId, day)
 
-    def keep(self, file, patientId) -> None:
-        """Keep the answer in the register `file` under an ID of the user's choice, beside the panel."""
+    def keep(self, file, patientId, day=None) -> None:
+        """Keep the answer in the register `file` under an ID of the user's choice, beside the panel.
+
+        day: of the scan, "2025-03-31"; today where it is not known, and that is said.
+        """
         prediction = self._answer.prediction
         self._run.start(
-            lambda progress: self._logic.keepInRegister(prediction, file, patientId),
+            lambda progress: self._logic.keepInRegister(prediction, file, patientId, day),
             _("The answer was not kept."),
-            _say_kept,
+            lambda kept: self._say_kept(kept, patientId, day),
         )
+
+    def _say_kept(self, file, patientId, day) -> None:
+        register_questions.remember(file)
+        self._answer.say_kept(
+            _("Kept as {patientId} in {file}. {date}").format(
+                patientId=patientId, file=file.name, date=register_questions.date_sentence(day)
+            )
+        )
+        self._on_kept()
 
 
 def _ask_folder(question: str) -> str:
@@ -130,8 +164,3 @@ def _open_page(page) -> None:
 
 def _say_written(paths) -> None:
     slicer.util.showStatusMessage(_("Written: {files}").format(files=", ".join(map(str, paths))), 5000)
-
-
-def _say_kept(file) -> None:
-    register_questions.remember(file)
-    slicer.util.showStatusMessage(_("Kept in {file}").format(file=file), 5000)

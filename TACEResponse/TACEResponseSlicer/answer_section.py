@@ -11,6 +11,7 @@ from TACEResponseLib.cases.lesions import largest_slice
 from .answer_view import (
     answer_html,
     bar_pixmap,
+    breakable,
     certainty_html,
     fill_table,
     is_dark,
@@ -19,6 +20,7 @@ from .answer_view import (
     similarity_html,
     warning_html,
 )
+from .map_layer import jump_to
 from .sensitivity_section import SensitivitySection
 from .why_section import WhySection
 
@@ -44,6 +46,12 @@ class AnswerSection:
         self.why.clear()
         self.sensitivity.clear()
         self._ui.resultSection.visible = False
+        self._ui.explainSection.collapsed = self._ui.contourSection.collapsed = True
+        self.say_kept("")
+
+    def say_kept(self, sentence: str) -> None:
+        """Say where the answer was kept, and with which date."""
+        self._ui.keptLabel.text, self._ui.keptLabel.visible = breakable(sentence), bool(sentence)
 
     def show(self, case, fingerprint, prediction) -> None:
         """Show an answer and unfold the section."""
@@ -66,9 +74,9 @@ class AnswerSection:
     def show_scores(self, scores) -> None:
         """Show other clinical scores beside the answer, which they do not change."""
         self.prediction = dataclasses.replace(self.prediction, clinical_scores=tuple(scores))
-        headers = (_("clinical score"), _("group"), _("developed to predict"))
+        headers = (_("score\ndeveloped to predict"), _("group"))
         ui, lacking = self._ui, words.lacking_scores(tuple(scores), _)
-        fill_table(ui.scoresTable, headers, score_rows(scores), wide=2)
+        fill_table(ui.scoresTable, headers, score_rows(scores))
         ui.scoresLabel.text, ui.scoresLabel.visible = lacking, bool(lacking)
 
     def mark_outdated(self, outdated: bool) -> None:
@@ -91,9 +99,7 @@ class AnswerSection:
     def go_to_largest_slice(self) -> None:
         """Show the largest lesion, in the slice that the network saw and the map lies on."""
         left, posterior, superior = largest_slice(self.case).centre_mm
-        slicer.vtkMRMLSliceNode.JumpAllSlices(
-            slicer.mrmlScene, -left, -posterior, superior, slicer.vtkMRMLSliceNode.CenteredJumpSlice
-        )
+        jump_to((-left, -posterior, superior))
 
     def _show_statement(self) -> None:
         statement = words.statement(self.prediction)

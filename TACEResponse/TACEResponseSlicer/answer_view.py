@@ -71,9 +71,9 @@ def certainty_html(prediction) -> str:
     return "<br>".join(escape(line) for line in words.certainty_lines(prediction, _))
 
 
-def score_rows(scores) -> list[tuple[str, str, str]]:
-    """Rows of text of the scores that could be computed: score, group, what it was developed to predict."""
-    return [(score.title, score.text, score.built_for) for score in scores if not score.missing]
+def score_rows(scores) -> list[tuple[str, str]]:
+    """Rows of text of the scores that could be computed: score and below it what it predicts, group."""
+    return [(f"{score.title}\n{score.built_for}", score.text) for score in scores if not score.missing]
 
 
 def bar_pixmap(label, prediction):
@@ -138,7 +138,8 @@ def fill_table(table, headers, rows, wide: int = 0) -> None:
     table.resizeRowsToContents()
     # As high as its rows by number: a size that follows the contents would follow them in width too, and
     # make the panel wider with every answer.
-    header_high = table.verticalHeader().defaultSectionSize
+    text_high = table.fontMetrics().lineSpacing() * (1 + max(text.count("\n") for text in headers))
+    header_high = max(table.verticalHeader().defaultSectionSize, text_high + 6)
     header.setFixedHeight(header_high)
     rows_high = header_high + sum(table.rowHeight(r) for r in range(len(rows)))
     table.setFixedHeight(min(rows_high + 2 * table.frameWidth, TABLE_HEIGHT))

@@ -1,5 +1,6 @@
 """The DICOM slices that a volume node was loaded from, or why there are none."""
 
+import datetime
 from pathlib import Path
 
 import slicer
@@ -8,6 +9,7 @@ from TACEResponseLib.errors import InputError
 
 #: Attribute in which Slicer keeps the instances of a volume that it loaded from DICOM.
 INSTANCES = "DICOM.instanceUIDs"
+STUDY_DATE = "0008,0020"
 
 
 def source_files(volume_node) -> list[Path]:
@@ -28,6 +30,16 @@ def why_no_source(volume_node) -> str:
     except InputError as error:
         return str(error)
     return ""
+
+
+def scan_day(volume_node) -> str | None:
+    """The day of the volume's study, "2025-03-31"; None where DICOM does not say it."""
+    try:
+        uid = _instances(volume_node)[0]
+        written = slicer.dicomDatabase.instanceValue(uid, STUDY_DATE) or ""
+        return datetime.datetime.strptime(written.strip(), "%Y%m%d").date().isoformat()
+    except (InputError, ValueError):
+        return None
 
 
 def _instances(volume_node) -> list[str]:

@@ -205,7 +205,7 @@ def _place(voxels: np.ndarray, to_index: np.ndarray, mask: np.ndarray, name: str
             _("part of the tumour lies outside the CT"),
             field="mask",
             expected=_("{count} voxels of {name} inside the CT").format(count=len(ijk), name=name),
-            received=f"{len(ijk) - outside} inside",
+            received=_("{count} inside").format(count=len(ijk) - outside),
             remedy=_("choose the CT on which the tumour was drawn"),
         )
     same_voxels = np.isclose(np.abs(np.linalg.det(to_index[:3, :3])), 1, atol=1e-2)

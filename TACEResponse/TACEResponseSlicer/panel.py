@@ -8,6 +8,9 @@ from slicer.i18n import tr as _
 from slicer.util import VTKObservationMixin
 from TACEResponseLib.errors import Cancelled, TACEResponseError
 
+#: What PythonQt, and PySide in the tests, raise where a widget is asked that was deleted.
+WIDGET_GONE = (ValueError, RuntimeError)
+
 
 class Panel(VTKObservationMixin):
     """The `.ui` file of a module inside its widget, and its parameter node.
@@ -15,6 +18,7 @@ class Panel(VTKObservationMixin):
     A panel builds its sections in `build`, among them `run` (`run_section`), follows the user's choices in
     `onParameters`, and lets go of what runs in `leave`. widget: the module's ScriptedLoadableModuleWidget.
     logic: what the panel runs. lastError: the last sentence that was shown, empty when there was none.
+    closed: whether `cleanup` was called.
     """
 
     title = ""
@@ -23,12 +27,14 @@ class Panel(VTKObservationMixin):
         VTKObservationMixin.__init__(self)
         self.parent, self.logic = widget.parent, logic
         self.lastError = ""
+        self.closed = False
         self._parameterNode = None
         self._parameterNodeGuiTag = None
         uiWidget = slicer.util.loadUI(widget.resourcePath(f"UI/{widget.moduleName}.ui"))
         widget.layout.addWidget(uiWidget)
         self.ui = slicer.util.childWidgetVariables(uiWidget)
         uiWidget.setMRMLScene(slicer.mrmlScene)
+        uiWidget.connect("destroyed()", self.cleanup)  # at Slicer's end the widgets go first
         self.build()
         mrml = slicer.mrmlScene
         self.addObserver(mrml, mrml.StartCloseEvent, self.onSceneStartClose)
@@ -46,10 +52,19 @@ class Panel(VTKObservationMixin):
             button.connect("clicked(bool)", handler)
 
     def cleanup(self):
-        """Let go of everything: the application closes or the module is reloaded."""
+        """Let go of everything: the application closes or the module is reloaded.
+
+        The widgets may be gone already, so nothing is written into them any more.
+        """
+        if self.closed:
+            return
+        self.closed = True
         self.leave()
-        self.setParameterNode(None)
+        node, self._parameterNode = self._parameterNode, None
         self.removeObservers()
+        if node:
+            with contextlib.suppress(*WIDGET_GONE):
+                node.disconnectGui(self._parameterNodeGuiTag)
 
     def enter(self):
         """Called each time the module is opened."""
@@ -84,6 +99,8 @@ class Panel(VTKObservationMixin):
         self._onModified()
 
     def _onModified(self, caller=None, event=None):
+        if self.closed:
+            return
         if self._parameterNode:
             self.onParameters(self._parameterNode)
         self.checkCanApply()

@@ -12,11 +12,14 @@ from TACEResponseLib.errors import Cancelled, TACEResponseError
 from . import scene
 from .answer_view import breakable, lines_html
 from .background import BackgroundTask
+from .panel import WIDGET_GONE
 from .segment_editor import SegmentEditorSection
 from .segment_summary import summarize
 
 #: Quiet time after the last change before the chosen segments are measured again.
 SETTLE_MS = 400
+#: Segments that are listed without scrolling, at least and at most.
+FEWEST_ROWS, MOST_ROWS = 2, 6
 
 
 class PatientSection(VTKObservationMixin):
@@ -65,11 +68,19 @@ class PatientSection(VTKObservationMixin):
             self.editor.show(*nodes)
 
     def release(self) -> None:
-        """The panel goes away or its scene closes."""
+        """The scene closes."""
         self.editor.forget_scene()
         self.show(None)
         self._settle.stop()
         self._drop()
+
+    def close(self) -> None:
+        """The panel goes away, its widgets perhaps before it: nothing is written into them any more."""
+        self.removeObservers()
+        self._drop()
+        for let_go in (self._settle.stop, self.editor.forget_scene):
+            with contextlib.suppress(*WIDGET_GONE):
+                let_go()
 
     def offer_sample(self) -> None:
         """Show the offer of the sample patient exactly while no CT is loaded."""
@@ -185,6 +196,14 @@ class PatientSection(VTKObservationMixin):
                 item.setFlags(item.flags() | qt.Qt.ItemIsUserCheckable)
                 item.setCheckState(qt.Qt.Checked if identifier in ticked else qt.Qt.Unchecked)
                 self._ui.segmentsList.addItem(item)
+        self._fit_height()
+
+    def _fit_height(self) -> None:
+        """As high as its rows, so that the answer is not pushed out of sight."""
+        segments = self._ui.segmentsList
+        rows = min(max(segments.count, FEWEST_ROWS), MOST_ROWS)
+        row_high = max(segments.sizeHintForRow(0), segments.fontMetrics().height() + 4)
+        segments.setFixedHeight(rows * row_high + 2 * segments.frameWidth + 2)
 
     def _rows(self):
         return range(self._ui.segmentsList.count)

@@ -1,5 +1,6 @@
 """The TACE Response panel: patient, model and answer are sections of their own; here they meet."""
 
+import contextlib
 import logging
 
 import qt
@@ -13,13 +14,19 @@ from .answer_actions import AnswerActions
 from .answer_section import AnswerSection
 from .background import BackgroundTask
 from .clinical_section import ClinicalSection, as_options, burden_of
+from .first_choice import FirstChoice
+from .main_button import MainButton
 from .model_section import ModelSection, remember
-from .panel import Panel
+from .panel import WIDGET_GONE, Panel
 from .patient_section import PatientSection
+from .register_section import RegisterSection
 from .run_section import RunSection
+from .volume_phases import VolumePhases
 
 #: What the packages of a prediction weigh as wheels, about.
 DOWNLOAD_MB = 110
+#: Quiet time after the last node that was added or removed before something is chosen for the user.
+LOADED_MS = 300
 
 
 class PredictionPanel(Panel):
@@ -31,6 +38,12 @@ class PredictionPanel(Panel):
         """The sections, and what follows the scene."""
         ui = self.ui
         self._asked = self._ready = self._gettingReady = None
+        self.predict = MainButton(ui.predictButton, ui.whyNotLabel)
+        self.firstChoice, self.phases = FirstChoice(), VolumePhases(ui.phasesLabel)
+        self._loaded = qt.QTimer(ui.sampleFrame)
+        self._loaded.setSingleShot(True)
+        self._loaded.setInterval(LOADED_MS)
+        self._loaded.connect("timeout()", self._chooseWhatWasLoaded)
         self.run = RunSection(
             ui.runRow, ui.predictProgress, ui.stageLabel, self.errorsShown, self.checkCanApply
         )
@@ -38,6 +51,7 @@ class PredictionPanel(Panel):
         self.model = ModelSection(ui, self._onModelChosen)
         self.patient = PatientSection(ui, self._onSegmentsChosen, self._onEdited, self._onMeasured)
         self.clinical = ClinicalSection(ui, self._onClinicalValues)
+        self.register = RegisterSection(ui, self.logic, self.run, self.checkCanApply)
         self.actions = AnswerActions(
             ui,
             self.logic,
@@ -46,6 +60,7 @@ class PredictionPanel(Panel):
             self.errorsShown,
             lambda: self._parameterNode,
             lambda: self.model.chosen.path,
+            self.register.show_file,
         )
         mrml = slicer.mrmlScene
         self.addObserver(mrml, mrml.NodeAddedEvent, self._onNodesChanged)
@@ -66,11 +81,14 @@ class PredictionPanel(Panel):
         if self._gettingReady is not None:
             self._gettingReady.drop()
         self.logic.endService()
-        self.patient.release()
+        self.patient.close()
+        with contextlib.suppress(*WIDGET_GONE):
+            self._loaded.stop()
 
     def exit(self):
         """Called each time another module is opened; a running prediction goes on."""
-        self.patient.editor.leave()
+        if not self.closed:
+            self.patient.editor.leave()
         Panel.exit(self)
 
     def onSceneStartClose(self, caller, event):
@@ -79,21 +97,21 @@ class PredictionPanel(Panel):
         Panel.onSceneStartClose(self, caller, event)
         self.patient.release()
         self.answer.clear()
+        self.firstChoice.forget()
 
     def initializeParameterNode(self):
         """Make sure the parameter node exists and is observed; choose what there is to choose."""
         node = self.logic.getParameterNode()
-        if not node.ctVolume:
-            node.ctVolume = scene.first_ct_volume()
-        if not node.segmentation:
-            node.segmentation = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLSegmentationNode")
+        self.firstChoice.complete(node)
         self.setParameterNode(node)
         self.patient.offer_sample()
+        self.phases.show()
 
     # Following the user's choices
 
     def onParameters(self, node):
         """Show what is chosen; an answer about something else goes."""
+        self.firstChoice.follow(node)
         if node.segmentation and len(node.segmentIds):
             present = scene.segment_names(node.segmentation)
             kept = [identifier for identifier in node.segmentIds if identifier in present]
@@ -115,6 +133,14 @@ class PredictionPanel(Panel):
 
     def _onNodesChanged(self, caller, event):
         self.patient.offer_sample()
+        self._loaded.start()
+
+    def _chooseWhatWasLoaded(self):
+        """Something was loaded or removed while the panel is open."""
+        node = self._parameterNode
+        if node and not (node.ctVolume and node.segmentation):
+            self.firstChoice.complete(node)
+        self.phases.show()
 
     def _onSegmentsChosen(self, segmentIds):
         if self._parameterNode:
@@ -148,6 +174,8 @@ class PredictionPanel(Panel):
         self.clinical.show_measured(None if summary is None else summary.lesions)
         if summary is not None:
             self.answer.mark_outdated(summary.fingerprint != self.answer.fingerprint)
+            if self._parameterNode:
+                self.phases.remember(self._parameterNode.ctVolume, summary.measured_phase)
         self.checkCanApply()
         if summary is not None and not self._whyNot():
             self._getReady()
@@ -173,18 +201,16 @@ class PredictionPanel(Panel):
                 logging.info(f"TACE Response was not made ready: {error}")
 
     def checkCanApply(self):
-        """Enable Predict, or say in its tooltip why it is not; while it runs it is Cancel."""
+        """Enable Predict, or say below it why it is not; while it runs it is Cancel."""
         running = self.run.running
-        reason = "" if running else self._whyNot()
-        button = self.ui.predictButton
-        button.enabled = not reason
         if running:
-            button.text, button.toolTip = _("Cancel"), _("Stop what is being computed")
+            self.predict.offer_cancel(_("Cancel"), _("Stop what is being computed"))
         else:
-            button.text = _("Predict")
-            button.toolTip = reason or _("Estimate how likely this tumour is to respond to the first TACE")
+            tip = _("Estimate how likely this tumour is to respond to the first TACE")
+            self.predict.offer(_("Predict"), tip, self._whyNot())
         self.ui.samplePatientButton.enabled = not running
         self.actions.check()
+        self.register.check()
 
     def _whyNot(self):
         node = self._parameterNode

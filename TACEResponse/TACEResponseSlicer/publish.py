@@ -158,6 +158,16 @@ def remove_map(node) -> None:
             slicer.mrmlScene.RemoveNode(made)
 
 
+def middle_of_map(node) -> np.ndarray:
+    """(right, anterior, superior) in mm: the middle of the slice of a map in which it says most."""
+    voxels = np.abs(slicer.util.arrayFromVolume(node))
+    layer = voxels.sum(axis=(1, 2)).argmax()
+    matrix = vtk.vtkMatrix4x4()
+    node.GetIJKToRASMatrix(matrix)
+    middle = ((voxels.shape[2] - 1) / 2, (voxels.shape[1] - 1) / 2, layer, 1)
+    return (slicer.util.arrayFromVTKMatrix(matrix) @ middle)[:3]
+
+
 def _map_colours():
     colours = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLColorTableNode", _("TACE response map colours"))
     colours.SetTypeToUser()

@@ -45,6 +45,7 @@ class PythonProcess:
         self._turn = threading.Lock()
         self._process = self._folder = None
         self._held = ""
+        self._stage = ""
         self.pid = None
         self._said, self._log = queue.Queue(), deque(maxlen=LOG_LINES)
 
@@ -196,7 +197,7 @@ class PythonProcess:
 
     def _wait_for_turn(self, progress: Progress) -> None:
         while not self._turn.acquire(timeout=POLL_S):
-            progress(_("getting ready (the first time takes some seconds)"), 0, 0)
+            progress(self._stage or _("getting ready"), 0, 0)  # what the one before waits for
 
     def _hand_over(self, case, progress: Progress) -> str:
         """The name by which the process knows the case, which it gets when it does not hold it."""
@@ -231,7 +232,7 @@ class PythonProcess:
 
     def _last_event(self, progress: Progress) -> dict:
         """Hand progress on until the answer or an error is there."""
-        process, latest = self._process, (_("starting"), 0, 0)
+        process, latest, self._stage = self._process, (_("starting"), 0, 0), ""
         while not self._has_ended():
             said = self._next()
             if isinstance(said, dict):
@@ -239,6 +240,7 @@ class PythonProcess:
                     return said
                 if "stage" in said:
                     latest = (said["stage"], said["done"], said["total"])
+                    self._stage = said["stage"]
             progress(*latest)
         raise ChildError.of_end(process.returncode, self.log)
 

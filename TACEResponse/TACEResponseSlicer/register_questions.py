@@ -34,13 +34,21 @@ def ask_file() -> str:
     return chosen
 
 
-def ask_id() -> str:
-    """The ID under which the answer is kept; empty when the user does not want to."""
+def date_sentence(day) -> str:
+    """Which date an answer is kept with; day: of the scan, None where it is not known."""
+    if day:
+        return _("Scan date: {day}, from DICOM.").format(day=day)
+    return _("The date of the scan is not known: today's date is kept.")
+
+
+def ask_id(day=None) -> str:
+    """The ID under which the answer is kept; empty when the user does not want to. day: of the scan."""
     dialog = qt.QInputDialog(slicer.util.mainWindow())
     dialog.setWindowTitle(_("Keep in register"))
-    dialog.setLabelText(
-        _("ID of the patient in the register. A pseudonym will do; the response is added under it later.")
+    question = _(
+        "ID of the patient in the register. A pseudonym will do; the response is added under it later."
     )
+    dialog.setLabelText(f"{question}\n{date_sentence(day)}")
     answer = dialog.textValue().strip() if dialog.exec_() else ""
     dialog.deleteLater()
     return answer

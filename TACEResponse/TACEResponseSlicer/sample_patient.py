@@ -6,6 +6,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from . import publish
+from .background import BackgroundTask
 
 #: Number and seed in the phantom population; three lesions of up to 46 mm.
 SAMPLE_INDEX, SAMPLE_SEED = 21, 1
@@ -30,8 +31,17 @@ def nodes_of(patient):
 
 
 def load(size: str = "small"):
-    """Both at once, for the console and the Sample Data module; shown in the views."""
-    volume, segmentation = nodes_of(make(size))
+    """Both at once, for the console and the Sample Data module; shown in the views.
+
+    The patient is made beside the application, which stays alive and waits.
+    """
+    outcome = []
+    task = BackgroundTask(lambda report: make(size), lambda *step: None, lambda *both: outcome.extend(both))
+    task.waitForCompletion()
+    patient, error = outcome
+    if error is not None:
+        raise error
+    volume, segmentation = nodes_of(patient)
     slicer.util.setSliceViewerLayers(background=volume, fit=True)
     return volume, segmentation
 

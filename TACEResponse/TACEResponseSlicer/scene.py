@@ -95,12 +95,6 @@ def check_volume_node(node) -> None:
         )
 
 
-def first_ct_volume():
-    """The first scalar volume of the scene that is no label map, or None."""
-    volumes = slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")
-    return next((v for v in volumes if not v.IsA("vtkMRMLLabelMapVolumeNode")), None)
-
-
 def chosen_segments(node, segment_ids=None) -> dict[str, str]:
     """ID -> name of the segments that `segment_ids` (IDs, names, None or "all") means."""
     if node is None:

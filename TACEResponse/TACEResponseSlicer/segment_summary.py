@@ -15,12 +15,16 @@ from .node_voxels import NodeVoxels
 
 @dataclass(frozen=True)
 class SegmentSummary:
-    """text: lesions, HU, phase, voxels. notes: what to look at. fingerprint: of the tumour's voxels."""
+    """text: lesions, HU, phase, voxels. notes: what to look at. fingerprint: of the tumour's voxels.
+
+    measured_phase: what aorta and portal vein show, "" where they are not drawn.
+    """
 
     text: str
     notes: tuple[str, ...]
     lesions: Lesions
     fingerprint: int
+    measured_phase: str = ""
 
 
 def summarize(voxels: NodeVoxels, report=lambda: None) -> SegmentSummary:
@@ -31,7 +35,9 @@ def summarize(voxels: NodeVoxels, report=lambda: None) -> SegmentSummary:
     case = voxels.case(margin_voxels=2, progress=lambda *step: report())
     lesions = measure_lesions(case)
     notes = tuple(str(note) for note in case.warnings)
-    return SegmentSummary(summary_text(case, lesions), notes, lesions, tumour_fingerprint(case))
+    source = case.provenance["image"]
+    phase = source["phase"] if "vessels" in source else ""
+    return SegmentSummary(summary_text(case, lesions), notes, lesions, tumour_fingerprint(case), phase)
 
 
 def summary_text(case: Case, lesions: Lesions) -> str:

@@ -24,13 +24,14 @@ class SensitivitySection:
         self.sensitivity = sensitivity
         ui, sentence = self._ui, f"{sensitivity.sentence()}."
         ui.sensitivityLabel.text = lines_html([sentence]) if sensitivity.changes_class else sentence
-        headers = (_("outline"), _("volume"), _("response"))
-        fill_table(ui.sensitivityTable, headers, list(map(_row, sensitivity.variants)), wide=2)
+        headers = (_("outline and volume"), _("response"))
+        fill_table(ui.sensitivityTable, headers, list(map(_row, sensitivity.variants)), wide=1)
         ui.sensitivityLabel.visible = ui.sensitivityTable.visible = True
 
 
-def _row(variant) -> tuple[str, str, str]:
+def _row(variant) -> tuple[str, str]:
+    """Two lines a cell, which fit side by side into the narrowest panel."""
+    outline = f"{variant.name}\n{variant.volume_ml:.1f} mL"
     if variant.probability is None:
-        return variant.name, f"{variant.volume_ml:.1f} mL", _("NA: {reason}").format(reason=variant.problem)
-    answer = f"{percent(variant.probability)} ({side_of_cut_off(variant.responder, _)})"
-    return variant.name, f"{variant.volume_ml:.1f} mL", answer
+        return outline, _("NA\n{reason}").format(reason=variant.problem)
+    return outline, f"{percent(variant.probability)}\n{side_of_cut_off(variant.responder, _)}"

@@ -8,6 +8,7 @@ from slicer.i18n import tr as _
 
 from . import dependencies
 from .cohort_section import CohortSection
+from .main_button import MainButton
 from .panel import Panel
 from .run_section import RunSection
 from .training_results import TrainingResultSection
@@ -24,6 +25,7 @@ class TrainingPanel(Panel):
     def build(self):
         """The sections."""
         ui = self.ui
+        self.train = MainButton(ui.trainButton, ui.whyNotLabel)
         self.run = RunSection(
             ui.trainRow,
             ui.trainProgress,
@@ -75,7 +77,7 @@ class TrainingPanel(Panel):
                 node.cohort, node.output = cohort, output
 
     def checkCanApply(self, caller=None, event=None):
-        """Enable Check and Train, or say in their tooltips why they are not."""
+        """Enable Check and Train, or say below Train what is missing."""
         running, noCohort = self.run.running, self._whyNoCheck()
         withNetwork = bool(self._parameterNode) and self._parameterNode.cnn
         self.ui.epochsSpinBox.enabled = self.ui.deviceComboBox.enabled = withNetwork
@@ -84,16 +86,12 @@ class TrainingPanel(Panel):
         self.ui.checkButton.toolTip = noCohort or _(
             "Read every patient and list every problem; nothing is computed"
         )
-        self.ui.trainButton.enabled = running or not noTraining
         if running:
-            self.ui.trainButton.text, self.ui.trainButton.toolTip = (
-                _("Cancel"),
-                _("Stop; what is done is kept"),
-            )
+            self.train.offer_cancel(_("Cancel"), _("Stop; what is done is kept"))
         else:
             resume = bool(self._parameterNode) and self.logic.workFolder(self._parameterNode.output).exists()
-            self.ui.trainButton.text = _("Resume") if resume else _("Train")
-            self.ui.trainButton.toolTip = noTraining or _("Train the model and evaluate it")
+            text = _("Resume") if resume else _("Train")
+            self.train.offer(text, _("Train the model and evaluate it"), noTraining)
 
     def _whyNoCheck(self):
         node = self._parameterNode

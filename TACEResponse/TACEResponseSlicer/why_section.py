@@ -1,14 +1,12 @@
 """The "why" part of the panel: shares of the features in a table and a chart, the map over the CT."""
 
-import slicer
 from slicer.i18n import tr as _
 
-from . import publish
 from .answer_view import fill_table, lines_html
+from .map_layer import MapLayer
 
 #: Features that are listed one by one; the rest is summed up in a line of its own.
 MOST_ROWS = 8
-OPACITY = 0.6
 
 
 class WhySection:
@@ -16,7 +14,7 @@ class WhySection:
 
     def __init__(self, ui):
         self._ui = ui
-        self._map, self._layers = None, {}
+        self._map = MapLayer()
         self.explanation = None
         self.clear()
 
@@ -30,7 +28,7 @@ class WhySection:
     @property
     def map_is_shown(self) -> bool:
         """Whether the map lies over the CT now."""
-        return self._map is not None
+        return self._map.shown
 
     def show(self, explanation) -> None:
         """List the largest shares and say what they sum to."""
@@ -41,33 +39,21 @@ class WhySection:
         )
         ui.whyLabel.toolTip = tip(explanation)
         rows = share_rows(explanation)
-        fill_table(ui.whyTable, (_("feature"), _("value"), _("response")), rows)
+        fill_table(ui.whyTable, (_("feature"), _("response\nvalue")), rows)
         ui.whyLabel.visible, ui.whyTable.visible = True, bool(rows)
         ui.mapButton.enabled = explanation.network_map is not None
 
-    def toggle_map(self, volume_node, statement: str) -> None:
-        """Lay the map over `volume_node` in the slice views, or take it away again."""
-        if self._map is not None:
+    def toggle_map(self, volume_node, segmentation_node, statement: str) -> None:
+        """Lay the map over the CT in the slice views, or take it away again."""
+        if self._map.shown:
             self.hide_map()
             return
-        self._map = publish.map_node(self.explanation, statement)
-        for view in slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode"):
-            self._layers[view.GetID()] = (view.GetForegroundVolumeID(), view.GetForegroundOpacity())
-        slicer.util.setSliceViewerLayers(
-            background=volume_node, foreground=self._map, foregroundOpacity=OPACITY
-        )
+        self._map.show(self.explanation, volume_node, segmentation_node, statement)
         self._ui.mapButton.text = _("Hide map")
 
     def hide_map(self) -> None:
-        """Give the slice views back what they showed in front, and remove the map's nodes."""
-        for identifier, (foreground, opacity) in self._layers.items():
-            view = slicer.mrmlScene.GetNodeByID(identifier)
-            if view is not None:
-                view.SetForegroundVolumeID(foreground)
-                view.SetForegroundOpacity(opacity)
-        if self._map is not None:
-            publish.remove_map(self._map)
-        self._map, self._layers = None, {}
+        """Give the slice views back what they showed, and remove the map's nodes."""
+        self._map.hide()
         self._ui.mapButton.text = _("Show map on CT")
 
 
@@ -103,14 +89,23 @@ def tip(explanation) -> str:
     )
 
 
-def share_rows(explanation) -> list[tuple[str, str, str]]:
-    """Rows of text: feature, the patient's value, its share in words; the smallest summed up last."""
+def share_rows(explanation) -> list[tuple[str, str]]:
+    """Rows of text: feature; its share in words and the patient's value. The smallest summed up last.
+
+    Two lines a cell, so that the names of features can be read in a narrow panel.
+    """
     shares = list(explanation.contributions.items())
     listed, rest = shares[:MOST_ROWS], shares[MOST_ROWS:]
-    rows = [(name, f"{explanation.values[name]:.4g}", _in_words(share)) for name, share in listed]
+    rows = [
+        (
+            "\n".join(filter(None, name.rpartition("_")[::2])),
+            f"{_in_words(share)}\n{explanation.values[name]:.4g}",
+        )
+        for name, share in listed
+    ]
     if rest:
         other = _("{count} others together").format(count=len(rest))
-        rows.append((other, "", _in_words(sum(share for _name, share in rest))))
+        rows.append((other, _in_words(sum(share for _name, share in rest))))
     return rows
 
 

@@ -4,9 +4,10 @@ import contextlib
 import functools
 import json
 import time
-from dataclasses import dataclass, field
+from html import unescape
 from pathlib import Path
 
+import answers
 import pytest
 import slicer
 
@@ -27,39 +28,24 @@ NAME = "TACEResponse"
 SENTENCE = "This model was trained on synthetic images and is not for patients."
 
 
-@dataclass(frozen=True)
-class Answer:
-    """What the panel reads of a Prediction."""
-
-    patient_id: str = "P1"
-    bundle_id: str = "test-1"
-    demonstration: bool = True
-    probabilities: dict = field(default_factory=lambda: {"random_forest": 0.74, "cnn": 0.61, "all": 0.72})
-    headline: str = "all"
-    fused: float = 0.72
-    threshold: float = 0.55
-    responder: bool = True
-    lesions: Lesions = field(default_factory=lambda: Lesions((47.2,), (61.3,), 0))
-    warnings: tuple = ("The tumour reaches the edge of the CT",)
-    versions: dict = field(default_factory=dict)
-    similarity: Similarity = field(
-        default_factory=lambda: Similarity(
-            "at the edge", 0.9, ("tumour diameter 96 mm, training 22 to 90 mm",), ()
-        )
-    )
-    certainty: Certainty = field(
-        default_factory=lambda: Certainty(
+def an_answer(**changes):
+    """A likely responder of a demonstration model, one lesion, at the edge of the training data."""
+    parts = {
+        "patient_id": "P1",
+        "probabilities": {"random_forest": 0.74, "cnn": 0.61, "all": 0.72},
+        "headline": "all",
+        "training_share": 0.64,
+        "lesions": Lesions((47.2,), (61.3,), 0),
+        "warnings": ("The tumour reaches the edge of the CT",),
+        "similarity": Similarity("at the edge", 0.9, ("tumour diameter 96 mm, training 22 to 90 mm",), ()),
+        "certainty": Certainty(
             (0.58, 0.7, 0.84),
             ("response",),
-            "1 of 2 models lie above their thresholds; on the other side: CNN (61 %)",
-        )
-    )
-    clinical_scores: tuple = field(
-        default_factory=lambda: clinical_scores(ClinicalValues(), TumourBurden(1, (4.72,)))
-    )
-
-    def statement(self):
-        return SENTENCE
+            "1 of 2 models are below their cut-off; above it: CNN (61 %)",
+        ),
+        "clinical_scores": clinical_scores(ClinicalValues(), TumourBurden(1, (4.72,))),
+    }
+    return answers.an_answer(**{**parts, **changes})
 
 
 @pytest.fixture(autouse=True)
@@ -129,7 +115,7 @@ def answering(panel, compute=None):
         progress("measuring", 0, 2)
         if compute is not None:
             compute(progress)
-        return Answer(patient_id=case.patient_id)
+        return an_answer(patient_id=case.patient_id)
 
     panel.logic.run = run
     return panel
@@ -272,9 +258,8 @@ def test_predict_shows_the_answer_its_threshold_and_where_the_model_comes_from(w
     panel.ui.predictButton.click()
     assert panel.task.waitForCompletion(20)
     assert panel.ui.resultSection.visible
-    assert "72 %" in panel.ui.answerLabel.text
-    assert "likely" in panel.ui.answerLabel.text
-    assert "threshold 55 %" in panel.ui.answerLabel.text
+    assert "About 72 of 100 similar patients respond (in training 64 of 100)" in panel.ui.answerLabel.text
+    assert "Above this model's cut-off (55 of 100)" in unescape(panel.ui.answerLabel.text)
     assert SENTENCE in panel.ui.statementLabel.text
     assert "edge of the CT" in panel.ui.warningsLabel.text
     table = panel.ui.modelsTable
@@ -312,7 +297,7 @@ def test_redrawing_after_an_answer_marks_it_as_out_of_date_and_undoing_takes_tha
     assert "Predict again" in panel.ui.outdatedLabel.text
     assert panel.ui.outdatedLabel.visible
     assert not panel.ui.answerFrame.enabled
-    assert "72 %" in panel.ui.answerLabel.text  # still there to be read, greyed
+    assert "About 72 of 100" in panel.ui.answerLabel.text  # still there to be read, greyed
     redraw(panel, 1)
     settle(panel, 800)
     assert not panel.ui.outdatedLabel.visible
@@ -328,7 +313,7 @@ def test_no_label_and_no_table_says_that_an_answer_is_certain(with_sample):
     from PySide6 import QtWidgets
 
     panel = with_sample
-    panel.logic.run = lambda case, bundle=None, progress=None, **options: Answer(
+    panel.logic.run = lambda case, bundle=None, progress=None, **options: an_answer(
         probabilities={"random_forest": 0.9996, "cnn": 0.0003, "all": 0.998},
         fused=0.998,
         threshold=0.003,
@@ -342,8 +327,8 @@ def test_no_label_and_no_table_says_that_an_answer_is_certain(with_sample):
     texts = [label.text for label in panel.parent.findChildren(QtWidgets.QLabel) if label.text]
     for table in (panel.ui.modelsTable, panel.ui.sensitivityTable):
         texts += [cell for row in rows_of(table) for cell in row]
-    assert [text for text in texts if "100 %" in text or " 0 %" in f" {text}"] == []
-    assert "&gt; 99 %" in panel.ui.answerLabel.text
+    assert [text for text in texts if "100 %" in text or " 0 %" in f" {text}" or "100 of 100" in text] == []
+    assert "More than 99 of 100" in panel.ui.answerLabel.text
     assert ("CNN", "< 1 %") in rows_of(panel.ui.modelsTable)
 
 
@@ -430,11 +415,14 @@ def test_the_answer_says_whether_the_case_is_like_the_training_cases_and_how_sur
     panel.ui.predictButton.click()
     assert panel.task.waitForCompletion(20)
     similarity, certainty = panel.ui.similarityLabel.text, panel.ui.certaintyLabel.text
-    assert "Like the training cases: at the edge (tumour diameter 96 mm, training 22 to 90 mm)" in similarity
+    assert (
+        "Similar to training patients: at the edge (tumour diameter 96 mm, training 22 to 90 mm)"
+        in similarity
+    )
     assert "\u26a0" in similarity  # a sign beside the words, because it is not inside
     assert "Instability: 3 models, each trained without a part of the patients, say 58 % to 84 %" in certainty
     assert "Non-response is excluded (90 % conformal)" in certainty
-    assert "on the other side: CNN (61 %)" in certainty
+    assert "above it: CNN (61 %)" in certainty
 
 
 def test_scores_that_can_be_computed_are_listed_and_the_others_say_what_is_missing(with_sample):
@@ -442,8 +430,8 @@ def test_scores_that_can_be_computed_are_listed_and_the_others_say_what_is_missi
     panel.ui.predictButton.click()
     assert panel.task.waitForCompletion(20)
     rows = rows_of(panel.ui.scoresTable)
-    assert ("six-and-twelve", "5.72: low", "survival") in rows
-    assert "ALBI" not in [row[0] for row in rows]
+    assert ("six-and-twelve\nsurvival", "5.72: low") in rows
+    assert [row for row in rows if row[0].startswith("ALBI")] == []
     assert panel.ui.scoresLabel.text.startswith("Not computed: HAP, mHAP-II")
     assert "Needs albumin, bilirubin" in panel.ui.scoresLabel.text
 
@@ -540,12 +528,12 @@ def test_values_that_become_known_after_the_answer_change_the_scores_and_not_the
     assert panel.task.waitForCompletion(20)
     clinical_widget(panel, "albuminEdit").text = "38"
     clinical_widget(panel, "bilirubinEdit").text = "14"
-    albi = next(row for row in rows_of(panel.ui.scoresTable) if row[0] == "ALBI")
+    albi = next(row for row in rows_of(panel.ui.scoresTable) if row[0].startswith("ALBI\n"))
     assert albi[1].endswith("grade 2")  # 0.66 log10(14) - 0.085 * 38 = -2.47, between -2.60 and -1.39
     clinical_widget(panel, "lesionsEdit").text = "9"
     clinical_widget(panel, "diameterEdit").text = "61"
-    assert ("six-and-twelve", "15.1: high", "survival") in rows_of(panel.ui.scoresTable)
-    assert "72 %" in panel.ui.answerLabel.text
+    assert ("six-and-twelve\nsurvival", "15.1: high") in rows_of(panel.ui.scoresTable)
+    assert "About 72 of 100" in panel.ui.answerLabel.text
     assert not panel.answer.outdated
     assert {score.name: score for score in panel.answer.prediction.clinical_scores}["albi"].missing == ()
 
@@ -576,9 +564,9 @@ def test_other_outlines_are_tried_beside_the_panel_and_shown_in_words_and_rows(w
     assert "between 51 % and 72 %; the class changes with: shrunk by 2 mm" in panel.ui.sensitivityLabel.text
     assert "\u26a0" in panel.ui.sensitivityLabel.text
     assert rows_of(panel.ui.sensitivityTable) == [
-        ("as drawn", "61.3 mL", "72 % (likely)"),
-        ("shrunk by 2 mm", "41.0 mL", "51 % (unlikely)"),
-        ("shrunk by 9 mm", "0.0 mL", "NA: the tumour vanishes"),
+        ("as drawn\n61.3 mL", "72 %\nabove the cut-off"),
+        ("shrunk by 2 mm\n41.0 mL", "51 %\nbelow the cut-off"),
+        ("shrunk by 9 mm\n0.0 mL", "NA\nthe tumour vanishes"),
     ]
     panel._parameterNode.segmentIds = list(panel._parameterNode.segmentIds)[:1]
     assert not panel.ui.sensitivityTable.visible
@@ -649,10 +637,14 @@ def test_an_answer_is_kept_in_a_register_under_the_id_that_was_given_and_the_fil
     assert panel.task.waitForCompletion(20)
     asked = []
     monkeypatch.setattr(register_questions, "ask_file", lambda: asked.append("file") or str(file))
-    monkeypatch.setattr(register_questions, "ask_id", lambda: asked.append("ID") or "")
+    monkeypatch.setattr(register_questions, "ask_id", lambda day: asked.append(("ID", day)) or "")
     panel.ui.registerButton.click()  # no ID, nothing kept
-    assert (asked, file.exists(), register_questions.remembered()) == (["file", "ID"], False, "")
-    monkeypatch.setattr(register_questions, "ask_id", lambda: "pseudonym 7")
+    assert (asked, file.exists(), register_questions.remembered()) == (
+        ["file", ("ID", None)],
+        False,
+        "",
+    )
+    monkeypatch.setattr(register_questions, "ask_id", lambda day: "pseudonym 7")
     panel.ui.registerButton.click()
     assert not panel.ui.registerButton.enabled
     assert panel.task.waitForCompletion(20)
@@ -853,6 +845,7 @@ def test_no_timer_outlives_the_panel_that_it_would_write_into(with_sample):
     panel.cleanup()
     assert not settle_timer.isActive()
     assert settle_timer.parent() is widget  # what Slicer deletes without a word takes it along
+    assert not panel._loaded.isActive()
     assert panel.patient._measuring is None
     assert panel.task._timer is None
     assert panel.patient.Observations == panel.Observations == []
@@ -975,10 +968,10 @@ def test_why_lists_the_largest_shares_in_words_and_draws_them_all_as_bars(with_s
 
     panel = explained(with_sample)
     table = panel.ui.whyTable
-    rows = [[table.item(r, c).text() for c in range(3)] for r in range(table.rowCount)]
-    assert rows[0] == ["feature 1", "12.35", "+1.00 for"]
-    assert rows[1] == ["feature 2", "12.35", "-0.50 against"]
-    assert rows[-1] == ["2 others together", "", "+0.01 for"]
+    rows = rows_of(table)
+    assert rows[0] == ("feature 1", "+1.00 for\n12.35")
+    assert rows[1] == ("feature 2", "-0.50 against\n12.35")
+    assert rows[-1] == ("2 others together", "+0.01 for")
     assert len(rows) == 9
     assert panel.ui.whyLabel.text == "Main reasons (10 features, net towards response)"
     assert "Net +0.65 log-odds (random forest: 0.90 here, 0.25 on average" in panel.ui.whyLabel.toolTip
@@ -1138,8 +1131,8 @@ def test_the_tab_key_goes_through_the_panel_from_top_to_bottom_and_is_held_by_no
     from PySide6 import QtCore, QtWidgets
 
     panel = explained(with_sample)
-    panel.ui.clinicalSection.collapsed = False
     panel.answer.sensitivity.show(ContourSensitivity(OUTLINES))
+    unfold(panel)
     settle(panel, 100)
     shown = [w for w in controls(panel) if w.visible]
     first = panel.ui.ctVolumeSelector
@@ -1155,39 +1148,45 @@ def test_the_tab_key_goes_through_the_panel_from_top_to_bottom_and_is_held_by_no
     assert [table.name for table in tables if table.tabKeyNavigation] == []
 
 
-@pytest.mark.parametrize(("width", "dark"), [(330, False), (480, False), (420, True)])
-def test_nothing_is_clipped_at_common_widths_and_in_a_dark_palette(with_sample, width, dark, request):
-    from PySide6 import QtGui, QtWidgets
+def unfold(panel) -> None:
+    """Open every section."""
+    import ctk
 
-    from slicer_host.layout import layout_faults
+    for section in vars(panel.ui).values():
+        if isinstance(section, ctk.ctkCollapsibleButton):
+            section.collapsed = False
+
+
+@pytest.mark.parametrize("dark", [False, True])
+@pytest.mark.parametrize("width", [330, 480, 800])
+def test_nothing_is_clipped_at_common_widths_and_in_a_dark_palette(with_sample, width, dark):
+    from slicer_host.layout import layout_faults, look, save
 
     panel = answering(with_sample)
-    application_ = QtWidgets.QApplication.instance()
-    light = application_.palette()
-    try:
-        if dark:
-            application_.setPalette(dark_palette(QtGui))
+    with look(dark):
         panel.parent.window_.resize(width, 500)
         panel.model.fill("")
         explained(panel)
-        panel.ui.clinicalSection.collapsed = False
+        settle(panel, 100)
+        picture = f"{width}{'-dark' if dark else ''}.png"
+        save(panel, f"prediction-{picture}")
+        assert layout_faults(panel.parent) == []
         for name, text in {"albumin": "38", "bilirubin": "14", "afp": ">1210", "inr": "110"}.items():
             clinical_widget(panel, f"{name}Edit").text = text
         panel.answer.sensitivity.show(ContourSensitivity(OUTLINES))
+        unfold(panel)
+        panel.register._show_waiting([("0012", "2025-03-31")], "Recorded: 0011, PR.")
         settle(panel, 100)
-        shot = panel.parent.grab()
-        save(request, shot, f"prediction-{width}{'-dark' if dark else ''}.png")
+        save(panel, f"prediction-unfolded-{picture}")
         assert layout_faults(panel.parent) == []
-    finally:
-        application_.setPalette(light)
 
 
 LONG = "wavelet-HHL_glszm_SizeZoneNonUniformityNormalized"
 
 
-def a_wordy_answer() -> Answer:
+def a_wordy_answer():
     """Everything that can be long: models, reasons, agreement and warnings with names of features."""
-    return Answer(
+    return an_answer(
         probabilities={"cnn+random_forest+gbm+svm": 0.74, "cnn": 0.61, "all": 0.72},
         warnings=(
             f"7 of 20 features lie outside the range of the training patients, farthest {LONG}. Take care.",
@@ -1216,7 +1215,7 @@ def test_no_action_makes_the_panel_wider_than_slicers_own(with_sample, tmp_path,
         answering(panel).logic.run = lambda case, bundle=None, progress=None, **options: a_wordy_answer()
         panel._parameterNode.ctVolume.SetName(f"3: pre TACE {LONG} portal venous")
         assert panel.patient.waitForMeasurement()
-        panel.ui.clinicalSection.collapsed = panel.ui.editorSection.collapsed = False
+        unfold(panel)
         clinical_widget(panel, "albuminEdit").text = "fourteen"
         clinical_widget(panel, "albuminEdit").text = ""
         panel.openBundle(a_manifest(tmp_path / f"A model of a department whose name is long {LONG}"))
@@ -1232,33 +1231,22 @@ def test_no_action_makes_the_panel_wider_than_slicers_own(with_sample, tmp_path,
         faults["map"] = too_wide(panel.parent)
         panel.answer.sensitivity.show(ContourSensitivity((*OUTLINES, Variant(LONG, 1.0, None, None, LONG))))
         faults["sensitivity"] = too_wide(panel.parent)
+        panel.register._show_waiting([(LONG, "2025-03-31")], f"Recorded: {LONG}, PR.")
+        panel.answer.say_kept(f"Kept as {LONG}.")
+        faults["register"] = too_wide(panel.parent)
         redraw(panel, 0)
         settle(panel, 100)
         faults["outdated"] = too_wide(panel.parent)
         panel.run.show_progress(f"final fit: {LONG}", 3, 10)
         faults["run"] = too_wide(panel.parent)
         panel.ui.runRow.visible = False
+        panel.patient.problem = f"Segment {LONG} is empty"
+        panel.checkCanApply()
+        assert LONG[:20] in panel.ui.whyNotLabel.text
+        faults["why not"] = too_wide(panel.parent)
         assert [(action, found) for action, found in faults.items() if found] == []
     finally:
         application_.setFont(usual)
-
-
-def dark_palette(gui):
-    palette = gui.QPalette(gui.QColor(53, 53, 53))
-    for role in (gui.QPalette.WindowText, gui.QPalette.Text, gui.QPalette.ButtonText):
-        palette.setColor(role, gui.QColor(230, 230, 230))
-    palette.setColor(gui.QPalette.Base, gui.QColor(35, 35, 35))
-    palette.setColor(gui.QPalette.AlternateBase, gui.QColor(45, 45, 45))
-    return palette
-
-
-def save(request, shot, name: str) -> None:
-    """Keep a screenshot where TACE_SCREENSHOTS names a folder."""
-    import os
-
-    folder = os.environ.get("TACE_SCREENSHOTS")
-    if folder:
-        assert shot.save(str(Path(folder) / name))
 
 
 def test_the_sample_patient_is_registered_under_names_that_slicer_takes(panel, monkeypatch):
@@ -1305,9 +1293,11 @@ def test_the_modules_own_test_passes(panel, monkeypatch):
     sys.modules[NAME].TACEResponseTest().runTest()
 
 
-def test_the_panel_answers_what_the_command_line_answers(panel, monkeypatch, tmp_path, request):
+def test_the_panel_answers_what_the_command_line_answers(panel, monkeypatch, tmp_path):
     import subprocess
     import sys
+
+    from slicer_host.layout import save
 
     monkeypatch.undo()
     try:
@@ -1333,9 +1323,11 @@ def test_the_panel_answers_what_the_command_line_answers(panel, monkeypatch, tmp
     outlines = panel.answer.sensitivity.sensitivity.variants
     assert (outlines[0].name, outlines[0].probability) == ("as drawn", prediction.fused)
     assert panel.ui.sensitivityTable.rowCount == len(outlines) > 5
-    panel.parent.window_.resize(480, 500)
-    settle(panel, 100)
-    save(request, panel.parent.grab(), "prediction.png")
+    panel.ui.explainSection.collapsed = False
+    for width, name in ((330, "prediction-330.png"), (480, "prediction.png")):
+        panel.parent.window_.resize(width, 500)
+        settle(panel, 100)
+        save(panel, f"answered-{name}")
     pages = []
     panel.actions.write_report(tmp_path / "Bericht", pages.append)
     assert panel.task.waitForCompletion(120)

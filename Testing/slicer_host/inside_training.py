@@ -388,23 +388,30 @@ def test_no_action_makes_the_panel_wider_than_slicers_own(panel, cohort, tmp_pat
         application_.setFont(usual)
 
 
-@pytest.mark.parametrize("width", [330, 480])
-def test_nothing_is_clipped_at_common_widths(panel, cohort, tmp_path, width, request):
-    import os
-
-    from slicer_host.layout import layout_faults
+@pytest.mark.parametrize("dark", [False, True])
+@pytest.mark.parametrize("width", [330, 480, 800])
+def test_nothing_is_clipped_at_common_widths_and_in_a_dark_palette(panel, tmp_path, width, dark, monkeypatch):
+    from slicer_host.layout import layout_faults, look, save
 
     bundle, report = a_trained_model(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "cohort").mkdir()
     node = panel._parameterNode
-    node.cohort, node.output, node.trained, node.report = str(cohort), str(bundle), str(bundle), str(report)
-    panel.result.show(str(report))
-    panel.parent.window_.resize(width, 500)
-    for _turn in range(5):
-        slicer.app.processEvents()
-    folder = os.environ.get("TACE_SCREENSHOTS")
-    if folder:
-        assert panel.parent.grab().save(str(Path(folder) / f"training-{width}.png"))
-    assert layout_faults(panel.parent) == []
+    with look(dark):
+        node.cohort, node.output, node.trained, node.report = map(str, ("cohort", "model", bundle, report))
+        panel.cohort.add({"patient_id": "P0001", "verdict": "ok", "problems": []})
+        problem = {
+            "message": "the CT looks like the portal venous phase",
+            "remedy": "choose the arterial one",
+        }
+        panel.cohort.add({"patient_id": "P0002", "verdict": "warning", "problems": [problem]})
+        panel.cohort.show({"ok": 1, "warning": 1, "error": 0})
+        panel.result.show(str(report))
+        panel.parent.window_.resize(width, 500)
+        for _turn in range(5):
+            slicer.app.processEvents()
+        save(panel, f"training-{width}{'-dark' if dark else ''}.png")
+        assert layout_faults(panel.parent) == []
 
 
 def test_the_modules_own_test_passes(panel):

@@ -1,8 +1,11 @@
 """What is wrong with a laid-out panel: texts that are cut, widgets on top of each other, hidden rows."""
 
+import contextlib
+import os
 from itertools import combinations
+from pathlib import Path
 
-from PySide6 import QtCore, QtWidgets
+from PySide6 import QtCore, QtGui, QtWidgets
 
 
 def layout_faults(panel) -> list[str]:
@@ -30,8 +33,8 @@ def too_wide(panel, most: int = 300) -> list[str]:
     Slicer gives a module the width that its minimum size hint asks for, and takes it from the slice views.
     The panel itself counts as it is shown now.
     """
-    widgets = [w for w in panel.findChildren(QtWidgets.QWidget) if w.name and not w.name.startswith("qt_")]
-    needed = {f"{w.name} ({type(w).__name__})": _least_width(w) for w in widgets}
+    widgets = panel.findChildren(QtWidgets.QWidget)
+    needed = {f"{w.name} ({type(w).__name__} {n})": _least_width(w) for n, w in enumerate(widgets)}
     needed["the whole panel"] = _least_width(panel)
     return [f"{name} needs {width} pixels" for name, width in needed.items() if width > most]
 
@@ -41,8 +44,11 @@ def _least_width(widget) -> int:
 
 
 def _folded(widget) -> bool:
-    """Whether it lies in a collapsed section."""
-    return getattr(widget.parentWidget(), "collapsed", False) is True
+    """Whether it lies in a collapsed section, however deep."""
+    while (widget := widget.parentWidget()) is not None:
+        if getattr(widget, "collapsed", False) is True:
+            return True
+    return False
 
 
 def _fits(widget) -> bool:
@@ -56,3 +62,33 @@ def _fits(widget) -> bool:
 
 def _hides_rows(table) -> bool:
     return table.height < table.maximumHeight and table.verticalScrollBar().maximum > 0
+
+
+@contextlib.contextmanager
+def look(dark: bool):
+    """Everything in a dark palette, or in the usual light one."""
+    application = QtWidgets.QApplication.instance()
+    usual = application.palette()
+    try:
+        if dark:
+            application.setPalette(_dark_palette())
+        yield
+    finally:
+        application.setPalette(usual)
+
+
+def save(panel, name: str) -> None:
+    """Keep a picture of the panel where TACE_SCREENSHOTS names a folder."""
+    folder = os.environ.get("TACE_SCREENSHOTS")
+    if folder:
+        assert panel.parent.grab().save(str(Path(folder) / name))
+
+
+def _dark_palette():
+    palette = QtGui.QPalette(QtGui.QColor(53, 53, 53))
+    for role in (QtGui.QPalette.WindowText, QtGui.QPalette.Text, QtGui.QPalette.ButtonText):
+        palette.setColor(role, QtGui.QColor(230, 230, 230))
+        palette.setColor(QtGui.QPalette.Disabled, role, QtGui.QColor(130, 130, 130))
+    palette.setColor(QtGui.QPalette.Base, QtGui.QColor(35, 35, 35))
+    palette.setColor(QtGui.QPalette.AlternateBase, QtGui.QColor(45, 45, 45))
+    return palette

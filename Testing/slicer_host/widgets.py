@@ -48,6 +48,11 @@ class ctkCollapsibleButton(QtWidgets.QWidget):
     text = QtCore.Property(str, _get_text, _set_text)
     collapsed = QtCore.Property(bool, _get_collapsed, _set_collapsed)
 
+    def minimumSizeHint(self):
+        """As in CTK: the title must fit beside its arrow."""
+        needed = self.fontMetrics().horizontalAdvance(self._text) + 2 * HEADER
+        return super().minimumSizeHint().expandedTo(QtCore.QSize(needed, HEADER))
+
     def mousePressEvent(self, event):
         if event.position().y() < HEADER:
             self.collapsed = not self.collapsed

@@ -1,4 +1,4 @@
-"""How sensitive is the answer to the contour? The mask grown, shrunk and jittered, predicted again.
+"""How sensitive is the answer to the contour? The mask grown, shrunk and varied at random, predicted again.
 
 Growing and shrinking move the border by whole distances in mm (signed distance map with the voxel
 size). Jittering moves it by smooth random amounts, about 1 mm in standard deviation and 5 mm in
@@ -130,7 +130,7 @@ def _outlines(case: Case, seed: int) -> Iterator[tuple[str, Case]]:
     for number in range(1, JITTERS + 1):
         waves = gaussian_filter(random.standard_normal(outside_mm.shape), WAVE_MM / spacing_mm)
         shift_mm = JITTER_MM * waves / waves.std()
-        yield f"jittered, number {number}", _with_border(case, corner, outside_mm <= shift_mm)
+        yield f"random variation {number}", _with_border(case, corner, outside_mm <= shift_mm)
 
 
 def _distance_from_border(case: Case) -> tuple[tuple[int, ...], np.ndarray]:
