@@ -17,7 +17,6 @@ def check(options: Namespace, progress: Reporting) -> int:
     from TACEResponseLib.cohorts.preflight.sample_size import size_json
     from TACEResponseLib.cohorts.preflight.table import PROBLEM_KEYS, as_text, verdict_json, write_preflight
     from TACEResponseLib.cohorts.table import read_cohort
-    from TACEResponseLib.report.check_page import write_check_page
     from TACEResponseLib.settings import preset
     from TACEResponseLib.storage import make_folder
 
@@ -36,6 +35,8 @@ def check(options: Namespace, progress: Reporting) -> int:
         progress.event("cohort", problems=problems, counts=found.counts, sample_size=size)
     text, written = as_text(found), {}
     if options.out is not None:
+        from TACEResponseLib.report.check_page import write_check_page  # needs packages, the list none
+
         files = [*write_preflight(found, options.out), write_check_page(found, options.out)]
         text += "".join(f"\n{file}" for file in files)
         written = {"files": [str(file) for file in files]}
