@@ -53,7 +53,7 @@ def _run(file: str) -> tuple[dict[str, tuple[str, str]], str]:
             text=True,
             encoding="utf-8",
             errors="replace",
-            timeout=300,
+            timeout=900,
             check=False,
         )
         output = done.stdout + done.stderr

@@ -70,16 +70,21 @@ def two_phases(patient):
 
 def test_one_click_from_a_ct_and_an_outline_to_the_answer(patient):
     slicer.mrmlScene.Clear(True)
-    _portal, arterial, segmentation = two_phases(patient)
+    publish.volume_from_image(patient.image, "2: arterial, another patient")
+    volume, segmentation = publish.patient_nodes("series 3", patient.image, patient.mask)
     panel = an_open_panel()
     node = panel._parameterNode
-    assert node.ctVolume is arterial  # on which it was drawn, not the first one
+    assert node.ctVolume is volume  # on which it was drawn; neither the first nor the one with a good name
     assert list(node.segmentIds) == list(scene.segment_names(segmentation))
     assert panel.ui.predictButton.enabled
     assert not panel.ui.whyNotLabel.visible
     panel.ui.predictButton.click()
     done(panel)
     assert "About 72 of 100 similar patients respond" in panel.ui.answerLabel.text
+    node.ctVolume = None
+    application.leave_panel(NAME)
+    application.open_panel(NAME)
+    assert panel._parameterNode.ctVolume is volume
     slicer.mrmlScene.Clear(True)
     application.close_panel(NAME)
 
