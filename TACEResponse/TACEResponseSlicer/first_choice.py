@@ -1,4 +1,4 @@
-"""What the panel chooses before the user does: segmentation, its CT, and the segments of the tumour."""
+"""What the panel chooses before the user does: segmentation, its CT, the tumour's segments, the model."""
 
 import re
 
@@ -6,7 +6,9 @@ import slicer
 from TACEResponseLib.readers.phases import ARTERIAL, phase_of_description
 
 from . import scene
+from .model_section import DEMONSTRATION, PUBLIC_COHORT, SHIPPED
 from .publish import KIND
+from .sample_patient import is_sample
 
 #: Names of segments that are tumour, in the languages of the readers; "peritumoral" and "non-tumour" are not.
 _TUMOUR = re.compile(
@@ -29,7 +31,7 @@ class FirstChoice:
 
     def forget(self) -> None:
         """Another scene."""
-        self._followed = self._own_ct = None
+        self._followed = self._own_ct = self._modelled = None
 
     def complete(self, node) -> None:
         """Choose a segmentation where none is chosen, and a CT."""
@@ -57,6 +59,18 @@ class FirstChoice:
         node.segmentIds = likely_tumour(names)
         if not node.ctVolume or node.ctVolume.GetID() == self._own_ct:
             self._take_ct(node, reference_ct(node.segmentation) or node.ctVolume)
+
+    def follow_ct(self, node) -> None:
+        """Another CT: the model of the public cohort, or the demonstration for the sample patient.
+
+        A model that was opened by the user stays.
+        """
+        chosen = node.ctVolume.GetID() if node.ctVolume else None
+        if chosen == self._modelled:
+            return
+        self._modelled = chosen
+        if chosen and node.bundle in SHIPPED:
+            node.bundle = DEMONSTRATION if is_sample(node.ctVolume) else PUBLIC_COHORT
 
     def _take_ct(self, node, volume) -> None:
         if volume is not None:

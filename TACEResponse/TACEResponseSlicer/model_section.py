@@ -1,4 +1,4 @@
-"""The model part of the panel: the demonstration bundle, the user's own, and what they say of themselves.
+"""The model part of the panel: the bundles that ship, the user's own, and what they say of themselves.
 
 Reading a manifest needs only the standard library, so the list and its warnings are there before
 any package is installed.
@@ -9,17 +9,20 @@ from pathlib import Path
 
 import slicer
 from slicer.i18n import tr as _
-from TACEResponseLib.bundle import demonstration_bundle, read_card, read_manifest
+from TACEResponseLib.bundle import demonstration_bundle, public_cohort_bundle, read_card, read_manifest
 from TACEResponseLib.errors import TACEResponseError
 
 from .answer_view import is_dark, warning_html
 
 SETTING = "TACEResponse/Bundles"
+#: What the parameter node holds in place of a folder for the two bundles that ship.
+PUBLIC_COHORT, DEMONSTRATION = "public-cohort", ""
+SHIPPED = (PUBLIC_COHORT, DEMONSTRATION)
 
 
 @dataclass(frozen=True)
 class ModelChoice:
-    """One line of the list. folder: empty for the demonstration. problem: why it cannot answer."""
+    """One line of the list. folder: of SHIPPED, or where it lies. problem: why it cannot answer."""
 
     folder: str
     label: str
@@ -28,25 +31,38 @@ class ModelChoice:
 
     @property
     def path(self) -> Path:
-        """Where the bundle lies; BundleError when the demonstration is not installed."""
-        return Path(self.folder) if self.folder else demonstration_bundle()
+        """Where the bundle lies; BundleError when one that ships is not installed."""
+        return folder_of(self.folder)
 
     @property
     def caution(self) -> str:
         """What must be read before this model is trusted, or an empty text."""
         if self.problem:
             return self.problem
+        if self.folder == PUBLIC_COHORT:
+            return _("90 patients of one hospital, never tried at another one. For research only.")
         return _("Trained on synthetic images. Not for patients.") if self.demonstration else ""
 
 
+def folder_of(chosen: str) -> Path:
+    """Where the bundle lies that the parameter node names; BundleError when it does not ship as it should."""
+    shipped = {PUBLIC_COHORT: public_cohort_bundle, DEMONSTRATION: demonstration_bundle}
+    return shipped[chosen]() if chosen in shipped else Path(chosen)
+
+
 def model_choice(folder: str) -> ModelChoice:
-    """What the list says of the bundle in `folder` (empty: the demonstration)."""
-    label = Path(folder).name if folder else _("Demonstration (synthetic images)")
+    """What the list says of the bundle in `folder`, or of one that ships."""
+    titles = {
+        PUBLIC_COHORT: _("Public cohort (90 patients, research)"),
+        DEMONSTRATION: _("Demonstration (synthetic images)"),
+    }
+    label = titles.get(folder) or Path(folder).name
     try:
-        manifest = read_manifest(Path(folder) if folder else demonstration_bundle())
+        manifest = read_manifest(folder_of(folder))
     except (TACEResponseError, OSError) as error:
-        return ModelChoice(folder, _("{label}: cannot be read").format(label=label), not folder, str(error))
-    if folder:
+        unread = _("{label}: cannot be read").format(label=label)
+        return ModelChoice(folder, unread, folder == DEMONSTRATION, str(error))
+    if folder not in SHIPPED:
         label = f"{label} ({manifest.id})"
     return ModelChoice(folder, label, manifest.demonstration)
 
@@ -71,12 +87,12 @@ class ModelSection:
         self._ui, self._on_chosen = ui, on_chosen
         self._models = []
         self.chosen = None
-        self.fill("")
+        self.fill(DEMONSTRATION)
         ui.bundleComboBox.connect("currentIndexChanged(int)", self._on_index)
 
     def fill(self, folder: str) -> None:
         """Read the list again and show the bundle in `folder`, also when it is not remembered."""
-        folders = ["", *remembered_folders()]
+        folders = [*SHIPPED, *remembered_folders()]
         if folder not in folders:
             folders.append(folder)  # of a scene from another computer, for example
         self._models = [model_choice(known) for known in folders]

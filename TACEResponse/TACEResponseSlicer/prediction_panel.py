@@ -112,6 +112,7 @@ class PredictionPanel(Panel):
     def onParameters(self, node):
         """Show what is chosen; an answer about something else goes."""
         self.firstChoice.follow(node)
+        self.firstChoice.follow_ct(node)
         if node.segmentation and len(node.segmentIds):
             present = scene.segment_names(node.segmentation)
             kept = [identifier for identifier in node.segmentIds if identifier in present]

@@ -11,6 +11,8 @@ from .background import BackgroundTask
 #: Number and seed in the phantom population; three lesions of up to 46 mm.
 SAMPLE_INDEX, SAMPLE_SEED = 21, 1
 SAMPLE_NAME = "TACE sample patient"
+#: Attribute of its volume, which stays when somebody gives it another name.
+SAMPLE = "TACEResponse.Sample"
 
 
 def make(size: str = "small"):
@@ -26,8 +28,14 @@ def make(size: str = "small"):
 def nodes_of(patient):
     """CT volume and segmentation node of what `make` made; main thread."""
     volume, segmentation = publish.patient_nodes(SAMPLE_NAME, patient.image, patient.mask)
+    volume.SetAttribute(SAMPLE, "1")
     volume.SetDescription(_("Synthetic: computed from random numbers, no patient is in it."))
     return volume, segmentation
+
+
+def is_sample(volume) -> bool:
+    """Whether a volume is the sample patient's."""
+    return bool(volume.GetAttribute(SAMPLE))
 
 
 def load(size: str = "small"):

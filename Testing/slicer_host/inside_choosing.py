@@ -2,6 +2,7 @@
 
 import contextlib
 import datetime
+import shutil
 import sqlite3
 import time
 from pathlib import Path
@@ -15,10 +16,11 @@ from slicer_host import application
 application.start()
 
 from TACEResponseLib.answer.explanation import Explanation
+from TACEResponseLib.bundle import demonstration_bundle, public_cohort_bundle
 from TACEResponseLib.errors import RegisterError
 from TACEResponseLib.follow_up.register import Register
 from TACEResponseLib.phantom import make_patient
-from TACEResponseSlicer import first_choice, publish, register_questions, scene
+from TACEResponseSlicer import first_choice, publish, register_questions, sample_patient, scene
 
 NAME = "TACEResponse"
 
@@ -349,3 +351,35 @@ def test_widgets_that_are_gone_before_the_panel_are_not_written_into(patient, mo
     assert raised == []
     application._widgets.pop(NAME)
     slicer.mrmlScene.Clear(True)
+
+
+def test_a_patient_s_ct_gets_the_public_cohort_and_the_sample_patient_the_demonstration(panel, patient):
+    node, box = panel._parameterNode, panel.ui.bundleComboBox
+    assert [box.itemText(n) for n in range(box.count)] == [
+        "Public cohort (90 patients, research)",
+        "Demonstration (synthetic images)",
+    ]
+    publish.patient_nodes("series 3", patient.image, patient.mask)
+    turn(lambda: node.ctVolume is not None)
+    assert box.currentText == "Public cohort (90 patients, research)"
+    assert "never tried at another one. For research only." in panel.ui.demonstrationLabel.text
+    assert panel.model.chosen.path == public_cohort_bundle()
+    sample, _ = sample_patient.nodes_of(patient)
+    node.ctVolume = sample
+    assert box.currentText == "Demonstration (synthetic images)"
+    assert panel.model.chosen.path == demonstration_bundle()
+
+
+def test_a_model_that_the_user_chose_for_a_ct_stays(panel, patient, tmp_path):
+    publish.patient_nodes("series 3", patient.image, patient.mask)
+    node = panel._parameterNode
+    turn(lambda: node.ctVolume is not None)
+    panel.ui.bundleComboBox.setCurrentIndex(1)
+    assert node.bundle == ""
+    node.segmentIds = []  # any other change
+    assert node.bundle == "" and panel.ui.bundleComboBox.currentIndex == 1
+    own = shutil.copytree(demonstration_bundle(), tmp_path / "mine")
+    panel.openBundle(own)
+    sample, _ = sample_patient.nodes_of(patient)
+    node.ctVolume = sample
+    assert node.bundle == str(own)

@@ -59,8 +59,10 @@ make_patient_once = functools.cache(phantom.make_patient)
 
 @pytest.fixture
 def a_bundle(tmp_path, monkeypatch):
-    """The manifest of a demonstration bundle, which is all that the list of models reads."""
+    """The manifests of the bundles that ship, which are all that the list of models reads."""
     folder = a_manifest(tmp_path / "Demonstration", demonstration=True)
+    public = a_manifest(tmp_path / "Public")
+    monkeypatch.setattr("TACEResponseSlicer.model_section.public_cohort_bundle", lambda: public)
     monkeypatch.setattr("TACEResponseSlicer.model_section.demonstration_bundle", lambda: folder)
     monkeypatch.setattr(bundles, "demonstration_bundle", lambda: folder)
     return folder
@@ -234,12 +236,12 @@ def test_a_model_of_ones_own_is_offered_remembered_and_not_marked(panel, tmp_pat
     assert panel._parameterNode.bundle == str(folder)
     assert panel.ui.bundleComboBox.currentText == "Modell ü (peng2021-0123)"
     assert not panel.ui.demonstrationLabel.visible
-    panel.ui.bundleComboBox.setCurrentIndex(0)
+    panel.ui.bundleComboBox.setCurrentIndex(1)
     assert panel._parameterNode.bundle == ""
     assert panel.ui.demonstrationLabel.visible
     application.close_panel(NAME)
     again = application.open_panel(NAME)
-    assert again.ui.bundleComboBox.count == 2
+    assert again.ui.bundleComboBox.count == 3
 
 
 def test_a_folder_that_is_no_model_is_refused_and_a_lost_one_disables_predict(with_sample, tmp_path):
