@@ -164,6 +164,7 @@ def cohort(tmp_path_factory):
     for n, row in enumerate(rows):
         row |= {"patient_id": f"Müller-{4170 + n}", "cohort": "validation", "center": "Chirurgie"}
         row |= {"scan_date": DATES[n % 3], "age_years": str(40 + n)}
+        row |= {"label_meaning": "nonviable after TACE", "response": ""}
     next(row for row in rows if row["label"] == "1")["mask"] = "fehlt.nrrd"
     with (folder / "cohort.csv").open("w", encoding="utf-8", newline="") as stream:
         table = csv.DictWriter(stream, list(rows[0]))
@@ -208,7 +209,7 @@ def test_the_file_says_what_it_is_and_holds_the_figures_of_the_model(cohort, eva
         "external",
         True,
     )
-    assert content["outcome"] == OBJECTIVE_RESPONSE
+    assert content["outcome"] == "nonviable after TACE"
     assert content["versions"]["tace-response"]
     assert "no ID, no date, no path" in content["about"][0]
     events = sum(int(row["label"]) for row in rows) - 1
@@ -254,6 +255,11 @@ def test_a_table_says_what_its_labels_mean_and_holds_one_meaning(tmp_path):
     assert cohort.patients[0].clinical == {}
     with pytest.raises(TableError, match="labels of the table have different meanings"):
         read_cohort(a_table(tmp_path, ["nonviable", ""]))
+    table = a_table(tmp_path, ["nonviable"]) / "cohort.csv"
+    filled = table.read_text().replace("label_meaning", "label_meaning,response") + ",PD"
+    table.write_text(filled)
+    with pytest.raises(TableError, match="the label means another outcome"):
+        read_cohort(table)
 
 
 @pytest.mark.parametrize("command", ["train", "update"])

@@ -263,14 +263,14 @@ def test_the_tables_hold_what_the_hospitals_state(combined):
     assert (rows["Lyon"]["patients"], rows["Lyon"]["events"], rows["Lyon"]["auc"]) == (10, None, None)
     of = found.figures[0].observed_expected
     low, high = (np.exp(of.log_ratio + side * 1.959964 * of.log_error) for side in (-1, 1))
-    assert rows["Warsaw"]["observed_expected_ci_low"] == pytest.approx(low)
-    assert rows["Warsaw"]["observed_expected_ci_high"] == pytest.approx(high)
+    assert rows["Warsaw"]["observed_over_expected_ci_low"] == pytest.approx(low)
+    assert rows["Warsaw"]["observed_over_expected_ci_high"] == pytest.approx(high)
     assert [row["figure"] for row in pooled_table(found).rows][:2] == ["AUC", "observed over expected"]
-    benefit = {row["threshold"]: row for row in benefit_table(found).rows}
-    assert sorted(benefit) == [0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8]
+    benefit = {row["hospital"]: row for row in benefit_table(found).rows}
+    assert list(benefit["Lyon"]) == ["hospital", *(f"at 0.{k}" for k in range(2, 9))]
     stated = {b.threshold: b.net_benefit for b in found.figures[0].net_benefit}
-    assert benefit[0.5]["Warsaw"] == stated[0.5] is not None
-    assert benefit[0.5].get("Lyon") is None
+    assert benefit["Warsaw"]["at 0.5"] == stated[0.5] is not None
+    assert benefit["Lyon"]["at 0.5"] is None
 
 
 def test_without_a_figure_of_two_hospitals_the_page_says_so(tmp_path):

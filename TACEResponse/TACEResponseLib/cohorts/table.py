@@ -197,7 +197,7 @@ def read_cohort(path: Path, *, encoding: str | None = None) -> Cohort:
 
 
 def _require_one_outcome(patients: list[Patient], table: str) -> None:
-    """Raise TableError when labels of different outcomes stand in one table."""
+    """Raise TableError when labels of different outcomes stand in one table, or beside mRECIST."""
     outcomes = sorted({p.label_meaning or OBJECTIVE_RESPONSE for p in patients})
     if len(outcomes) > 1:
         raise TableError(
@@ -207,6 +207,15 @@ def _require_one_outcome(patients: list[Patient], table: str) -> None:
             expected="one meaning for all patients; an empty cell is objective response",
             received="; ".join(outcomes)[:200],
             remedy="make a table for each outcome",
+        )
+    if outcomes != [OBJECTIVE_RESPONSE] and any(p.response for p in patients):
+        raise TableError(
+            "the label means another outcome, and the column response is filled",
+            file=table,
+            field="label_meaning",
+            expected="the column label alone, since response is mRECIST",
+            received=outcomes[0][:200],
+            remedy="take one of the two columns out",
         )
 
 

@@ -100,7 +100,7 @@ def hospitals_table(found: Combined) -> Table:
         of = hospital.figures
         row = {"hospital": hospital.name, "patients": of.patients, "events": of.events}
         row |= _cells("auc", None if of.auc is None else (of.auc.auc, of.auc.ci_low, of.auc.ci_high))
-        row |= _cells("observed_expected", ratio_interval(of))
+        row |= _cells("observed_over_expected", ratio_interval(of))
         row |= _cells("in_the_large", _calibration(of, "in_the_large"))
         row |= _cells("slope", _calibration(of, "slope"))
         rows.append({**row, "brier": of.brier})
@@ -109,16 +109,17 @@ def hospitals_table(found: Combined) -> Table:
 
 
 def benefit_table(found: Combined) -> Table:
-    """A row a decision threshold: the net benefit that each hospital states."""
+    """A row a hospital, a column a decision threshold: the net benefit that the hospital states."""
     stated = {
-        (benefit.threshold, hospital.name): benefit.net_benefit
+        (hospital.name, benefit.threshold): benefit.net_benefit
         for hospital in found.hospitals
         for benefit in hospital.figures.net_benefit
     }
-    names = [hospital.name for hospital in found.hospitals]
+    thresholds = sorted({threshold for _, threshold in stated})
     rows = [
-        {"threshold": threshold, **{name: stated.get((threshold, name)) for name in names}}
-        for threshold in sorted({threshold for threshold, _ in stated})
+        {"hospital": of.name, **{f"at {t:g}": stated.get((of.name, t)) for t in thresholds}}
+        for of in found.hospitals
+        if thresholds
     ]
     note = (
         "Net benefit of acting as if the outcome comes from this probability on: true positives per "
