@@ -52,9 +52,9 @@ def test_the_notebook_shows_all_that_must_stand_beside_the_answer_in_the_words_o
     page = Balance(answer._repr_html_())
     assert page.open == []
     read = answer.reading()
-    said = [read.banner, read.headline, read.verdict, words.statement(answer)]
+    said = [read.banner, read.headline, read.verdict, answer.statement()]
     said += [words.similarity(answer.similarity), words.lesions(answer.lesions)]
-    said += [*words.warnings(answer), *words.certainty_lines(answer)]
+    said += [*answer.warnings, *words.certainty_lines(answer.certainty, read)]
     for text in said:
         assert any(text in found for found in page.texts), text
     for name, probability in answer.probabilities.items():

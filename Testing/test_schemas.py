@@ -11,10 +11,10 @@ import SimpleITK as sitk
 from answers import a_full_answer, an_answer
 from TACEResponseLib.__main__ import main
 from TACEResponseLib.answer.contour_sensitivity import ContourSensitivity, Variant
+from TACEResponseLib.commands.schemas import SCHEMAS, read_schema
 from TACEResponseLib.follow_up.register import Register
 from TACEResponseLib.report import KEYS, evaluation_rows
 from TACEResponseLib.report.patient_page import write_prediction
-from TACEResponseLib.schemas import SCHEMAS, read_schema
 from TACEResponseLib.settings import preset
 from TACEResponseLib.training.run import train_on_features
 

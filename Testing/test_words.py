@@ -35,11 +35,11 @@ def every_text(prediction, translate=english) -> list[str]:
         reading.headline,
         reading.verdict,
         words.lesions(prediction.lesions, translate),
-        *words.certainty_lines(prediction, translate),
+        *words.certainty_lines(prediction.certainty, reading, translate),
         words.similarity(prediction.similarity),
         words.lacking_scores(prediction.clinical_scores, translate),
-        *words.warnings(prediction),
-        words.statement(prediction),
+        *prediction.warnings,
+        prediction.statement(),
     ]
 
 
@@ -66,7 +66,7 @@ def test_the_words_are_those_that_were_agreed_on():
     assert reading.verdict == "Above this model's cut-off (55 of 100)"
     assert words.lesions(prediction.lesions) == "2 lesions, largest 47.2 mm axial, 53.3 mL"
     assert words.lesions(Lesions((9.04,), (0.31,), 0)) == "1 lesion, largest 9.0 mm axial, 0.3 mL"
-    instability, *others = words.certainty_lines(prediction)
+    instability, *others = words.certainty_lines(prediction.certainty, reading)
     assert instability == (
         "Instability: 5 models, each trained without a part of the patients, say 58 % to 84 %"
     )
@@ -74,7 +74,7 @@ def test_the_words_are_those_that_were_agreed_on():
     without = dataclasses.replace(
         prediction, certainty=dataclasses.replace(prediction.certainty, of_folds=())
     )
-    assert words.certainty_lines(without) == tuple(others)
+    assert words.certainty_lines(without.certainty, reading) == tuple(others)
     assert words.lacking_scores(prediction.clinical_scores).startswith("Not computed: HAP")
     assert words.lacking_scores(a_full_answer().clinical_scores[:0]) == ""
     assert not words.needs_care(prediction.similarity)

@@ -63,7 +63,7 @@ class AnswerSection:
         ui.answerLabel.text = answer_html(prediction, is_dark(ui.answerLabel))
         ui.similarityLabel.text = similarity_html(prediction.similarity)
         ui.certaintyLabel.text = certainty_html(prediction)
-        ui.warningsLabel.text = lines_html(words.warnings(prediction))
+        ui.warningsLabel.text = lines_html(prediction.warnings)
         ui.warningsLabel.visible = bool(prediction.warnings)
         self._show_models()
         self.show_scores(prediction.clinical_scores)
@@ -102,7 +102,7 @@ class AnswerSection:
         jump_to((-left, -posterior, superior))
 
     def _show_statement(self) -> None:
-        statement = words.statement(self.prediction)
+        statement = self.prediction.statement()
         if self.prediction.demonstration:
             statement = warning_html(statement, is_dark(self._ui.statementLabel))
         self._ui.statementLabel.text = statement

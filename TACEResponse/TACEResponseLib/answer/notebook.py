@@ -1,16 +1,13 @@
 """An answer in a notebook and a console: short, in the words of every other place, and without the ID.
 
-A notebook keeps what it shows and is passed on, so the patient is not named; `patient_id` says it.
+A notebook keeps what it shows and is passed on, so the patient is not named; `patient_id` says it. Every
+function takes a `Prediction`, which imports this file.
 """
 
 from html import escape
-from typing import TYPE_CHECKING
 
 from . import words
 from .numbers import percent
-
-if TYPE_CHECKING:
-    from .prediction import Prediction
 
 #: Colours that can be read on the light and on the dark page of a notebook.
 BAR, CARE = "#3b82c4", "#b26a00"
@@ -22,37 +19,37 @@ ROW = (
 )
 
 
-def in_short(prediction: "Prediction") -> str:
+def in_short(prediction) -> str:
     """One line: banner, headline, class, the verdict on similarity, and the statement of every answer."""
     similar = words.similarity(prediction.similarity).partition(" (")[0]  # why is in the long form
     read = prediction.reading()
     answer = ". ".join(filter(None, (read.banner, read.headline, read.verdict, similar)))
-    return f"<Prediction: {answer}. {words.statement(prediction)}>"
+    return f"<Prediction: {answer}. {prediction.statement()}>"
 
 
-def as_html(prediction: "Prediction") -> str:
+def as_html(prediction) -> str:
     """A piece of HTML for a notebook: statement, answer, how sure, every model, tumour and warnings."""
     similar, read = words.similarity(prediction.similarity), prediction.reading()
     care = words.needs_care(prediction.similarity)
     grey = "; opacity: 0.6" if read.kind == "outside" else ""
     parts = [
-        _paragraph(words.statement(prediction), "font-weight: bold"),
+        _paragraph(prediction.statement(), "font-weight: bold"),
         *([_careful(read.banner)] if read.banner else []),
         *([_careful(similar)] if care else []),
         _paragraph(read.headline, f"font-size: 1.3em{grey}"),
         *([_paragraph(f"{read.verdict}.", "font-weight: bold")] if read.verdict else []),
-        *(_paragraph(f"{line}.") for line in words.certainty_lines(prediction)),
+        *(_paragraph(f"{line}.") for line in words.certainty_lines(prediction.certainty, read)),
         *([] if care else [_paragraph(f"{similar}.")]),
         _paragraph(f"Answered by: {words.model_title(prediction.headline)}."),
         _paragraph(f"{words.lesions(prediction.lesions)}."),
         _models(prediction),
-        *map(_careful, words.warnings(prediction)),
+        *map(_careful, prediction.warnings),
         _paragraph(f"Model {prediction.bundle_id}", "opacity: 0.7"),
     ]
     return f'<div class="tace-response" style="max-width: 48em">{"".join(parts)}</div>'
 
 
-def _models(prediction: "Prediction") -> str:
+def _models(prediction) -> str:
     """A bar a model; the one that answers is the strong one."""
     rows = (
         ROW.format(

@@ -4,7 +4,6 @@ Made by `response_model`, shown by the panel, the page and the DICOM report, kep
 `prediction.json`.
 """
 
-import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -13,6 +12,7 @@ from TACEResponseLib.clinical.scores import ClinicalScore
 from TACEResponseLib.measuring.patch import Patch
 
 from .certainty import Certainty
+from .notebook import as_html, in_short
 from .numbers import Translate, english
 from .reading import Reading, read
 from .similarity import Similarity
@@ -56,11 +56,11 @@ class Prediction:
     FORMAT_VERSION = 1
 
     def __repr__(self) -> str:
-        return _shown().in_short(self)
+        return in_short(self)
 
     def _repr_html_(self) -> str:
         """The answer in a notebook, without the patient's ID."""
-        return _shown().as_html(self)
+        return as_html(self)
 
     def statement(self) -> str:
         """The sentence that must stand wherever this answer is shown."""
@@ -95,8 +95,3 @@ class Prediction:
             "checked": list(self.checked),
             "versions": dict(self.versions),
         }
-
-
-def _shown():
-    """The module `notebook`; found when it is needed, because its words are about this class."""
-    return importlib.import_module(".notebook", __package__)

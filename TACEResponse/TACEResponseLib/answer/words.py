@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from TACEResponseLib.clinical.scores import ClinicalScore
 
     from .certainty import Certainty
-    from .prediction import Prediction
+    from .reading import Reading
     from .similarity import Similarity
 
 
@@ -42,14 +42,15 @@ def instability(certainty: "Certainty", translate: Translate = english) -> str:
     ).format(count=len(certainty.of_folds), low=low, high=high)
 
 
-def certainty_lines(prediction: "Prediction", translate: Translate = english) -> tuple[str, ...]:
+def certainty_lines(
+    certainty: "Certainty", reading: "Reading", translate: Translate = english
+) -> tuple[str, ...]:
     """The instability where it is known, what cannot be excluded, and how the models agree.
 
     Of a case outside the training data no outcome is called excluded, and no side of a cut-off is told.
     """
-    certainty = prediction.certainty
     lines = [instability(certainty, translate)]
-    if prediction.reading().kind != "outside":
+    if reading.kind != "outside":
         lines += [certainty.sentence(), certainty.agreement]
     return tuple(line for line in lines if line)
 
@@ -62,16 +63,6 @@ def similarity(found: "Similarity") -> str:
 def needs_care(found: "Similarity") -> bool:
     """Whether a sign must stand beside the sentence of `similarity`."""
     return found.verdict != "inside"
-
-
-def statement(prediction: "Prediction") -> str:
-    """Where the model comes from: the sentence that stands with every answer."""
-    return prediction.statement()
-
-
-def warnings(prediction: "Prediction") -> tuple[str, ...]:
-    """What to read beside the answer, a sentence or two each."""
-    return tuple(prediction.warnings)
 
 
 def lacking_scores(scores: tuple["ClinicalScore", ...], translate: Translate = english) -> str:

@@ -35,7 +35,7 @@ def check(options: Namespace, progress: Reporting) -> int:
         progress.event("cohort", problems=problems, counts=found.counts, sample_size=size)
     text, written = as_text(found), {}
     if options.out is not None:
-        from TACEResponseLib.report.check_page import write_check_page  # needs packages, the list none
+        from .check_page import write_check_page  # needs packages, the list none
 
         files = [*write_preflight(found, options.out), write_check_page(found, options.out)]
         text += "".join(f"\n{file}" for file in files)

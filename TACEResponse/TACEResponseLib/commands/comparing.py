@@ -67,7 +67,7 @@ def _model(of: "Answers") -> dict:
 
 
 def _in_words(found: "BundleComparison") -> list[str]:
-    from TACEResponseLib.models.combination import title
+    from TACEResponseLib.answer.words import model_title
 
     lines = [f"{len(found.patient_ids)} patients, {found.outcome.responders} of them responders"]
     for of in (found.first, found.second):
@@ -77,7 +77,7 @@ def _in_words(found: "BundleComparison") -> list[str]:
             auc = f"AUC {of.auc.auc:.3f}{between}"
         ratio = of.observed_expected.ratio
         lines.append(
-            f"{of.bundle_id}, {title(of.headline)}: {auc}, Brier {of.brier:.3f}, observed to expected "
+            f"{of.bundle_id}, {model_title(of.headline)}: {auc}, Brier {of.brier:.3f}, observed to expected "
             f"{'not defined' if ratio is None else f'{ratio:.2f}'}"
         )
     pair = found.difference

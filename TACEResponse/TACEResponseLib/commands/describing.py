@@ -30,7 +30,7 @@ def completion(options: Namespace, progress: Reporting) -> int:
 
 def schema(options: Namespace, progress: Reporting) -> int:
     """Print the JSON schema of a file that others read."""
-    from TACEResponseLib.schemas import read_schema
+    from .schemas import read_schema
 
     content = read_schema(options.name)
     say_done(progress, json.dumps(content, indent=2, ensure_ascii=False), schema=content)

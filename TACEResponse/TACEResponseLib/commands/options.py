@@ -3,7 +3,6 @@
 from pathlib import Path
 
 from TACEResponseLib import __version__
-from TACEResponseLib.schemas import SCHEMAS
 
 from .common_options import (
     PAPER,
@@ -18,6 +17,7 @@ from .common_options import (
 )
 from .model_options import add_combine, add_compare, add_evaluate, add_train, add_update
 from .parser import Parser
+from .schemas import SCHEMAS
 
 DESCRIPTION = """\
 Estimates the initial response of liver cancer (HCC) to TACE from a contrast CT

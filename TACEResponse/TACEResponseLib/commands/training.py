@@ -1,7 +1,7 @@
 """The commands that train a model and try it on patients that it has not seen."""
 
 from argparse import Namespace
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +12,6 @@ from .combining import say_aggregates
 from .output import DONE, SOME_FAILED, Reporting, in_short, say_done
 
 if TYPE_CHECKING:
-    from TACEResponseLib.statistics.outcome import Outcome
     from TACEResponseLib.training.run import Trained
 
 #: Sentences about patients left out on the terminal.
@@ -65,7 +64,7 @@ def train(options: Namespace, progress: Reporting) -> int:
         forget(store)
     text = [
         *listed([*trained.left_out.values(), *trained.warnings]),
-        _performance_text(rows, trained.training.outcome),
+        _performance_text(rows, trained.training.outcome.labels),
         f"Bundle: {bundle}",
         f"Report: {report}",
     ]
@@ -125,7 +124,11 @@ def evaluate(options: Namespace, progress: Reporting) -> int:
     rows = external_rows(model, external)
     sources = (options.cohort,)
     report = write_validation_report(model, external, left_out, options.out, sources, cohort.outcome)
-    text = [*listed(list(left_out.values())), _performance_text(rows, external.outcome), f"Report: {report}"]
+    text = [
+        *listed(list(left_out.values())),
+        _performance_text(rows, external.outcome.labels),
+        f"Report: {report}",
+    ]
     say_done(progress, "\n".join(text), report=str(report), left_out=len(left_out))
     return exit_code(left_out)
 
@@ -195,14 +198,18 @@ def is_synthetic(cohort: Path) -> bool:
     return (folder / "truth.json").is_file()
 
 
-def _performance_text(rows: list[dict], outcome: "Outcome") -> str:
-    """One row a model: out of fold, external, and by how much its own training patients flatter it."""
+def _performance_text(rows: list[dict], labels: Sequence[int]) -> str:
+    """One row a model: out of fold, external, and by how much its own training patients flatter it.
+
+    labels: (n,) of the patients, who are counted where they are too few for an AUC.
+    """
     from TACEResponseLib.answer.words import model_title
 
     whole = {(row["model"], row["estimate"]): row for row in rows if not row["center"]}
     models = list(dict.fromkeys(row["model"] for row in rows))
     if not models:
-        responders, others = outcome.responders, len(outcome) - outcome.responders
+        responders = int(sum(labels))
+        others = len(labels) - responders
         return (
             f"No AUC can be given: it needs five responders and five non-responders, and there are "
             f"{counted(responders, 'responder')} and {counted(others, 'non-responder')}."

@@ -23,15 +23,14 @@ def verify_public(options: Namespace, progress: Reporting) -> int:
     from TACEResponseLib.cohorts.public.hcc_tace_seg import find_clinical
     from TACEResponseLib.cohorts.public.layout import lay_out
     from TACEResponseLib.cohorts.table import read_cohort
-    from TACEResponseLib.measuring.agreement import agreement_of
+    from TACEResponseLib.measuring.agreement import agreement_of, settings_of_table
     from TACEResponseLib.measuring.cohort import extract_patients
-    from TACEResponseLib.radiomics.parameters import recorded_settings
     from TACEResponseLib.readers.tables import read_table
 
     if not options.source.is_dir():
         raise InputError("there is no such folder", field="from", received=str(options.source))
     published = {row["patient_id"]: row for row in read_table(options.features, required=("patient_id",))}
-    settings = recorded_settings(published.values())
+    settings = settings_of_table(published.values())
     if settings is None:
         raise InputError(
             "the table does not say how its features were measured",

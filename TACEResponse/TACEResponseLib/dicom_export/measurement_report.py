@@ -24,7 +24,6 @@ from .source import Source
 
 if TYPE_CHECKING:
     from TACEResponseLib.answer.prediction import Prediction
-    from TACEResponseLib.clinical.scores import ClinicalScore
 
 SCHEME = "99TACERESPONSE"
 PERCENT = CodedConcept("%", "UCUM", "percent")
@@ -176,7 +175,7 @@ def _evaluations(prediction: "Prediction") -> sr.ContainerContentItem:
         (CLASS, read.verdict),
         (SIMILARITY, prediction.similarity.sentence()),
         *(sure if read.kind != "outside" else []),
-        *((own(score.name, score.title), _score_text(score)) for score in prediction.clinical_scores),
+        *_scores(prediction),
         *((WARNING, text) for text in prediction.warnings),
     ]
     container = sr.ContainerContentItem(QUALITATIVE_EVALUATIONS, relationship_type=CONTAINS)
@@ -186,5 +185,9 @@ def _evaluations(prediction: "Prediction") -> sr.ContainerContentItem:
     return container
 
 
-def _score_text(score: "ClinicalScore") -> str:
-    return f"{score.text} (developed to predict {score.built_for})"
+def _scores(prediction: "Prediction") -> list[tuple[CodedConcept, str]]:
+    """Every clinical score with its group and what it was developed to predict."""
+    return [
+        (own(score.name, score.title), f"{score.text} (developed to predict {score.built_for})")
+        for score in prediction.clinical_scores
+    ]

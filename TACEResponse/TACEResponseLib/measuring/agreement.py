@@ -1,9 +1,12 @@
 """Are two feature tables of the same patients the same? Column by column, ours beside somebody else's."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
+
+from TACEResponseLib.radiomics.parameters import recorded_settings
+from TACEResponseLib.settings import RadiomicsSettings
 
 from .feature_table import DIAGNOSTICS
 
@@ -45,6 +48,11 @@ def agreement_of(
         if not name.startswith(DIAGNOSTICS)
     ]
     return tuple(sorted(found, key=lambda column: (-column.largest, column.column)))
+
+
+def settings_of_table(rows: Iterable[Mapping[str, str]]) -> RadiomicsSettings | None:
+    """How the features of a table were measured, by its diagnostics; None where they do not say."""
+    return recorded_settings(rows)
 
 
 def _column(name: str, pairs: list[tuple]) -> ColumnAgreement:

@@ -14,6 +14,7 @@ from TACEResponseLib.cases.lesions import Lesions, measure_lesions
 from TACEResponseLib.errors import FeatureError, Problem
 from TACEResponseLib.progress import Progress, silent
 from TACEResponseLib.radiomics import extract_row
+from TACEResponseLib.radiomics.diagnostics import sha1_of_image
 from TACEResponseLib.settings import PatchSettings, RadiomicsSettings
 
 from .patch import Patch, largest_layer_patch
@@ -73,6 +74,11 @@ def measure(
     progress("measure texture", 2, 3)
     phase = case.provenance.get("image", {}).get("phase", "")
     return Measurements(case.patient_id, row, lesions, scan, picture, problem, phase)
+
+
+def image_hash(case: Case) -> str:
+    """SHA-1 of the CT's voxels in hexadecimal digits, as it stands in the diagnostics of a feature table."""
+    return sha1_of_image(case)
 
 
 def measure_scan(case: Case) -> dict[str, float]:

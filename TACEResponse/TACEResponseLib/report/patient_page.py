@@ -26,9 +26,9 @@ from TACEResponseLib.answer.reading import ON_DARK, ON_LIGHT, cut_off
 from TACEResponseLib.answer.similarity import SIMILAR
 from TACEResponseLib.cases import Case, bounding_box
 from TACEResponseLib.cases.lesions import largest_slice
+from TACEResponseLib.measuring.case import image_hash
 from TACEResponseLib.models.combination import title
 from TACEResponseLib.models.learners import LEARNERS
-from TACEResponseLib.radiomics.diagnostics import sha1_of_image
 from TACEResponseLib.storage import whole_file
 
 from .pages import render_page
@@ -103,7 +103,7 @@ def summary(prediction: Prediction, *, show_identifier: bool = False) -> str:
         "",
         f"Patient {prediction.patient_id}" if show_identifier else UNNAMED,
         *(f"{part}." for part in (read.banner, read.headline, read.verdict) if part),
-        *(f"{line}." for line in words.certainty_lines(prediction)),
+        *(f"{line}." for line in words.certainty_lines(prediction.certainty, read)),
         f"{prediction.similarity.sentence()}.",
         f"Answered by: {title(prediction.headline)}",
         f"Tumour: {words.lesions(prediction.lesions)}",
@@ -143,7 +143,7 @@ def scan_lines(case: Case) -> tuple[tuple[str, str], ...]:
     source = case.provenance.get("image", {})
     number, description = source.get("series_number", ""), source.get("series_description", "")
     known = {
-        "CT": sha1_of_image(case)[:HASH_LENGTH],
+        "CT": image_hash(case)[:HASH_LENGTH],
         "Scan date": source.get("study_date", ""),
         "Series": ", ".join(filter(None, (number, f'"{description}"' if description else ""))),
         "Phase": _phase(source),
@@ -182,7 +182,7 @@ def _page(
         headline=title(prediction.headline),
         percent=percent,
         instability=words.instability(prediction.certainty),
-        certainty_lines=words.certainty_lines(prediction),
+        certainty_lines=words.certainty_lines(prediction.certainty, prediction.reading()),
         rows=rows,
         sensitivity=sensitivity,
         card=card,

@@ -9,9 +9,8 @@ from TACEResponseLib.cohorts.preflight import CohortCheck, PatientCheck
 from TACEResponseLib.cohorts.preflight.sample_size import size_text
 from TACEResponseLib.cohorts.preflight.table import LEGEND, outlined
 from TACEResponseLib.errors import counted
+from TACEResponseLib.report.pages import render_page
 from TACEResponseLib.storage import whole_file
-
-from .pages import render_page
 
 PAGE = "check.html"
 #: Verdict -> what its part of the page is called.
