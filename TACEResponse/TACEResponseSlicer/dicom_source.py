@@ -10,6 +10,8 @@ from TACEResponseLib.errors import InputError
 #: Attribute in which Slicer keeps the instances of a volume that it loaded from DICOM.
 INSTANCES = "DICOM.instanceUIDs"
 STUDY_DATE = "0008,0020"
+#: What tells which series it is: name in the provenance of a case -> DICOM attribute.
+SERIES = {"series_number": "0020,0011", "series_description": "0008,103E"}
 
 
 def source_files(volume_node) -> list[Path]:
@@ -40,6 +42,17 @@ def scan_day(volume_node) -> str | None:
         return datetime.datetime.strptime(written.strip(), "%Y%m%d").date().isoformat()
     except (InputError, ValueError):
         return None
+
+
+def scan_of(volume_node) -> dict[str, str]:
+    """Day and series of a volume as a case from files knows them; only what DICOM says."""
+    found = {"study_date": scan_day(volume_node) or ""}
+    try:
+        uid = _instances(volume_node)[0]
+    except InputError:
+        return {}
+    found |= {name: slicer.dicomDatabase.instanceValue(uid, tag) or "" for name, tag in SERIES.items()}
+    return {name: text.strip() for name, text in found.items() if text.strip()}
 
 
 def _instances(volume_node) -> list[str]:

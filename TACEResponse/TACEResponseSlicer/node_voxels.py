@@ -7,7 +7,8 @@ Slicer keeps positions in RAS (x to the right, y to the front), SimpleITK in LPS
 """
 
 import itertools
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 import SimpleITK as sitk
@@ -46,7 +47,8 @@ class NodeVoxels:
 
     voxels: (k, j, i) in HU, the node's own memory, so `case` is to be called soon. to_world: 4 x 4
     from (i, j, k) to RAS in mm. vessels: aorta and portal vein where the segmentation names both, by
-    which the phase of contrast is measured. notes: what was found out on the way.
+    which the phase of contrast is measured. scan: day and series, where DICOM says them. notes: what was
+    found out on the way.
     """
 
     patient_id: str
@@ -56,6 +58,7 @@ class NodeVoxels:
     to_world: np.ndarray
     segments: tuple[SegmentVoxels, ...]
     vessels: tuple[SegmentVoxels, ...] = ()
+    scan: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[Problem, ...] = ()
 
     def case(self, margin_voxels: int | None = None, progress: Progress = silent) -> Case:
@@ -65,6 +68,7 @@ class NodeVoxels:
         """
         progress(_("checking the images"), 0, 3)
         vessels = measure_phase(self)
+        phase = provenance_of_phase(vessels, self.image_name)
         notes = [*self.notes, *phase_warning(vessels, self.image_name)]
         mask = _union_on_grid(self.segments, self.to_world, self.voxels.shape, notes)
         progress(_("checking the images"), 1, 3)
@@ -79,7 +83,7 @@ class NodeVoxels:
             mask,
             provenance={
                 "source": "3D Slicer scene",
-                "image": {"name": self.image_name, **provenance_of_phase(vessels, self.image_name)},
+                "image": {"name": self.image_name, **self.scan, **phase},
                 "mask": self.mask_name,
                 "segments": [segment.name for segment in self.segments],
             },

@@ -19,6 +19,7 @@ from TACEResponseLib.errors import GeometryError, InputError, MaskError, Problem
 from TACEResponseLib.readers.phases import vessel_segments
 from vtk.util.numpy_support import vtk_to_numpy
 
+from . import dicom_source
 from .node_voxels import NodeVoxels, SegmentVoxels
 
 
@@ -57,6 +58,7 @@ def voxels_of_nodes(volume_node, segmentation_node, segment_ids=None, patient_id
         to_world=to_world,
         segments=segments,
         vessels=vessels,
+        scan=dicom_source.scan_of(volume_node),
         notes=tuple(notes),
     )
 

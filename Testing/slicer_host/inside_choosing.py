@@ -201,7 +201,7 @@ def ijk_to_ras(volume):
 
 
 class Database:
-    """What is asked of `slicer.dicomDatabase` for a date."""
+    """What is asked of `slicer.dicomDatabase` for a date and a series."""
 
     isOpen = True
 
@@ -212,8 +212,8 @@ class Database:
         return ""
 
     def instanceValue(self, uid, tag):
-        assert (uid, tag) == ("1.2.3", "0008,0020")
-        return self.written
+        assert uid == "1.2.3"
+        return {"0008,0020": self.written, "0020,0011": "4", "0008,103E": "liver art. "}[tag]
 
 
 @pytest.mark.parametrize(
@@ -233,6 +233,9 @@ def test_an_answer_is_kept_with_the_date_of_the_scan_or_says_that_it_is_todays(
     turn(lambda: panel.ui.predictButton.enabled)
     panel.ui.predictButton.click()
     done(panel)
+    scan = {"series_number": "4", "series_description": "liver art.", **({"study_date": day} if day else {})}
+    about = panel.answer.case.provenance["image"]
+    assert {name: about.get(name) for name in scan} == scan and ("study_date" in about) == bool(day)
     asked, file = [], tmp_path / "register.sqlite"
     monkeypatch.setattr(register_questions, "ask_file", lambda: str(file))
     monkeypatch.setattr(register_questions, "ask_id", lambda known: asked.append(known) or "0012")
