@@ -158,6 +158,7 @@ def test_the_scores_in_a_bundle_are_safe_and_give_ids_back(tmp_path):
         out_of_fold=scores,
         conformal=scores,
         image_hashes=(),
+        folds=None,
     )
     save_bundle(tmp_path / "new", replace(model, training=training), None, "a card")
     assert unsafe_cells((tmp_path / "new" / "scores.csv").read_text(encoding="utf-8")) == []

@@ -281,7 +281,15 @@ def test_a_fault_without_room_for_its_report_is_a_sentence_all_the_same(monkeypa
     assert "There is no room for a report of it." in capsys.readouterr().err
 
 
-def test_an_interrupt_that_a_finalizer_swallows_comes_again(capsys):
+@pytest.fixture
+def interrupts():
+    """Ctrl-C as in a terminal: a shell ignores it in what it starts in the background, tests as well."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_an_interrupt_that_a_finalizer_swallows_comes_again(capsys, interrupts):
     from TACEResponseLib.resumable.interruption import interruptible
 
     class Swallows:

@@ -224,4 +224,4 @@ def test_a_preflight_of_damaged_files_never_faults_and_writes_whole_files(folder
         assert [line["patient_id"] for line in lines] == list(FILES)
         assert "fault" not in {problem["kind"] for line in lines for problem in line["problems"]}
         assert sitk.ReadImage(str(tmp_path / "out" / "contact_sheet.png")).GetSize()[0] > 0
-        assert len(list((tmp_path / "out").iterdir())) == 3
+        assert len(list((tmp_path / "out").iterdir())) == 4

@@ -64,7 +64,7 @@ class Classical(Learner):
     @classmethod
     def of(cls, name: str) -> "Classical":
         """The learner of a line of CLASSIFIERS."""
-        return cls(name, CLASSIFIERS[name].title, "selected")
+        return cls(name, CLASSIFIERS[name].title, "selected", CLASSIFIERS[name].sourced)
 
     def configured(self, settings: TrainingSettings) -> "Classical":
         """In the variant that these settings ask for."""

@@ -42,6 +42,7 @@ class Cnn(Learner):
     name: str = "cnn"
     title: str = "CNN"
     needs: Need = "pixels"
+    sourced: str = "a convolutional neural network (CNN) after Peng et al. [@peng2021]"
     settings: NetworkSettings | None = field(default_factory=NetworkSettings)
 
     def configured(self, settings: TrainingSettings) -> "Cnn":

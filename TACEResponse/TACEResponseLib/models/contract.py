@@ -55,12 +55,14 @@ class FittedModel(ABC):
 class Learner(ABC):
     """How one model is fitted; an instance holds its settings.
 
-    name: in files and settings. title: in words, within a sentence. needs: see `Need`.
+    name: in files and settings. title: in words, within a sentence. needs: see `Need`. sourced: as the
+    methods of a paper name it, with `[@key]` of its source (`report.sources`), "" for the title.
     """
 
     name: str
     title: str
     needs: Need
+    sourced: str = ""
 
     def configured(self, settings: TrainingSettings) -> "Learner":
         """The learner as these settings ask for it."""

@@ -54,6 +54,7 @@ class ExtraTrees(Learner):
     name: str = "extra_trees"
     title: str = "extremely randomised trees"
     needs: Need = "features"
+    sourced: str = "extremely randomised trees [@geurts2006]"
     settings: ExtraTreesSettings = field(default_factory=ExtraTreesSettings)
 
     def configured(self, settings: TrainingSettings) -> "ExtraTrees":

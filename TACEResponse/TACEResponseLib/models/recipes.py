@@ -18,7 +18,7 @@ Variant = Literal["paper", "tuned"]
 
 @dataclass(frozen=True)
 class Recipe:
-    """How one model is built.
+    """How one model is built, and named with its source (`Learner.sourced`).
 
     paper, tuned: the estimator's class by name and its parameters, a callable value being computed from
     (patients, features). grid: parameters that the tuned variant chooses from. tuning: parameters
@@ -34,6 +34,7 @@ class Recipe:
     score: Literal["predict", "predict_proba", "decision_function"]
     seeded: bool = False
     tuning: Mapping[str, object] = field(default_factory=dict)
+    sourced: str = ""
 
 
 def gamma_of_r(patients: int, features: int) -> float:
@@ -46,6 +47,7 @@ _LOGISTIC = {"solver": "newton-cholesky", "tol": 1e-12, "max_iter": 100}
 CLASSIFIERS: dict[str, Recipe] = {
     "linear": Recipe(
         "linear model",
+        sourced="a linear model",
         paper=("sklearn.linear_model.LinearRegression", {}),
         tuned=("sklearn.linear_model.Ridge", {}),
         grid={"alpha": (0.1, 1.0, 10.0, 100.0)},
@@ -54,6 +56,7 @@ CLASSIFIERS: dict[str, Recipe] = {
     ),
     "logistic": Recipe(
         "logistic model",
+        sourced="logistic regression",
         paper=("sklearn.linear_model.LogisticRegression", {"C": np.inf, **_LOGISTIC}),
         tuned=("sklearn.linear_model.LogisticRegression", _LOGISTIC),
         grid={"C": (0.01, 0.1, 1.0, 10.0)},
@@ -62,6 +65,7 @@ CLASSIFIERS: dict[str, Recipe] = {
     ),
     "svm": Recipe(
         "support vector machine",
+        sourced="a support vector machine [@cortes1995]",
         paper=("sklearn.svm.SVC", {"C": 1.0, "gamma": gamma_of_r, "tol": 1e-3}),
         tuned=("sklearn.svm.SVC", {"gamma": gamma_of_r}),
         grid={"C": (0.01, 0.1, 1.0, 10.0), "kernel": ("rbf", "linear")},
@@ -70,6 +74,7 @@ CLASSIFIERS: dict[str, Recipe] = {
     ),
     "gbm": Recipe(
         "gradient boosting",
+        sourced="gradient boosting [@friedman2001]",
         paper=(
             "sklearn.ensemble.GradientBoostingClassifier",
             {
@@ -91,6 +96,7 @@ CLASSIFIERS: dict[str, Recipe] = {
     ),
     "random_forest": Recipe(
         "random forest",
+        sourced="a random forest [@breiman2001]",
         paper=("sklearn.ensemble.RandomForestClassifier", {"n_estimators": 500, "max_features": "sqrt"}),
         tuned=("sklearn.ensemble.RandomForestClassifier", {"n_estimators": 500, "max_features": "sqrt"}),
         grid={"min_samples_leaf": (1, 3, 5, 10)},

@@ -39,6 +39,7 @@ class Size(Learner):
     name: str = "size"
     title: str = "tumour size"
     needs: Need = "size"
+    sourced: str = "the largest axial diameter alone"
 
     def can_learn_from(self, table: PatientTable) -> bool:
         """A diameter that all patients share teaches nothing."""

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from TACEResponseLib.errors import counted
 from TACEResponseLib.models.combination import title
+from TACEResponseLib.models.learners import LEARNERS
 
 from .methods import extracted_here, final_selection, versions
 from .performance import SIGNIFICANT
@@ -16,17 +17,6 @@ BEGIN = (
     "This text was written by TACEResponse from the settings and counts of this run. Check every sentence, "
     "and replace what is marked AUTHORS. Citations stand in references.bib."
 )
-#: Model -> how it is named with its source.
-SOURCED = {
-    "svm": "a support vector machine [@cortes1995]",
-    "gbm": "gradient boosting [@friedman2001]",
-    "random_forest": "a random forest [@breiman2001]",
-    "extra_trees": "extremely randomised trees [@geurts2006]",
-    "cnn": "a convolutional neural network (CNN) after Peng et al. [@peng2021]",
-    "linear": "a linear model",
-    "logistic": "logistic regression",
-    "size": "the largest axial diameter alone",
-}
 FUSIONS = {
     "average": "the mean of the log-odds of the calibrated models",
     "stacking": "a logistic model of the models' scores (stacking)",
@@ -133,7 +123,7 @@ def _models(study: Study) -> Iterable[str]:
     how = (
         "tuned by grid search on inner folds" if settings.classifiers == "tuned" else "with the defaults of R"
     )
-    named = ", ".join(SOURCED.get(name, title(name)) for name in study.singles)
+    named = ", ".join(LEARNERS[name].sourced or title(name) for name in study.singles)
     yield f"Models: {named}; those of features {how}."
     network, patch = settings.network, settings.patch
     if network is not None and study.model.needs_picture:
