@@ -240,8 +240,7 @@ def test_a_missing_file_is_named_before_any_model_is_opened(capsys, tmp_path, mo
 
 
 def test_three_patients_have_no_auc_and_the_terminal_says_why():
-    outcome = Outcome(np.array([1, 0, 0]))
-    assert _performance_text([], outcome) == (
+    assert _performance_text([], np.array([1, 0, 0])) == (
         "No AUC can be given: it needs five responders and five non-responders, and there are "
         "1 responder and 2 non-responders."
     )

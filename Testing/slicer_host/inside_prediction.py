@@ -596,6 +596,9 @@ class Database:
     def fileForInstance(self, uid):
         return str(self.files.get(uid, ""))
 
+    def instanceValue(self, uid, tag):
+        return ""
+
 
 def test_dicom_results_are_offered_only_for_a_ct_from_dicom_and_the_tooltip_says_why_not(
     with_sample, monkeypatch, tmp_path

@@ -14,7 +14,6 @@ from TACEResponseLib.cases.lesions import Lesions, measure_lesions
 from TACEResponseLib.errors import FeatureError, Problem
 from TACEResponseLib.progress import Progress, silent
 from TACEResponseLib.radiomics import extract_row
-from TACEResponseLib.radiomics.diagnostics import sha1_of_image
 from TACEResponseLib.settings import PatchSettings, RadiomicsSettings
 
 from .patch import Patch, largest_layer_patch
@@ -78,6 +77,8 @@ def measure(
 
 def image_hash(case: Case) -> str:
     """SHA-1 of the CT's voxels in hexadecimal digits, as it stands in the diagnostics of a feature table."""
+    from TACEResponseLib.radiomics.diagnostics import sha1_of_image  # needs packages, measuring sizes none
+
     return sha1_of_image(case)
 
 
