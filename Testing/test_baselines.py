@@ -110,7 +110,7 @@ def test_cohorts_are_rows_of_their_own():
     table, rows = table_of(a_group(), external)
     assert ("validation", "HAP") in rows
     assert "Nothing is fitted" in table.note
-    assert "built for survival" in table.note
+    assert "developed to predict survival" in table.note
     assert "Kadalayil" in table.note
     assert rows["training", "HAP"]["built_for"] == "survival"
 
@@ -153,4 +153,4 @@ def test_the_report_of_a_feature_table_holds_the_scores_of_its_clinical_columns(
     assert found["HAP"]["missing_items"] == "bilirubin (40), AFP (40)"
     page = (report / "report.html").read_text(encoding="utf-8")
     assert "Clinical scores as baselines: AUC for response" in page
-    assert "Most were built for survival" in page
+    assert "Most were developed to predict survival" in page

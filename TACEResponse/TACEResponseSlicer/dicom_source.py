@@ -46,12 +46,12 @@ def scan_day(volume_node) -> str | None:
 
 def scan_of(volume_node) -> dict[str, str]:
     """Day and series of a volume as a case from files knows them; only what DICOM says."""
-    found = {"study_date": scan_day(volume_node) or ""}
     try:
         uid = _instances(volume_node)[0]
     except InputError:
         return {}
-    found |= {name: slicer.dicomDatabase.instanceValue(uid, tag) or "" for name, tag in SERIES.items()}
+    found = {name: slicer.dicomDatabase.instanceValue(uid, tag) or "" for name, tag in SERIES.items()}
+    found["study_date"] = scan_day(volume_node) or ""
     return {name: text.strip() for name, text in found.items() if text.strip()}
 
 

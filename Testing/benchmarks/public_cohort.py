@@ -55,7 +55,7 @@ CLINICAL = "## Clinical scores"
 CLINICAL_HEADER = (
     "label",
     "score",
-    "built for",
+    "developed to predict",
     "patients",
     "AUC (95 % CI)",
     "size, same patients",
@@ -288,7 +288,7 @@ def _clinical_part(table: list[str]) -> str:
             CLINICAL,
             "",
             "Published scores on the collection's clinical table. Nothing is fitted, so no fold is needed; a",
-            "worse group counts as less response. Most were built for survival, not for response. A missing",
+            "worse group counts as less response. Most were developed to predict survival. A missing",
             "item makes a score NA, never zero points, and is counted. The collection has no albumin,",
             "bilirubin, INR or CRP. Size is the longest axial diameter of the mask. Number of lesions: 1",
             "where the table says uninodular; where it says multinodular, the components of the mask if",

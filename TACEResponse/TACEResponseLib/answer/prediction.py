@@ -28,8 +28,9 @@ class Prediction:
     """The answer for one patient; `to_json` is the content of `prediction.json`.
 
     probabilities: name -> probability of response (CR + PR) in [0, 1], for single models
-    and fusions. fused: the headline among them. responder: fused above threshold. similarity: to the
-    training patients. certainty: interval, conformal set, agreement. clinical_scores: every score of
+    and fusions. fused: the headline among them. threshold: its cut-off, in [0, 1]. responder: fused above
+    threshold, which says nothing for a case outside the training data: see `reading`. similarity: to the
+    training patients. certainty: instability, conformal set, agreement. clinical_scores: every score of
     `clinical.scores`, NA where an item is missing. checked: what was looked at before answering, in
     words. training_share: of responders among the training patients, None where it is not known.
     patch: what the network saw.

@@ -1,4 +1,4 @@
-"""Clinical scores before TACE, each with its inputs, its published source and what it was built for.
+"""Clinical scores before TACE: inputs, published source, and what each was developed to predict.
 
 D is the longest axial diameter of one lesion in cm, N the number of lesions, S = D + N. They say how
 well patients do, mostly how long they live, and stand beside the model as baselines; nothing here is

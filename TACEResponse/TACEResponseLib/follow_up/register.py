@@ -44,7 +44,7 @@ class Recorded:
     """The first prediction of a patient by a model, with the response where it is known.
 
     model: the headline that answered. day: of the scan or the prediction, ISO. similarity: verdict on
-    likeness to the training cases. repeats: later predictions of the same patient by the same bundle,
+    similarity to the training patients. repeats: later predictions of the same patient by the same bundle,
     which do not count. known_before: the response was known, or recorded, before the prediction was.
     response: CR, PR, SD or PD, None while unknown. baseline_mm, follow_up_mm: sums of viable diameters
     where they were measured.

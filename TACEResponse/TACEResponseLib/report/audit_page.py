@@ -201,7 +201,7 @@ def periods_table(audit: ModelAudit) -> Table:
 
 
 def similarity_table(audit: ModelAudit) -> Table:
-    """A row a verdict on likeness to the training cases."""
+    """A row a verdict on similarity to the training patients."""
     rows = [
         {
             "like_the_training_cases": verdict,
@@ -216,7 +216,7 @@ def similarity_table(audit: ModelAudit) -> Table:
     ]
     note = "An interval without width comes from few patients, not from certainty."
     absent = "" if rows else "no response counts yet"
-    return Table("similarity", "By likeness to the training cases", rows, note, absent)
+    return Table("similarity", "By similarity to the training patients", rows, note, absent)
 
 
 def _ratio_cells(name: str, found: Agreement) -> dict:

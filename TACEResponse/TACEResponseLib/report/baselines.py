@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 NOTE = (
     "Published scores, grouped as published, a worse group counted as less response. Nothing is fitted, so "
-    "no fold is needed. Most were built for survival, not for response. Patients: those with every item; "
+    "no fold is needed. Most were developed to predict survival. Patients: those with every item; "
     "a missing item makes a score NA and never counts as zero points. Model beside: AUC of the headline "
     "model on the same patients; p by a paired test, not adjusted for the number of scores. No AUC "
     "where all patients are in one group. Sources: "
