@@ -142,6 +142,19 @@ def test_a_zip_loads_like_its_folder_and_a_zip_that_climbs_out_is_refused(copy, 
     assert not (tmp_path / "outside.txt").exists()
 
 
+def test_any_byte_of_a_zip_may_be_wrong_and_it_is_a_bundle_error(tmp_path):
+    """Of a damaged stream zlib complains, of an unknown method or an encryption zipfile does."""
+    archive = tmp_path / "small.zip"
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as packed:
+        packed.writestr("text.txt", b"".join(b"%d " % (n * n) for n in range(60)))
+    whole = archive.read_bytes()
+    for place in range(len(whole)):
+        for mask in (0x01, 0x06, 0x40, 0xFF):
+            archive.write_bytes(whole[:place] + bytes([whole[place] ^ mask]) + whole[place + 1 :])
+            with pytest.raises(BundleError):
+                load_bundle(archive)
+
+
 def test_a_zip_bomb_is_refused_before_it_is_unpacked(tmp_path, monkeypatch):
     monkeypatch.setattr(bundles, "LARGEST_BUNDLE_BYTES", 1000)
     with zipfile.ZipFile(tmp_path / "bomb.zip", "w", zipfile.ZIP_DEFLATED) as packed:

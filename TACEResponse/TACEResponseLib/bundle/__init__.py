@@ -15,6 +15,7 @@ import json
 import shutil
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +37,16 @@ LARGEST_MANIFEST_BYTES = 1_000_000
 LARGEST_BUNDLE_BYTES = 300_000_000
 #: Files that operating systems drop into folders; never opened, never a fault.
 LITTER = {".DS_Store", "Thumbs.db", "desktop.ini"}
+#: What the zip of a bundle ends in that is damaged, encrypted or packed in an unknown way.
+UNREADABLE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    NotImplementedError,
+    RuntimeError,
+    ValueError,
+    OSError,
+    EOFError,
+)
 
 
 @dataclass(frozen=True)
@@ -214,18 +225,24 @@ def _as_folder(path: Path) -> Iterator[Path]:
     if path.is_dir() or not zipfile.is_zipfile(path):
         yield path
         return
-    with tempfile.TemporaryDirectory(prefix="tace-bundle-") as place, zipfile.ZipFile(path) as packed:
+    with tempfile.TemporaryDirectory(prefix="tace-bundle-") as place:
+        try:
+            _unpack(path, Path(place))
+        except UNREADABLE as error:
+            raise damaged(path, str(error) or type(error).__name__) from None
+        yield Path(place)
+
+
+def _unpack(path: Path, place: Path) -> None:
+    """Unpack a zip whose sizes and names are as they should be; BundleError for others."""
+    with zipfile.ZipFile(path) as packed:
         if sum(item.file_size for item in packed.infolist()) > LARGEST_BUNDLE_BYTES:
             raise damaged(path, "more than 300 MB unpacked", "at most 300 MB")
         for item in packed.infolist():
-            target = (Path(place) / item.filename).resolve()
-            if not target.is_relative_to(Path(place).resolve()):
+            target = (place / item.filename).resolve()
+            if not target.is_relative_to(place.resolve()):
                 raise damaged(path, f"an entry named {item.filename}", "names inside the bundle")
-        try:
-            packed.extractall(place)
-        except (zipfile.BadZipFile, OSError, EOFError) as error:
-            raise damaged(path, str(error)) from None
-        yield Path(place)
+        packed.extractall(place)
 
 
 def _verify_files(folder: Path, manifest: BundleManifest) -> None:
