@@ -192,7 +192,7 @@ class TACEResponseLogic(ScriptedLoadableModuleLogic):
             self.service.close()
 
     def _ask(self, question, progress, **content):
-        from TACEResponseLib.progress import silent
+        from TACEResponseLib.messages.progress import silent
         from TACEResponseSlicer import dependencies
 
         dependencies.require([dependencies.PREDICTION])
@@ -293,7 +293,7 @@ class TACEResponseTest(ScriptedLoadableModuleTest):
         """The sample patient's nodes give its voxels, its mask and its lesions back."""
         import numpy as np
         import SimpleITK as sitk
-        from TACEResponseLib.errors import TACEResponseError
+        from TACEResponseLib.messages.errors import TACEResponseError
         from TACEResponseLib.phantom import make_patient
         from TACEResponseSlicer import publish
 

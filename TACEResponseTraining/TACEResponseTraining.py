@@ -111,7 +111,7 @@ class TACEResponseTrainingLogic(ScriptedLoadableModuleLogic):
 
     def checkArguments(self, cohort):
         """Command line of the preflight; InputError when there is no such cohort."""
-        from TACEResponseLib.errors import InputError
+        from TACEResponseLib.messages.errors import InputError
 
         if not cohort or not Path(cohort).exists():
             raise InputError(_("there is no such cohort"), field="cohort", received=str(cohort))
@@ -133,7 +133,7 @@ class TACEResponseTrainingLogic(ScriptedLoadableModuleLogic):
 
         repeats: of the cross-validation. epochs, device (auto, cpu or gpu): of the CNN.
         """
-        from TACEResponseLib.errors import InputError
+        from TACEResponseLib.messages.errors import InputError
 
         self.checkArguments(cohort)
         if not bundle:
@@ -167,7 +167,7 @@ class TACEResponseTrainingLogic(ScriptedLoadableModuleLogic):
         recipe: preset, folds, repeats, seed, cnn, epochs, device as in `prepare`. Raises what the child
         says went wrong.
         """
-        from TACEResponseLib.errors import InputError
+        from TACEResponseLib.messages.errors import InputError
         from TACEResponseSlicer import dependencies
         from TACEResponseSlicer.background import BackgroundTask
 
@@ -198,7 +198,7 @@ class TACEResponseTrainingLogic(ScriptedLoadableModuleLogic):
     def openPatient(self, cohort, patientId):
         """Load one patient of a cohort with its mask; returns volume and segmentation node."""
         from TACEResponseLib.cohorts.table import read_cohort
-        from TACEResponseLib.errors import InputError
+        from TACEResponseLib.messages.errors import InputError
         from TACEResponseSlicer import publish
 
         found = [p for p in read_cohort(Path(cohort)).patients if p.patient_id == patientId]

@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "TACEResponse"), str(ROOT / "Testing")]
 
 from planted_cue import planted_patches
-from TACEResponseLib.errors import Cancelled
+from TACEResponseLib.messages.errors import Cancelled
 from TACEResponseLib.models import network as network_room
 from TACEResponseLib.models.network import build_network, train_network
 from TACEResponseLib.models.network import framework as network_framework

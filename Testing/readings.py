@@ -8,7 +8,7 @@ from TACEResponseLib.answer.certainty import NO_RESPONSE, RESPONSE, Certainty
 from TACEResponseLib.answer.prediction import Prediction
 from TACEResponseLib.answer.similarity import Similarity
 from TACEResponseLib.cases.lesions import Lesions
-from TACEResponseLib.errors import Problem
+from TACEResponseLib.messages.errors import Problem
 
 OUTSIDE = "Outside the training data: do not rely on the number"
 

@@ -14,7 +14,7 @@ from scipy.special import expit, logit
 from TACEResponseLib.__main__ import main
 from TACEResponseLib.bundle import demonstration_bundle, load_bundle
 from TACEResponseLib.cohorts.table import read_cohort
-from TACEResponseLib.errors import TableError
+from TACEResponseLib.messages.errors import TableError
 from TACEResponseLib.statistics.aggregates import FEWEST, THRESHOLDS, BenefitFigure, aggregate, stated
 from TACEResponseLib.statistics.intervals import auc_variance
 from TACEResponseLib.statistics.outcome import OBJECTIVE_RESPONSE

@@ -10,9 +10,9 @@ import pytest
 from scipy.stats import binomtest
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import brier_score_loss, roc_auc_score
-from TACEResponseLib.errors import RegisterError
 from TACEResponseLib.follow_up.audit import Agreement, audit_register, period_of
 from TACEResponseLib.follow_up.register import Recorded
+from TACEResponseLib.messages.errors import RegisterError
 from TACEResponseLib.report import audit_page, drawing
 from TACEResponseLib.report.audit_page import as_text, write_audit
 from TACEResponseLib.statistics.calibration import calibration

@@ -13,8 +13,8 @@ from TACEResponseLib.cases import make_case
 from TACEResponseLib.cases.lesions import measure_lesions
 from TACEResponseLib.cases.repair import REPAIRS
 from TACEResponseLib.cohorts.table import read_cohort
-from TACEResponseLib.errors import FeatureError, GeometryError, InputError, MaskError, Problem
 from TACEResponseLib.measuring.patient_table import PatientTable
+from TACEResponseLib.messages.errors import FeatureError, GeometryError, InputError, MaskError, Problem
 from TACEResponseLib.radiomics import extract_row
 from TACEResponseLib.readers import read_case, read_image
 from TACEResponseLib.resumable import CaseJob, run_cases

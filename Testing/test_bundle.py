@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from TACEResponseLib import bundle as bundles
 from TACEResponseLib.bundle import demonstration_bundle, load_bundle, read_card, read_manifest, zip_bundle
-from TACEResponseLib.errors import BundleError, DependencyError, InputError
+from TACEResponseLib.messages.errors import BundleError, DependencyError, InputError
 
 STATEMENT = "This model was trained on synthetic images and is not for patients."
 

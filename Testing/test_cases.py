@@ -5,8 +5,8 @@ import pytest
 import SimpleITK as sitk
 from TACEResponseLib.cases import make_case
 from TACEResponseLib.cases.lesions import measure_lesions
-from TACEResponseLib.errors import GeometryError, IntensityError, MaskError
 from TACEResponseLib.follow_up.mrecist import mrecist_response
+from TACEResponseLib.messages.errors import GeometryError, IntensityError, MaskError
 
 SIZE_KJI = (12, 20, 24)
 

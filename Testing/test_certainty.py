@@ -13,7 +13,7 @@ from TACEResponseLib.answer.certainty import (
     agreement,
     conformal_set,
 )
-from TACEResponseLib.errors import BundleError
+from TACEResponseLib.messages.errors import BundleError
 from TACEResponseLib.models.combination import Combination
 from TACEResponseLib.models.isotonic import Isotonic
 from TACEResponseLib.statistics.fusion import fit_calibration

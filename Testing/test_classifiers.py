@@ -12,7 +12,7 @@ import skops.io
 from sklearn.ensemble import GradientBoostingClassifier, RandomForestClassifier
 from sklearn.exceptions import InconsistentVersionWarning
 from sklearn.linear_model import LogisticRegression
-from TACEResponseLib.errors import SettingsError, TrainingError
+from TACEResponseLib.messages.errors import SettingsError, TrainingError
 from TACEResponseLib.models.fitting import (
     SINGULAR_C,
     fit_classifier,

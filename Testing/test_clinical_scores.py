@@ -11,8 +11,8 @@ from TACEResponseLib.clinical.items import read_values
 from TACEResponseLib.clinical.rules import albi_value
 from TACEResponseLib.clinical.scores import DEFINITIONS, ClinicalValues, TumourBurden, clinical_scores
 from TACEResponseLib.clinical.values import Measured
-from TACEResponseLib.errors import InputError, TableError
 from TACEResponseLib.follow_up.mrecist import mrecist_response
+from TACEResponseLib.messages.errors import InputError, TableError
 
 # --- every patient by hand ------------------------------------------------------------------------
 

@@ -2,7 +2,7 @@
 
 import pytest
 from TACEResponseLib.cohorts.table import read_cohort
-from TACEResponseLib.errors import InputError, TableError
+from TACEResponseLib.messages.errors import InputError, TableError
 
 HEADER = "patient_id,image,mask,mask_reader2,response,cohort,center,afp_ng_ml"
 

@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 from scipy.special import expit, logit
 from TACEResponseLib.__main__ import main
-from TACEResponseLib.errors import InputError
+from TACEResponseLib.messages.errors import InputError
 from TACEResponseLib.report.aggregates import FORMAT, _rounded, read_hospital
 from TACEResponseLib.report.combined import benefit_table, hospitals_table, pooled_table
 from TACEResponseLib.report.forest import draw_forest

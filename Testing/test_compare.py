@@ -9,7 +9,7 @@ import pytest
 from TACEResponseLib.__main__ import main
 from TACEResponseLib.bundle import demonstration_bundle, load_bundle, public_cohort_bundle
 from TACEResponseLib.cohorts.table import read_cohort
-from TACEResponseLib.errors import SettingsError
+from TACEResponseLib.messages.errors import SettingsError
 from TACEResponseLib.phantom import write_cohort
 from TACEResponseLib.statistics.discrimination import auc_delong, paired_delong
 from TACEResponseLib.training.comparing import compare_models

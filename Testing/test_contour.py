@@ -16,7 +16,7 @@ from TACEResponseLib.answer.contour_sensitivity import (
 )
 from TACEResponseLib.cases import Case, make_case
 from TACEResponseLib.cases.lesions import measure_lesions
-from TACEResponseLib.errors import FeatureError
+from TACEResponseLib.messages.errors import FeatureError
 
 
 def a_ball(radius_mm: float, spacing_mm=(0.8, 0.8, 2.5), size=(90, 90, 40)) -> Case:

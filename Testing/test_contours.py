@@ -6,7 +6,7 @@ import pytest
 import SimpleITK as sitk
 from scenes import SIZE_KJI, a_scene, contours_of, write_dicom_series, write_rtstruct
 from scipy import ndimage
-from TACEResponseLib.errors import MaskError
+from TACEResponseLib.messages.errors import MaskError
 from TACEResponseLib.readers import list_segments, read_case
 from test_dicom_formats import flat, ring
 

@@ -7,7 +7,7 @@ import SimpleITK as sitk
 from pydicom.pixels import get_decoder
 from pydicom.uid import RLELossless
 from scenes import a_scene, as_labelmap, write_dicom_seg, write_dicom_series
-from TACEResponseLib.errors import InputError, IntensityError
+from TACEResponseLib.messages.errors import InputError, IntensityError
 from TACEResponseLib.readers import read_case, read_image
 
 IMAGE, SEGMENTS = a_scene()

@@ -11,9 +11,9 @@ from TACEResponseLib import settings as settings_room
 from TACEResponseLib.__main__ import main
 from TACEResponseLib.cases import make_case
 from TACEResponseLib.cohorts.table import read_cohort
-from TACEResponseLib.errors import MaskError
 from TACEResponseLib.measuring.controls import ALIKE_HU, GAP_MM, moved_region, shuffled_voxels
 from TACEResponseLib.measuring.patient_table import PatientTable
+from TACEResponseLib.messages.errors import MaskError
 from TACEResponseLib.report.controls import control_tables
 from TACEResponseLib.report.study import Study
 from TACEResponseLib.settings import preset
@@ -305,7 +305,7 @@ def test_train_writes_the_controls_of_a_feature_table_and_says_that_images_are_m
 
 
 def test_a_recipe_of_pictures_alone_has_no_controls(tmp_path):
-    from TACEResponseLib.errors import TrainingError
+    from TACEResponseLib.messages.errors import TrainingError
 
     rng = np.random.default_rng(9)
     table = PatientTable(tuple(map(str, range(40))), ("original_a",), rng.normal(size=(40, 1)))

@@ -18,7 +18,7 @@ from scenes import a_scene, as_labelmap, write_dicom_series
 from TACEResponseLib.cases import make_case
 from TACEResponseLib.dicom_export import write_dicom
 from TACEResponseLib.dicom_export.instances import Identifiers
-from TACEResponseLib.errors import GeometryError, InputError
+from TACEResponseLib.messages.errors import GeometryError, InputError
 from TACEResponseLib.readers import read_case
 
 OBLIQUE = sitk.Euler3DTransform((0, 0, 0), 0.2, -0.3, 0.1).GetMatrix()

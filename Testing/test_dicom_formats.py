@@ -6,7 +6,7 @@ import pytest
 import SimpleITK as sitk
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ImplicitVRLittleEndian, RLELossless
 from scenes import SIZE_KJI, a_scene, contours_of, write_dicom_seg, write_dicom_series, write_rtstruct
-from TACEResponseLib.errors import GeometryError, InputError, MaskError
+from TACEResponseLib.messages.errors import GeometryError, InputError, MaskError
 from TACEResponseLib.readers import read_case, read_image
 from TACEResponseLib.readers.rtstruct import fill
 

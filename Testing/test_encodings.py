@@ -2,7 +2,7 @@
 
 import pytest
 from TACEResponseLib.cohorts.table import read_cohort
-from TACEResponseLib.errors import InputError, TableError
+from TACEResponseLib.messages.errors import InputError, TableError
 from TACEResponseLib.readers.encodings import as_utf8
 from TACEResponseLib.readers.tables import read_table
 
@@ -108,7 +108,7 @@ def test_a_table_becomes_utf_8_for_readers_that_take_a_path(tmp_path):
 
 def test_training_on_tables_takes_the_encoding_too(tmp_path, monkeypatch):
     from TACEResponseLib.__main__ import main
-    from TACEResponseLib.errors import TrainingError
+    from TACEResponseLib.messages.errors import TrainingError
 
     def seen(features, labels, settings, **_):
         ids = [row["patient_id"] for path in (features, labels) for row in read_table(path, ("patient_id",))]

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
-from TACEResponseLib.errors import TrainingError
+from TACEResponseLib.messages.errors import TrainingError
 from TACEResponseLib.statistics.associations import compare_counts, correlations, table_one, univariable
 from TACEResponseLib.statistics.calibration import calibration, decision_curve
 from TACEResponseLib.statistics.discrimination import (

@@ -11,8 +11,8 @@ from backend_trial import COMMITTED
 from planted_cue import SPOT_RADIUS_PX, planted_patches
 from TACEResponseLib.answer.attribution import attention_map, linear_shapley_values, map_on_ct, shapley_values
 from TACEResponseLib.cases import make_case
-from TACEResponseLib.errors import SettingsError
 from TACEResponseLib.measuring.patch import Patch, largest_layer_patch
+from TACEResponseLib.messages.errors import SettingsError
 from TACEResponseLib.models.network.inference import NumpyNetwork
 from TACEResponseLib.models.network.keras_file import read_keras_file
 from TACEResponseLib.settings import PatchSettings

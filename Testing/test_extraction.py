@@ -15,7 +15,8 @@ import pytest
 import SimpleITK as sitk
 from TACEResponseLib.cases import Case
 from TACEResponseLib.cohorts.table import read_table
-from TACEResponseLib.errors import (
+from TACEResponseLib.measuring.feature_table import extract_features, write_feature_csv, write_problem_csv
+from TACEResponseLib.messages.errors import (
     Cancelled,
     DependencyError,
     FeatureError,
@@ -24,7 +25,6 @@ from TACEResponseLib.errors import (
     Problem,
     TableError,
 )
-from TACEResponseLib.measuring.feature_table import extract_features, write_feature_csv, write_problem_csv
 from TACEResponseLib.radiomics import column_names, extract_row
 from TACEResponseLib.resumable import CaseJob, CaseResult, StoredResult, affordable_jobs, forget, run_cases
 from TACEResponseLib.settings import RadiomicsSettings

@@ -9,9 +9,9 @@ import SimpleITK as sitk
 from answers import an_answer
 from TACEResponseLib.__main__ import main
 from TACEResponseLib.cases.lesions import Lesions
-from TACEResponseLib.errors import InputError
 from TACEResponseLib.follow_up.mrecist import observed_response
 from TACEResponseLib.follow_up.register import Register
+from TACEResponseLib.messages.errors import InputError
 
 
 def lesions(*diameters_mm: float) -> Lesions:

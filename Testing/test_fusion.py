@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize
 from scipy.special import expit
-from TACEResponseLib.errors import BundleError, SettingsError, TrainingError
+from TACEResponseLib.messages.errors import BundleError, SettingsError, TrainingError
 from TACEResponseLib.models.combination import fusions_of
 from TACEResponseLib.statistics.discrimination import auc_delong
 from TACEResponseLib.statistics.fusion import (

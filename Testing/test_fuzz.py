@@ -8,7 +8,7 @@ import pytest
 from conftest import ROOT
 from fuzz.cases import Case, Outcome, outcome_of
 from fuzz.run import ORDER, run_case
-from TACEResponseLib.errors import InputError
+from TACEResponseLib.messages.errors import InputError
 
 CASES = 300
 

@@ -12,7 +12,7 @@ import pytest
 import SimpleITK as sitk
 from pydicom.uid import generate_uid
 from scenes import a_scene, as_labelmap, write_dicom_series
-from TACEResponseLib.errors import GeometryError, InputError
+from TACEResponseLib.messages.errors import GeometryError, InputError
 from TACEResponseLib.readers import read_case, read_image
 from TACEResponseLib.readers.volumes import files_of
 

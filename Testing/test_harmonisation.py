@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from TACEResponseLib.errors import BundleError, FeatureError, TrainingError
 from TACEResponseLib.measuring.patient_table import PatientTable
+from TACEResponseLib.messages.errors import BundleError, FeatureError, TrainingError
 from TACEResponseLib.selection.harmonisation import Harmonise
 from TACEResponseLib.settings import preset
 from TACEResponseLib.statistics.outcome import Outcome

@@ -27,8 +27,8 @@ from TACEResponseLib.cohorts.public.hcc_tace_seg import (
 )
 from TACEResponseLib.cohorts.public.layout import lay_out
 from TACEResponseLib.cohorts.table import read_cohort
-from TACEResponseLib.errors import Cancelled, DependencyError, InputError
 from TACEResponseLib.follow_up.mrecist import mrecist_response
+from TACEResponseLib.messages.errors import Cancelled, DependencyError, InputError
 from TACEResponseLib.selection.reliability import icc
 
 IMAGE, SEGMENTS = a_scene()

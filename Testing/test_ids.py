@@ -16,8 +16,8 @@ from TACEResponseLib.bundle import demonstration_bundle, load_bundle, save_bundl
 from TACEResponseLib.cohorts.preflight import check_cohort
 from TACEResponseLib.cohorts.preflight.table import write_preflight
 from TACEResponseLib.cohorts.table import read_cohort
-from TACEResponseLib.errors import InputError, TableError
 from TACEResponseLib.measuring.feature_table import write_feature_csv, write_problem_csv
+from TACEResponseLib.messages.errors import InputError, TableError
 from TACEResponseLib.readers.tables import read_table
 from TACEResponseLib.report.table import Table
 from TACEResponseLib.statistics.outcome import Outcome

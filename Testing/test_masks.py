@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from scenes import a_scene, write_dicom_seg, write_dicom_series, write_rtstruct
-from TACEResponseLib.errors import MaskError
+from TACEResponseLib.messages.errors import MaskError
 from TACEResponseLib.readers import list_segments, read_case
 from test_dicom_formats import flat, ring
 

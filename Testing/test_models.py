@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from conftest import ROOT
 from TACEResponseLib.bundle import load_bundle, save_bundle
-from TACEResponseLib.errors import SettingsError, TrainingError
 from TACEResponseLib.measuring.patient_table import PatientTable
+from TACEResponseLib.messages.errors import SettingsError, TrainingError
 from TACEResponseLib.models.combination import fusions_of, title
 from TACEResponseLib.models.learners import LEARNERS, configured
 from TACEResponseLib.settings import TrainingSettings, preset

@@ -8,7 +8,7 @@ from pydicom.pixels import get_decoder
 from pydicom.uid import ImplicitVRLittleEndian, RLELossless, generate_uid
 from scenes import a_scene, as_labelmap, write_dicom_series
 from TACEResponseLib.dicom_export.source import find_source
-from TACEResponseLib.errors import GeometryError, InputError
+from TACEResponseLib.messages.errors import GeometryError, InputError
 from TACEResponseLib.readers import read_case, read_image
 
 ENHANCED_CT = "1.2.840.10008.5.1.4.1.1.2.1"

@@ -23,7 +23,7 @@ from backend_trial import (
     undecided_patches,
 )
 from planted_cue import planted_patches
-from TACEResponseLib.errors import BundleError, DependencyError, InputError, TrainingError
+from TACEResponseLib.messages.errors import BundleError, DependencyError, InputError, TrainingError
 from TACEResponseLib.models import network
 from TACEResponseLib.models.network import framework as network_framework
 from TACEResponseLib.models.network.augmentation import BalancedEpochs

@@ -7,7 +7,7 @@ import zlib
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from TACEResponseLib.errors import InputError
+from TACEResponseLib.messages.errors import InputError
 from TACEResponseLib.readers import packed
 from TACEResponseLib.readers.volumes import read_volume
 

@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 from openpyxl import load_workbook
-from TACEResponseLib.errors import counted
+from TACEResponseLib.messages.errors import counted
 from TACEResponseLib.report import drawing as report_drawing
 from TACEResponseLib.report import write_training_report
 from TACEResponseLib.report.figures import draw_all

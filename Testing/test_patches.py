@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from TACEResponseLib.cases import make_case
-from TACEResponseLib.errors import SettingsError
 from TACEResponseLib.measuring.patch import largest_layer_patch
+from TACEResponseLib.messages.errors import SettingsError
 from TACEResponseLib.models.network.augmentation import VARIANTS, BalancedEpochs
 from TACEResponseLib.settings import PatchSettings
 

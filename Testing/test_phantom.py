@@ -13,7 +13,7 @@ from TACEResponseLib import phantom
 from TACEResponseLib.cases import make_case
 from TACEResponseLib.cases.lesions import measure_lesions
 from TACEResponseLib.cohorts.table import read_cohort
-from TACEResponseLib.errors import Cancelled, InputError
+from TACEResponseLib.messages.errors import Cancelled, InputError
 from TACEResponseLib.phantom import make_patient, write_cohort
 from TACEResponseLib.phantom.response import (
     RESPONDERS,

@@ -13,9 +13,9 @@ from TACEResponseLib.answer.response_model import ResponseModel
 from TACEResponseLib.answer.similarity import EDGE_SHARE, OUTSIDE_SHARE
 from TACEResponseLib.bundle import demonstration_bundle, load_bundle
 from TACEResponseLib.cases import make_case
-from TACEResponseLib.errors import IntensityError
 from TACEResponseLib.measuring.case import measure
 from TACEResponseLib.measuring.patient_table import stack
+from TACEResponseLib.messages.errors import IntensityError
 from TACEResponseLib.phantom import make_patient
 from TACEResponseLib.phantom.response import auc_interval, best_auc, draw_response
 from TACEResponseLib.radiomics import feature_names

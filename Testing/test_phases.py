@@ -5,7 +5,7 @@ import pydicom
 import pytest
 import SimpleITK as sitk
 from scenes import a_scene, as_labelmap, write_dicom_seg, write_dicom_series, write_seg_nrrd
-from TACEResponseLib.errors import GeometryError, InputError
+from TACEResponseLib.messages.errors import GeometryError, InputError
 from TACEResponseLib.readers import propose_arterial, read_case
 from TACEResponseLib.readers.acquisitions import list_acquisitions, read_series
 from TACEResponseLib.readers.phases import VesselEnhancement, phase_of_description

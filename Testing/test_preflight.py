@@ -16,7 +16,7 @@ from TACEResponseLib.cohorts.preflight import check_cohort
 from TACEResponseLib.cohorts.preflight.table import write_preflight
 from TACEResponseLib.cohorts.table import read_cohort
 from TACEResponseLib.commands.check_page import write_check_page
-from TACEResponseLib.errors import Cancelled
+from TACEResponseLib.messages.errors import Cancelled
 
 IMAGE, SEGMENTS = a_scene()
 MASK = as_labelmap(IMAGE, {"Mass": SEGMENTS["Mass"]})

@@ -18,8 +18,8 @@ from conftest import ROOT
 from TACEResponseLib import commands
 from TACEResponseLib.__main__ import main
 from TACEResponseLib.commands.cohorts import parse_part
-from TACEResponseLib.errors import InputError
 from TACEResponseLib.measuring.cohort import share_of
+from TACEResponseLib.messages.errors import InputError
 from TACEResponseLib.phantom import write_cohort
 
 POSIX = os.name != "nt"

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from packaging.version import Version
 from scipy import ndimage, special, stats
 from TACEResponseLib.cases import Case, make_case
-from TACEResponseLib.errors import DependencyError, FeatureError, SettingsError
+from TACEResponseLib.messages.errors import DependencyError, FeatureError, SettingsError
 from TACEResponseLib.radiomics import (
     available_engines,
     binary_patterns,

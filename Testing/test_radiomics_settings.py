@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from TACEResponseLib.compiled import cache_folder
-from TACEResponseLib.errors import InputError, SettingsError
+from TACEResponseLib.messages.errors import InputError, SettingsError
 from TACEResponseLib.radiomics import column_names, feature_names
 from TACEResponseLib.radiomics.columns import FEATURES
 from TACEResponseLib.radiomics.parameters import from_parameters, settings_from_file, to_parameters
@@ -203,7 +203,7 @@ def test_without_numba_the_fast_engine_is_refused_with_a_sentence(tmp_path):
     )
     code = (
         "from TACEResponseLib.radiomics import available_engines, extract_row\n"
-        "from TACEResponseLib.errors import DependencyError\n"
+        "from TACEResponseLib.messages.errors import DependencyError\n"
         "print(available_engines())\n"
         "try:\n    extract_row(None, None)\nexcept DependencyError as error:\n    print(error)\n"
     )

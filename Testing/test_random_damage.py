@@ -20,7 +20,7 @@ from scenes import (
 )
 from TACEResponseLib.__main__ import main
 from TACEResponseLib.cohorts.table import read_cohort
-from TACEResponseLib.errors import TACEResponseError
+from TACEResponseLib.messages.errors import TACEResponseError
 from TACEResponseLib.readers import read_case
 from test_multiframe import an_enhanced_ct
 

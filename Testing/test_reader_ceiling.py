@@ -11,7 +11,7 @@ from scipy.stats import chi2
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss, roc_auc_score
 from TACEResponseLib.cohorts.table import Cohort, Patient, read_cohort
-from TACEResponseLib.errors import TableError, TrainingError
+from TACEResponseLib.messages.errors import TableError, TrainingError
 from TACEResponseLib.report.added_value import added_value_tables, known_values
 from TACEResponseLib.report.reader_ceiling import agreement_table, ceiling_table
 from TACEResponseLib.report.study import Study

@@ -16,7 +16,7 @@ from scenes import (
     write_seg_nrrd,
 )
 from TACEResponseLib.cases.lesions import measure_lesions
-from TACEResponseLib.errors import GeometryError, InputError, MaskError
+from TACEResponseLib.messages.errors import GeometryError, InputError, MaskError
 from TACEResponseLib.readers import list_segments, read_case
 
 ANGLE = np.deg2rad(12)

@@ -11,10 +11,10 @@ import pytest
 from answers import an_answer
 from conftest import ROOT
 from TACEResponseLib.answer.similarity import Similarity
-from TACEResponseLib.errors import RegisterError
 from TACEResponseLib.follow_up import register as room
 from TACEResponseLib.follow_up.register import Register
 from TACEResponseLib.follow_up.register_schema import APPLICATION_ID, MIGRATIONS, VERSION
+from TACEResponseLib.messages.errors import RegisterError
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
-from TACEResponseLib.errors import SettingsError, TableError
 from TACEResponseLib.measuring.patient_table import PatientTable
+from TACEResponseLib.messages.errors import SettingsError, TableError
 from TACEResponseLib.selection.reliability import FORMS, icc, reliable_features
 from TACEResponseLib.settings import ReliabilitySettings
 

@@ -13,8 +13,8 @@ import pytest
 from scipy import stats
 from sklearn.model_selection import StratifiedKFold
 from TACEResponseLib.answer.prediction import DEMONSTRATION
-from TACEResponseLib.errors import Problem
 from TACEResponseLib.measuring.patient_table import PatientTable
+from TACEResponseLib.messages.errors import Problem
 from TACEResponseLib.report import (
     KEYS,
     evaluation_rows,

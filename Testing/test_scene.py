@@ -10,10 +10,10 @@ import SimpleITK as sitk
 from answers import an_answer
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from TACEResponseLib import errors
 from TACEResponseLib.answer.prediction import DEMONSTRATION
 from TACEResponseLib.cases import make_case
 from TACEResponseLib.cases.lesions import measure_lesions
+from TACEResponseLib.messages import errors
 
 pytest.importorskip("slicer", reason="slicer-core is not installed here, so no MRML node can be made")
 

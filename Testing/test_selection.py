@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from TACEResponseLib.errors import Cancelled, TrainingError
+from TACEResponseLib.messages.errors import Cancelled, TrainingError
+from TACEResponseLib.messages.progress import silent
 from TACEResponseLib.models.fitting import fit_classifier, score
-from TACEResponseLib.progress import silent
 from TACEResponseLib.selection.elimination import (
     _run_folds,
     accuracy_curve,

@@ -16,7 +16,7 @@ from TACEResponseLib.answer.response_model import ResponseModel
 from TACEResponseLib.bundle import demonstration_bundle, load_bundle
 from TACEResponseLib.cases import make_case
 from TACEResponseLib.cases.fingerprint import case_fingerprint, tumour_fingerprint
-from TACEResponseLib.errors import BundleError, InputError
+from TACEResponseLib.messages.errors import BundleError, InputError
 from TACEResponseLib.phantom import make_patient
 from TACEResponseLib.service import PREPARING, PredictionService, read, write
 

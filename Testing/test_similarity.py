@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 from TACEResponseLib.answer.similarity import FEATURES, NETWORK, Spread, TrainingSpread
-from TACEResponseLib.errors import BundleError
+from TACEResponseLib.messages.errors import BundleError
 
 FEATURE_NAMES = tuple(f"feature_{n}" for n in range(14))
 

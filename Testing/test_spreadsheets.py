@@ -5,7 +5,7 @@ import zipfile
 
 import pytest
 from openpyxl import Workbook
-from TACEResponseLib.errors import TableError
+from TACEResponseLib.messages.errors import TableError
 from TACEResponseLib.readers.tables import read_table
 
 ROWS = [["patient_id", "center", "afp_ng_ml"], *([f"{n:04d}", "A", 10 * n] for n in range(1, 13))]

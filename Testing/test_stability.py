@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from TACEResponseLib import settings as settings_room
 from TACEResponseLib.__main__ import main
-from TACEResponseLib.errors import Cancelled, TrainingError
 from TACEResponseLib.measuring.patient_table import PatientTable
+from TACEResponseLib.messages.errors import Cancelled, TrainingError
 from TACEResponseLib.report.stability import (
     curve_of,
     curve_words,

@@ -6,7 +6,7 @@ from scipy import stats
 from scipy.integrate import quad
 from scipy.optimize import minimize_scalar
 from scipy.special import expit, logit
-from TACEResponseLib.errors import TrainingError
+from TACEResponseLib.messages.errors import TrainingError
 from TACEResponseLib.statistics.intervals import auc_variance
 from TACEResponseLib.statistics.meta_analysis import pool, pool_auc, pool_observed_expected
 from TACEResponseLib.statistics.prediction_interval import chance_above, next_hospital

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.metrics import cohen_kappa_score, roc_auc_score
-from TACEResponseLib.errors import TrainingError
+from TACEResponseLib.messages.errors import TrainingError
 from TACEResponseLib.statistics.readers import (
     cohen_kappa,
     fleiss_kappa,

@@ -11,7 +11,7 @@ import pytest
 from scipy.optimize import fsolve
 from scipy.special import expit, logit
 from scipy.stats import norm
-from TACEResponseLib.errors import SettingsError
+from TACEResponseLib.messages.errors import SettingsError
 from TACEResponseLib.statistics.discrimination import auc_delong, paired_delong
 from TACEResponseLib.statistics.intervals import auc_variance
 from TACEResponseLib.statistics.logistic import fit_logistic

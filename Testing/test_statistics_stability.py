@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize
 from scipy.special import expit
-from TACEResponseLib.errors import TrainingError
+from TACEResponseLib.messages.errors import TrainingError
 from TACEResponseLib.statistics.logistic import fit_logistic
 from TACEResponseLib.statistics.stability import instability, learning_curve
 

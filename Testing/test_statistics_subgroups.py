@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.optimize import brentq
 from scipy.special import expit, logit
-from TACEResponseLib.errors import TrainingError
+from TACEResponseLib.messages.errors import TrainingError
 from TACEResponseLib.statistics.intervals import auc_newcombe, observed_expected
 from TACEResponseLib.statistics.subgroups import cut, subgroup_performance
 

@@ -6,7 +6,7 @@ from scipy import stats
 from scipy.optimize import minimize
 from scipy.special import expit, logit
 from sklearn.linear_model import LogisticRegression
-from TACEResponseLib.errors import TrainingError
+from TACEResponseLib.messages.errors import TrainingError
 from TACEResponseLib.statistics.discrimination import auc_delong
 from TACEResponseLib.statistics.updating import update_model
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 from TACEResponseLib.__main__ import main
-from TACEResponseLib.errors import TrainingError
+from TACEResponseLib.messages.errors import TrainingError
 from TACEResponseLib.report.centers import POOLED, center_tables, draw_centers
 from TACEResponseLib.report.study import Study
 from TACEResponseLib.report.subgroups import subgroup_tables, variables

@@ -7,7 +7,7 @@ import pytest
 from openpyxl import Workbook
 from TACEResponseLib.clinical.values import Measured, parse_clinical
 from TACEResponseLib.cohorts.table import read_cohort
-from TACEResponseLib.errors import InputError, TableError
+from TACEResponseLib.messages.errors import InputError, TableError
 from TACEResponseLib.readers.tables import read_table
 
 

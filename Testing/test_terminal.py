@@ -12,7 +12,7 @@ from TACEResponseLib.__main__ import main
 from TACEResponseLib.commands.options import EXAMPLES, command_line
 from TACEResponseLib.commands.output import in_short
 from TACEResponseLib.commands.training import _performance_text
-from TACEResponseLib.errors import Problem, TrainingError
+from TACEResponseLib.messages.errors import Problem, TrainingError
 from TACEResponseLib.statistics.outcome import Outcome
 
 COMMANDS = command_line().commands

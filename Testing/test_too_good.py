@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 from TACEResponseLib.__main__ import main
-from TACEResponseLib.errors import TableError
 from TACEResponseLib.measuring.patient_table import PatientTable
+from TACEResponseLib.messages.errors import TableError
 from TACEResponseLib.models.fitting import fit_classifier
 from TACEResponseLib.selection.inner_folds import stratified_folds
 from TACEResponseLib.settings import preset

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from TACEResponseLib.__main__ import main
 from TACEResponseLib.bundle import load_bundle, read_card, read_manifest, save_bundle
-from TACEResponseLib.errors import TableError, TrainingError
 from TACEResponseLib.measuring.patient_table import PatientTable
+from TACEResponseLib.messages.errors import TableError, TrainingError
+from TACEResponseLib.messages.progress import silent
 from TACEResponseLib.models.combination import combine, fit_combinations
-from TACEResponseLib.progress import silent
 from TACEResponseLib.settings import preset
 from TACEResponseLib.statistics.crossvalidation import auc_interval
 from TACEResponseLib.statistics.discrimination import auc_delong

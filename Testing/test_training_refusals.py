@@ -12,8 +12,8 @@ from TACEResponseLib.__main__ import main
 from TACEResponseLib.bundle import load_bundle
 from TACEResponseLib.cases import make_case
 from TACEResponseLib.cohorts.table import Cohort, Patient
-from TACEResponseLib.errors import Problem, SettingsError, TableError, TrainingError
 from TACEResponseLib.measuring.patient_table import PatientTable
+from TACEResponseLib.messages.errors import Problem, SettingsError, TableError, TrainingError
 from TACEResponseLib.models.combination import fit_combinations
 from TACEResponseLib.models.network import TrainedNetwork
 from TACEResponseLib.radiomics import extract_row

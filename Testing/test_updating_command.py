@@ -12,8 +12,8 @@ from sklearn.linear_model import LogisticRegression
 from TACEResponseLib.__main__ import main
 from TACEResponseLib.answer.explanation import part_of_features
 from TACEResponseLib.bundle import demonstration_bundle, load_bundle, read_card, read_manifest, save_bundle
-from TACEResponseLib.errors import BundleError, TrainingError
 from TACEResponseLib.measuring.patient_table import PatientTable
+from TACEResponseLib.messages.errors import BundleError, TrainingError
 from TACEResponseLib.models.combination import Combination
 from TACEResponseLib.report.updated_card import save_updated, updated_card
 from TACEResponseLib.settings import preset

@@ -18,7 +18,7 @@ from TACEResponseLib.cohorts.public import waw_tace, zenodo
 from TACEResponseLib.cohorts.public.waw_fetch import DONE
 from TACEResponseLib.cohorts.public.zenodo import RemoteFile, fetch_file
 from TACEResponseLib.cohorts.table import read_cohort
-from TACEResponseLib.errors import Cancelled, InputError
+from TACEResponseLib.messages.errors import Cancelled, InputError
 from TACEResponseLib.statistics.outcome import OBJECTIVE_RESPONSE
 
 IMAGE, _ = a_scene()

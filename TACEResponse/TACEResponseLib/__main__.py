@@ -16,8 +16,8 @@ from TACEResponseLib.commands.fault_report import write_fault
 from TACEResponseLib.commands.options import command_line
 from TACEResponseLib.resumable.interruption import interruptible, was_interrupted
 
-from .errors import Cancelled, TableError, TACEResponseError
-from .progress import JsonProgress, TerminalProgress
+from .messages.errors import Cancelled, TableError, TACEResponseError
+from .messages.progress import JsonProgress, TerminalProgress
 
 DONE, SOME_FAILED, BAD_INPUT, CANCELLED = 0, 1, 2, 130
 #: What is left of a command that was cancelled, where something is.

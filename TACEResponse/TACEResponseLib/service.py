@@ -20,8 +20,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from TACEResponseLib.errors import DependencyError, InputError, TACEResponseError
-from TACEResponseLib.progress import JsonProgress, Progress, silent
+from TACEResponseLib.messages.errors import DependencyError, InputError, TACEResponseError
+from TACEResponseLib.messages.progress import JsonProgress, Progress, silent
 
 if TYPE_CHECKING:
     import SimpleITK as sitk

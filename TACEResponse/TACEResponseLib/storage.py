@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from .errors import InputError
+from .messages.errors import InputError
 
 #: Bytes of a folder's name in UTF-8; file systems hold 255, and a suffix may come.
 LONGEST_NAME_BYTES = 230

@@ -11,7 +11,7 @@ import time
 
 import qt
 import slicer
-from TACEResponseLib.errors import Cancelled
+from TACEResponseLib.messages.errors import Cancelled
 
 TICK_MS = 15
 #: Time in which the main thread leaves Python's lock to the worker at every tick; an event loop

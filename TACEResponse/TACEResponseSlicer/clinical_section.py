@@ -12,7 +12,7 @@ import qt
 from slicer.i18n import tr as _
 from TACEResponseLib.clinical.items import MEASURED, ClinicalValues, TumourBurden
 from TACEResponseLib.clinical.values import QUANTITIES
-from TACEResponseLib.errors import InputError, TACEResponseError
+from TACEResponseLib.messages.errors import InputError, TACEResponseError
 
 from .answer_view import is_dark, warning_html
 

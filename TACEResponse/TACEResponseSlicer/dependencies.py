@@ -14,7 +14,7 @@ from pathlib import Path
 
 import slicer
 from slicer.i18n import tr as _
-from TACEResponseLib.errors import DependencyError
+from TACEResponseLib.messages.errors import DependencyError
 
 #: What a prediction needs; beside this package in a checkout and in an installed extension.
 PREDICTION = Path(__file__).resolve().parent.parent / "Resources" / "TACEResponseRequirements.txt"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import slicer
 from slicer.i18n import tr as _
-from TACEResponseLib.errors import InputError
+from TACEResponseLib.messages.errors import InputError
 
 #: Attribute in which Slicer keeps the instances of a volume that it loaded from DICOM.
 INSTANCES = "DICOM.instanceUIDs"

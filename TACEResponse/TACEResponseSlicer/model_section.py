@@ -10,7 +10,7 @@ from pathlib import Path
 import slicer
 from slicer.i18n import tr as _
 from TACEResponseLib.bundle import demonstration_bundle, public_cohort_bundle, read_card, read_manifest
-from TACEResponseLib.errors import TACEResponseError
+from TACEResponseLib.messages.errors import TACEResponseError
 
 from .answer_view import is_dark, warning_html
 

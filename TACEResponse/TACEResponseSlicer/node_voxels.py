@@ -15,8 +15,8 @@ import SimpleITK as sitk
 from scipy import ndimage
 from slicer.i18n import tr as _
 from TACEResponseLib.cases import Case, bounding_box, make_case
-from TACEResponseLib.errors import GeometryError, MaskError, Problem
-from TACEResponseLib.progress import Progress, silent
+from TACEResponseLib.messages.errors import GeometryError, MaskError, Problem
+from TACEResponseLib.messages.progress import Progress, silent
 from TACEResponseLib.readers.phases import (
     VesselEnhancement,
     measure_vessels,

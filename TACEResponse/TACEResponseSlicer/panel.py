@@ -6,7 +6,7 @@ import slicer
 import vtk
 from slicer.i18n import tr as _
 from slicer.util import VTKObservationMixin
-from TACEResponseLib.errors import Cancelled, TACEResponseError
+from TACEResponseLib.messages.errors import Cancelled, TACEResponseError
 
 #: What PythonQt, and PySide in the tests, raise where a widget is asked that was deleted.
 WIDGET_GONE = (ValueError, RuntimeError)

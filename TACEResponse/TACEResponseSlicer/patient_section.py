@@ -7,7 +7,7 @@ import slicer
 import vtk
 from slicer.i18n import tr as _
 from slicer.util import VTKObservationMixin
-from TACEResponseLib.errors import Cancelled, TACEResponseError
+from TACEResponseLib.messages.errors import Cancelled, TACEResponseError
 
 from . import scene
 from .answer_view import breakable, lines_html

@@ -7,7 +7,7 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 from TACEResponseLib.cases.fingerprint import tumour_fingerprint
-from TACEResponseLib.errors import Cancelled
+from TACEResponseLib.messages.errors import Cancelled
 
 from . import dependencies, sample_patient, scene
 from .answer_actions import AnswerActions

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from slicer.i18n import tr as _
-from TACEResponseLib.errors import DependencyError, Problem, TACEResponseError
+from TACEResponseLib.messages.errors import DependencyError, Problem, TACEResponseError
 
 #: Exit codes of a process that was ended from outside, which is what systems do when memory is gone.
 KILLED = (-9, 137)

@@ -17,8 +17,8 @@ from collections import deque
 from pathlib import Path
 
 from slicer.i18n import tr as _
-from TACEResponseLib.errors import Cancelled, Problem, TACEResponseError
-from TACEResponseLib.progress import Progress, silent
+from TACEResponseLib.messages.errors import Cancelled, Problem, TACEResponseError
+from TACEResponseLib.messages.progress import Progress, silent
 
 from .process_tree import ChildError, ask_to_stop, end_tree, event_of, python_executable, start
 

@@ -15,7 +15,7 @@ import slicer
 import vtk
 from slicer.i18n import tr as _
 from TACEResponseLib.cases import Case
-from TACEResponseLib.errors import GeometryError, InputError, MaskError, Problem
+from TACEResponseLib.messages.errors import GeometryError, InputError, MaskError, Problem
 from TACEResponseLib.readers.phases import vessel_segments
 from vtk.util.numpy_support import vtk_to_numpy
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
-from TACEResponseLib.errors import TACEResponseError
+from TACEResponseLib.messages.errors import TACEResponseError
 
 #: Voxels whose places are compared, and how far they may lie apart.
 SAMPLES, TOLERANCE_MM = 200, 0.01

@@ -15,7 +15,7 @@ from slicer_host import application
 
 application.start()
 
-from TACEResponseLib.errors import Cancelled, DependencyError, InputError
+from TACEResponseLib.messages.errors import Cancelled, DependencyError, InputError
 from TACEResponseSlicer import process_tree
 from TACEResponseSlicer.background import BackgroundTask
 from TACEResponseSlicer.process_tree import ChildError
@@ -257,7 +257,7 @@ TALKER = """
 import json, os, sys, tempfile, time
 from pathlib import Path
 from TACEResponseLib.service import read, write
-from TACEResponseLib.errors import InputError
+from TACEResponseLib.messages.errors import InputError
 import dataclasses
 tempfile.NamedTemporaryFile(delete=False)
 for line in sys.stdin:

@@ -17,8 +17,8 @@ application.start()
 
 from TACEResponseLib.answer.explanation import Explanation
 from TACEResponseLib.bundle import demonstration_bundle, public_cohort_bundle
-from TACEResponseLib.errors import RegisterError
 from TACEResponseLib.follow_up.register import Register
+from TACEResponseLib.messages.errors import RegisterError
 from TACEResponseLib.phantom import make_patient
 from TACEResponseSlicer import first_choice, publish, register_questions, sample_patient, scene
 

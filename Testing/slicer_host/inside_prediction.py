@@ -22,7 +22,7 @@ from TACEResponseLib.answer.contour_sensitivity import ContourSensitivity, Varia
 from TACEResponseLib.answer.similarity import Similarity
 from TACEResponseLib.cases.lesions import Lesions
 from TACEResponseLib.clinical.scores import ClinicalValues, TumourBurden, clinical_scores
-from TACEResponseLib.errors import BundleError, Cancelled, FeatureError
+from TACEResponseLib.messages.errors import BundleError, Cancelled, FeatureError
 
 NAME = "TACEResponse"
 SENTENCE = "This model was trained on synthetic images and is not for patients."
@@ -940,10 +940,10 @@ def test_reload_of_one_module_leaves_the_other_with_the_same_classes(panel):
     import sys
 
     other = application.open_panel("TACEResponseTraining")
-    old = sys.modules["TACEResponseLib.errors"].TACEResponseError
+    old = sys.modules["TACEResponseLib.messages.errors"].TACEResponseError
     application.press_reload(NAME)
     panels = [application.open_panel(name) for name in (NAME, "TACEResponseTraining")]
-    new = sys.modules["TACEResponseLib.errors"].TACEResponseError
+    new = sys.modules["TACEResponseLib.messages.errors"].TACEResponseError
     assert new is not old
     assert panels[1] is not other
     for one in panels:

@@ -13,7 +13,7 @@ from slicer_host import application
 
 application.start()
 
-from TACEResponseLib.errors import Cancelled, InputError
+from TACEResponseLib.messages.errors import Cancelled, InputError
 from TACEResponseLib.phantom import write_cohort
 
 NAME = "TACEResponseTraining"

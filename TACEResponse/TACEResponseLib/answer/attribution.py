@@ -21,8 +21,8 @@ import numpy as np
 import SimpleITK as sitk
 from scipy import ndimage
 
-from TACEResponseLib.errors import SettingsError
 from TACEResponseLib.measuring.patch import Patch
+from TACEResponseLib.messages.errors import SettingsError
 from TACEResponseLib.models.network.inference import NumpyNetwork
 
 #: Side of the hidden square and distance of two neighbours, as parts of the picture's side.

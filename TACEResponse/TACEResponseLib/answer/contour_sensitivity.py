@@ -14,9 +14,9 @@ import SimpleITK as sitk
 from scipy.ndimage import distance_transform_edt, gaussian_filter
 
 from TACEResponseLib.cases import Case, bounding_box
-from TACEResponseLib.errors import TACEResponseError
 from TACEResponseLib.measuring.case import Measurements
-from TACEResponseLib.progress import Progress, silent
+from TACEResponseLib.messages.errors import TACEResponseError
+from TACEResponseLib.messages.progress import Progress, silent
 
 from .numbers import percent
 from .response_model import ResponseModel

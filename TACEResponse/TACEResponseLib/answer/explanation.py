@@ -19,11 +19,11 @@ import SimpleITK as sitk
 from scipy.special import expit
 
 from TACEResponseLib.cases import Case
-from TACEResponseLib.errors import Problem
 from TACEResponseLib.measuring.case import Measurements
 from TACEResponseLib.measuring.patient_table import PatientTable, stack
+from TACEResponseLib.messages.errors import Problem
+from TACEResponseLib.messages.progress import Progress, silent
 from TACEResponseLib.models.combination import Combination
-from TACEResponseLib.progress import Progress, silent
 
 from .attribution import attention_map, map_on_ct, shapley_values
 from .response_model import ResponseModel

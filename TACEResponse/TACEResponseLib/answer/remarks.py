@@ -3,7 +3,7 @@
 import dataclasses
 
 from TACEResponseLib.cases.lesions import Lesions
-from TACEResponseLib.errors import Problem
+from TACEResponseLib.messages.errors import Problem
 
 from .similarity import Similarity
 

@@ -15,14 +15,14 @@ from TACEResponseLib import __version__
 from TACEResponseLib.cases import Case
 from TACEResponseLib.clinical.items import ClinicalValues, TumourBurden
 from TACEResponseLib.clinical.scores import clinical_scores
-from TACEResponseLib.errors import FeatureError, Problem
 from TACEResponseLib.measuring.case import Measurements, measure
 from TACEResponseLib.measuring.patient_table import PatientTable, stack
+from TACEResponseLib.messages.errors import FeatureError, Problem
+from TACEResponseLib.messages.progress import Progress, silent
 from TACEResponseLib.models.calibrated import CalibratedFit
 from TACEResponseLib.models.combination import Combination, combine, title
 from TACEResponseLib.models.fold_models import FoldModels
 from TACEResponseLib.models.learners import LEARNERS
-from TACEResponseLib.progress import Progress, silent
 from TACEResponseLib.settings import TrainingSettings
 from TACEResponseLib.statistics.outcome import Outcome
 

@@ -16,7 +16,7 @@ from typing import Literal
 
 import numpy as np
 
-from TACEResponseLib.errors import BundleError
+from TACEResponseLib.messages.errors import BundleError
 
 #: Shares of cases from the training cases' own source that are "outside", and at least at the edge.
 OUTSIDE_SHARE, EDGE_SHARE = 0.05, 0.15

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from TACEResponseLib.errors import BundleError, InputError
+from TACEResponseLib.messages.errors import BundleError, InputError
 
 from .reading import damaged, read_json, write_json
 from .safety import require_bounded, require_safe_skops

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from TACEResponseLib.errors import BundleError
+from TACEResponseLib.messages.errors import BundleError
 
 
 def damaged(path: Path, received: str, expected: str = "the file as it was written") -> BundleError:

@@ -11,7 +11,7 @@ import zlib
 from importlib import metadata
 from pathlib import Path
 
-from TACEResponseLib.errors import BundleError, DependencyError
+from TACEResponseLib.messages.errors import BundleError, DependencyError
 
 #: Before it a crafted file could run code on loading, and the bundles of this version do not open.
 LEAST_SKOPS = (0, 14)

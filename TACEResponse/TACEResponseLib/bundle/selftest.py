@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from TACEResponseLib.answer.response_model import ResponseModel
-from TACEResponseLib.errors import BundleError
 from TACEResponseLib.measuring.patient_table import PatientTable
+from TACEResponseLib.messages.errors import BundleError
 
 from .reading import damaged, read_arrays
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import SimpleITK as sitk
 
-from TACEResponseLib.errors import GeometryError, IntensityError, MaskError, Problem
+from TACEResponseLib.messages.errors import GeometryError, IntensityError, MaskError, Problem
 
 from .geometry import axial_grid_around, check_volume, to_grid
 from .hounsfield import check_intensities

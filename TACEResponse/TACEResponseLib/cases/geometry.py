@@ -8,7 +8,7 @@ everything else is a GeometryError with millimetres in it.
 import numpy as np
 import SimpleITK as sitk
 
-from TACEResponseLib.errors import GeometryError, Problem
+from TACEResponseLib.messages.errors import GeometryError, Problem
 
 #: Corner displacement in mm below which two grids are one: rounding of headers, not movement.
 SAME_GRID_MM = 1e-3

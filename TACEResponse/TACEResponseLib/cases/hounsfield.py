@@ -8,7 +8,7 @@ real CTs; what they only make likely is a warning.
 import numpy as np
 import SimpleITK as sitk
 
-from TACEResponseLib.errors import IntensityError, Problem
+from TACEResponseLib.messages.errors import IntensityError, Problem
 
 #: Values below air; scanners write them outside the reconstructed circle.
 BELOW_AIR_HU = -1050

@@ -8,7 +8,7 @@ done stands in the case's provenance and, as a warning, beside its answer.
 import numpy as np
 import SimpleITK as sitk
 
-from TACEResponseLib.errors import GeometryError, InputError, Problem
+from TACEResponseLib.messages.errors import GeometryError, InputError, Problem
 
 from .geometry import grid_in_words, has_lost_geometry, is_on_grid
 

@@ -6,7 +6,7 @@ and is an error that says so, because a score computed from the wrong one looks 
 
 from typing import Literal
 
-from TACEResponseLib.errors import TableError
+from TACEResponseLib.messages.errors import TableError
 
 from .values import MISSING, place_of
 

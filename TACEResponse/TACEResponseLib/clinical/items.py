@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from TACEResponseLib.cases.lesions import Lesions
-from TACEResponseLib.errors import InputError, Problem, TableError
+from TACEResponseLib.messages.errors import InputError, Problem, TableError
 
 from .findings import FLAGS, Ascites, parse_ascites, parse_encephalopathy, parse_flag
 from .values import Measured, checked_quantity, parse_clinical, place_of, quantity_of

@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from TACEResponseLib.errors import TableError
+from TACEResponseLib.messages.errors import TableError
 
 #: Two numbers closer than this are equal: 3.5 g/dL is 35 g/L, whatever floats say.
 TOLERANCE = 1e-9

@@ -7,7 +7,7 @@ A table names further readers in columns `response_reader2`, `response_reader3` 
 import re
 from collections.abc import Iterable
 
-from TACEResponseLib.errors import TableError, TrainingError
+from TACEResponseLib.messages.errors import TableError, TrainingError
 from TACEResponseLib.readers.tables import Row
 from TACEResponseLib.settings import LabelSource
 from TACEResponseLib.statistics.outcome import RESPONSES

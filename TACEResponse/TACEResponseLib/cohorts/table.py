@@ -10,7 +10,7 @@ from pathlib import Path
 
 from TACEResponseLib.cases import Case
 from TACEResponseLib.cases.repair import parse_repairs
-from TACEResponseLib.errors import InputError, MaskError, Problem, TableError
+from TACEResponseLib.messages.errors import InputError, MaskError, Problem, TableError
 from TACEResponseLib.readers import read_case
 from TACEResponseLib.readers.tables import Row, invisible_characters, read_rows, read_table
 from TACEResponseLib.settings import LabelSource

@@ -8,7 +8,7 @@ from TACEResponseLib import __version__
 from TACEResponseLib.cohorts.preflight import CohortCheck, PatientCheck
 from TACEResponseLib.cohorts.preflight.sample_size import size_text
 from TACEResponseLib.cohorts.preflight.table import LEGEND, outlined
-from TACEResponseLib.errors import counted
+from TACEResponseLib.messages.errors import counted
 from TACEResponseLib.report.pages import render_page
 from TACEResponseLib.storage import whole_file
 

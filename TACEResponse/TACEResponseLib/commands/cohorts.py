@@ -5,8 +5,8 @@ from argparse import Namespace
 from dataclasses import replace
 from pathlib import Path
 
-from TACEResponseLib.errors import InputError
-from TACEResponseLib.progress import JsonProgress
+from TACEResponseLib.messages.errors import InputError
+from TACEResponseLib.messages.progress import JsonProgress
 
 from .output import DONE, SOME_FAILED, Reporting, formula_warnings, in_short, say_done, with_repairs
 

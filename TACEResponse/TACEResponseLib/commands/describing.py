@@ -4,7 +4,7 @@ import json
 from argparse import Namespace
 from pathlib import Path
 
-from TACEResponseLib.errors import DependencyError
+from TACEResponseLib.messages.errors import DependencyError
 
 from .options import command_line
 from .output import DONE, Reporting, say_done

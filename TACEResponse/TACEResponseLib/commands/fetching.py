@@ -4,7 +4,7 @@ from argparse import Namespace
 from collections.abc import Mapping
 from pathlib import Path
 
-from TACEResponseLib.errors import InputError, Problem
+from TACEResponseLib.messages.errors import InputError, Problem
 
 from .output import DONE, SOME_FAILED, Reporting, say_done
 

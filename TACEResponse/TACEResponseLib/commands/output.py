@@ -4,8 +4,8 @@ import sys
 from collections.abc import Iterable
 from dataclasses import replace
 
-from TACEResponseLib.errors import Problem
-from TACEResponseLib.progress import JsonProgress, TerminalProgress
+from TACEResponseLib.messages.errors import Problem
+from TACEResponseLib.messages.progress import JsonProgress, TerminalProgress
 
 DONE, SOME_FAILED = 0, 1
 #: Patients with one and the same problem that have a sentence each, and how many are named in a shared one.

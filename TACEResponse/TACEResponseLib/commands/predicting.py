@@ -5,7 +5,7 @@ from argparse import Namespace
 from dataclasses import replace
 from pathlib import Path
 
-from TACEResponseLib.errors import InputError, TableError, TACEResponseError
+from TACEResponseLib.messages.errors import InputError, TableError, TACEResponseError
 from TACEResponseLib.service import PredictionService, clear_answer
 from TACEResponseLib.storage import folder_names, require_short
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from TACEResponseLib.errors import InputError, MaskError, TableError, TACEResponseError
+from TACEResponseLib.messages.errors import InputError, MaskError, TableError, TACEResponseError
 
 from .output import DONE, Reporting, say_done
 

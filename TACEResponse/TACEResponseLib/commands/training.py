@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from TACEResponseLib.errors import InputError, Problem, counted
+from TACEResponseLib.messages.errors import InputError, Problem, counted
 
 from .combining import say_aggregates
 from .output import DONE, SOME_FAILED, Reporting, in_short, say_done

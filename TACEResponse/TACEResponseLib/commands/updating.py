@@ -10,7 +10,7 @@ def update(options: Namespace, progress: Reporting) -> int:
     """Write a new bundle whose intercept, or intercept and slope, is estimated again on a cohort."""
     from TACEResponseLib.bundle import load_bundle, require_free_folder
     from TACEResponseLib.cohorts.table import read_cohort
-    from TACEResponseLib.errors import InputError
+    from TACEResponseLib.messages.errors import InputError
     from TACEResponseLib.report.updated_card import save_updated, update_sentence
     from TACEResponseLib.training.external import external_patients
     from TACEResponseLib.training.updating import require_original, update_response_model

@@ -15,7 +15,7 @@ from pydicom.valuerep import DA, TM
 
 from TACEResponseLib.cases import Case
 from TACEResponseLib.cases.geometry import grid_in_words, to_grid
-from TACEResponseLib.errors import GeometryError, InputError, MaskError
+from TACEResponseLib.messages.errors import GeometryError, InputError, MaskError
 from TACEResponseLib.readers.acquisitions import Acquisition, group_slices
 from TACEResponseLib.readers.dicom import Slice, dicom_files, in_order, is_dicom, read_slice, reading_dicom
 

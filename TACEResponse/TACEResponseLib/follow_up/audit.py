@@ -12,7 +12,7 @@ from functools import cached_property
 import numpy as np
 
 from TACEResponseLib.answer.prediction import DEMONSTRATION, RESEARCH_USE
-from TACEResponseLib.errors import RegisterError
+from TACEResponseLib.messages.errors import RegisterError
 from TACEResponseLib.statistics.calibration import Calibration, calibration
 from TACEResponseLib.statistics.discrimination import (
     Auc,

@@ -7,7 +7,7 @@ Targets are lesions of at least 10 mm, at most two in the liver (Lencioni & Llov
 from dataclasses import dataclass
 
 from TACEResponseLib.cases.lesions import Lesions
-from TACEResponseLib.errors import InputError
+from TACEResponseLib.messages.errors import InputError
 
 SMALLEST_TARGET_MM, MOST_TARGETS = 10.0, 2
 #: Thresholds of mRECIST are compared with this tolerance: 33 -> 23.1 mm is PR, plain floats say SD.

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from TACEResponseLib.errors import RegisterError
+from TACEResponseLib.messages.errors import RegisterError
 from TACEResponseLib.statistics.outcome import RESPONSES
 from TACEResponseLib.storage import make_folder
 

@@ -11,8 +11,8 @@ import SimpleITK as sitk
 
 from TACEResponseLib.cases import Case, bounding_box
 from TACEResponseLib.cases.lesions import Lesions, measure_lesions
-from TACEResponseLib.errors import FeatureError, Problem
-from TACEResponseLib.progress import Progress, silent
+from TACEResponseLib.messages.errors import FeatureError, Problem
+from TACEResponseLib.messages.progress import Progress, silent
 from TACEResponseLib.radiomics import extract_row
 from TACEResponseLib.settings import PatchSettings, RadiomicsSettings
 

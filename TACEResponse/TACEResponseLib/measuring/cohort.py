@@ -13,8 +13,8 @@ from pathlib import Path
 from TACEResponseLib.cases import Case
 from TACEResponseLib.cases.lesions import Lesions
 from TACEResponseLib.cohorts.table import Patient
-from TACEResponseLib.errors import Problem
-from TACEResponseLib.progress import Progress, silent
+from TACEResponseLib.messages.errors import Problem
+from TACEResponseLib.messages.progress import Progress, silent
 from TACEResponseLib.radiomics import engine_version
 from TACEResponseLib.radiomics.parameters import settings_from_file
 from TACEResponseLib.readers.volumes import files_of

@@ -23,7 +23,7 @@ from scipy import ndimage
 from scipy.signal import fftconvolve
 
 from TACEResponseLib.cases import Case, bounding_box
-from TACEResponseLib.errors import MaskError
+from TACEResponseLib.messages.errors import MaskError
 
 from .case import measure_scan
 

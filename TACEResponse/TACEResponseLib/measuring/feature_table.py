@@ -15,8 +15,8 @@ from functools import partial
 from pathlib import Path
 
 from TACEResponseLib.cases import Case
-from TACEResponseLib.errors import FeatureError, Problem, TableError
-from TACEResponseLib.progress import Progress, silent
+from TACEResponseLib.messages.errors import FeatureError, Problem, TableError
+from TACEResponseLib.messages.progress import Progress, silent
 from TACEResponseLib.radiomics import engine_version, extract_row, feature_names
 from TACEResponseLib.resumable import CaseJob, CaseResult, StoredResult, run_cases
 from TACEResponseLib.settings import RadiomicsSettings

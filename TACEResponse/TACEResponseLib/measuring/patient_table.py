@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from TACEResponseLib.clinical.items import TumourBurden
-from TACEResponseLib.errors import FeatureError
+from TACEResponseLib.messages.errors import FeatureError
 
 from .case import SCAN, Measurements
 from .feature_table import IMAGE_HASH, diagnostics_of

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from TACEResponseLib.clinical.items import TumourBurden
-from TACEResponseLib.errors import TableError
+from TACEResponseLib.messages.errors import TableError
 from TACEResponseLib.readers.tables import Row
 
 from .case import SCAN

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from TACEResponseLib.measuring.patient_table import PatientTable
-from TACEResponseLib.progress import Progress, silent
+from TACEResponseLib.messages.progress import Progress, silent
 from TACEResponseLib.settings import TrainingSettings
 from TACEResponseLib.statistics.outcome import Outcome
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from TACEResponseLib.errors import Problem
 from TACEResponseLib.measuring.patient_table import PatientTable
-from TACEResponseLib.progress import Progress, silent
+from TACEResponseLib.messages.errors import Problem
+from TACEResponseLib.messages.progress import Progress, silent
 from TACEResponseLib.settings import NetworkSettings, TrainingSettings
 from TACEResponseLib.statistics.outcome import Outcome
 

@@ -12,9 +12,9 @@ from typing import Literal
 
 import numpy as np
 
-from TACEResponseLib.errors import Problem
 from TACEResponseLib.measuring.patient_table import PatientTable
-from TACEResponseLib.progress import Progress, silent
+from TACEResponseLib.messages.errors import Problem
+from TACEResponseLib.messages.progress import Progress, silent
 from TACEResponseLib.settings import TrainingSettings
 from TACEResponseLib.statistics.outcome import Outcome
 

@@ -14,7 +14,7 @@ from sklearn.model_selection import GridSearchCV, StratifiedKFold
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
-from TACEResponseLib.errors import SettingsError, TrainingError
+from TACEResponseLib.messages.errors import SettingsError, TrainingError
 from TACEResponseLib.statistics.outcome import Outcome
 
 from .recipes import CLASSIFIERS, Recipe, Variant

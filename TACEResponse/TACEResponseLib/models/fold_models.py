@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from TACEResponseLib.errors import Problem
 from TACEResponseLib.measuring.patient_table import PatientTable
+from TACEResponseLib.messages.errors import Problem
 from TACEResponseLib.selection.step import FittedStep
 
 from .contract import FittedModel, Need

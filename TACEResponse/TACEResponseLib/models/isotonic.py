@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from TACEResponseLib.errors import BundleError
+from TACEResponseLib.messages.errors import BundleError
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ Names and titles of models are read from here by fusion, bundle, report and pane
 
 from collections.abc import Iterable
 
-from TACEResponseLib.errors import SettingsError
+from TACEResponseLib.messages.errors import SettingsError
 from TACEResponseLib.settings import TrainingSettings
 
 from .classical import CLASSIFIERS, Classical

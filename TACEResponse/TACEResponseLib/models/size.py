@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from TACEResponseLib.measuring.patient_table import PatientTable
-from TACEResponseLib.progress import Progress, silent
+from TACEResponseLib.messages.progress import Progress, silent
 from TACEResponseLib.statistics.fusion import Fusion, fit_falling_curve
 from TACEResponseLib.statistics.outcome import Outcome
 

@@ -18,7 +18,7 @@ import skops.io
 from sklearn.exceptions import InconsistentVersionWarning
 from sklearn.pipeline import Pipeline
 
-from TACEResponseLib.errors import BundleError
+from TACEResponseLib.messages.errors import BundleError
 
 #: What `skops` must be told to trust to load these models: the array of nodes of a decision tree.
 TRUSTED_TYPES = ("sklearn.tree._tree.Tree",)

@@ -22,8 +22,8 @@ from typing import Literal
 import numpy as np
 import SimpleITK as sitk
 
-from TACEResponseLib.errors import InputError
-from TACEResponseLib.progress import Progress, silent
+from TACEResponseLib.messages.errors import InputError
+from TACEResponseLib.messages.progress import Progress, silent
 
 from .anatomy import Body, paint_frame
 from .canvas import ORGANS, SCAN_MM, Canvas, Grid, as_scanned

@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 from scipy import optimize, special
 
-from TACEResponseLib.errors import InputError
+from TACEResponseLib.messages.errors import InputError
 
 #: What acts on response, per standard deviation: large, mottled and necrotic tumours respond less.
 WEIGHTS = {"size": -0.55, "heterogeneity": -0.60, "necrosis": -0.58}

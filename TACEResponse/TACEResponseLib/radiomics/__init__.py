@@ -10,7 +10,7 @@ import importlib.util
 from collections.abc import Collection
 
 from TACEResponseLib.cases import Case
-from TACEResponseLib.errors import DependencyError, FeatureError
+from TACEResponseLib.messages.errors import DependencyError, FeatureError
 from TACEResponseLib.settings import RadiomicsSettings
 
 from .columns import column_names, diagnostic_names, feature_names, restrict

@@ -7,7 +7,7 @@ settings, grids), then shape, then the other classes once for every image type.
 from collections.abc import Collection
 from itertools import product
 
-from TACEResponseLib.errors import SettingsError
+from TACEResponseLib.messages.errors import SettingsError
 from TACEResponseLib.settings import RadiomicsSettings
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from TACEResponseLib.cases import Case
-from TACEResponseLib.errors import FeatureError
+from TACEResponseLib.messages.errors import FeatureError
 from TACEResponseLib.settings import RadiomicsSettings
 
 from . import diagnostics as described

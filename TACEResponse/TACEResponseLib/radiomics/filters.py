@@ -6,7 +6,7 @@ A filter works on as much of the image around the box as can change a value in i
 import numpy as np
 import SimpleITK as sitk
 
-from TACEResponseLib.errors import FeatureError
+from TACEResponseLib.messages.errors import FeatureError
 from TACEResponseLib.settings import RadiomicsSettings
 
 from .binary_patterns import binary_patterns

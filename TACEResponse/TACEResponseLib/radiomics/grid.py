@@ -15,7 +15,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from TACEResponseLib.cases import Case
-from TACEResponseLib.errors import FeatureError
+from TACEResponseLib.messages.errors import FeatureError
 from TACEResponseLib.settings import RadiomicsSettings
 
 from .columns import log_name

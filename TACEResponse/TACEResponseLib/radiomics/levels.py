@@ -6,7 +6,7 @@ from itertools import product
 
 import numpy as np
 
-from TACEResponseLib.errors import FeatureError
+from TACEResponseLib.messages.errors import FeatureError
 
 from . import kernels
 

@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from TACEResponseLib.errors import DependencyError, InputError, SettingsError
+from TACEResponseLib.messages.errors import DependencyError, InputError, SettingsError
 from TACEResponseLib.settings import FEATURE_CLASSES, RadiomicsSettings
 
 #: pyradiomics' name -> ours, where the value is the same.

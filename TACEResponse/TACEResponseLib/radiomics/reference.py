@@ -12,7 +12,7 @@ import warnings
 from contextlib import contextmanager
 
 from TACEResponseLib.cases import Case
-from TACEResponseLib.errors import DependencyError, FeatureError
+from TACEResponseLib.messages.errors import DependencyError, FeatureError
 from TACEResponseLib.settings import RadiomicsSettings
 
 from .columns import names_of

@@ -11,7 +11,7 @@ import numpy as np
 import pywt
 
 from TACEResponseLib.compiled import compiled
-from TACEResponseLib.errors import SettingsError
+from TACEResponseLib.messages.errors import SettingsError
 from TACEResponseLib.settings import RadiomicsSettings
 
 from .columns import wavelet_names

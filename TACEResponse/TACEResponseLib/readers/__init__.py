@@ -13,7 +13,7 @@ import SimpleITK as sitk
 
 from TACEResponseLib.cases import Case, make_case
 from TACEResponseLib.cases.repair import UNION
-from TACEResponseLib.errors import InputError, TACEResponseError
+from TACEResponseLib.messages.errors import InputError, TACEResponseError
 
 from .acquisitions import Acquisition, choose_acquisition, group_slices, list_acquisitions
 from .dicom import is_dicom, read_slices

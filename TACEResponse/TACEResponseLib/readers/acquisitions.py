@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-from TACEResponseLib.errors import InputError, Problem
+from TACEResponseLib.messages.errors import InputError, Problem
 
 from .dicom import Slice, dicom_files, open_stack, read_slices
 from .gate import Admitted

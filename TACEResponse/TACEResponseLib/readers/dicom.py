@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-from TACEResponseLib.errors import GeometryError, Problem
+from TACEResponseLib.messages.errors import GeometryError, Problem
 
 from .dicom_open import SEGMENTATION, STRUCTURE_SET, damaged, dicom_files, is_dicom, reading_dicom
 from .frames import read_slices

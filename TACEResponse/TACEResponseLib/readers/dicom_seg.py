@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-from TACEResponseLib.errors import GeometryError, InputError, MaskError, Problem
+from TACEResponseLib.messages.errors import GeometryError, InputError, MaskError, Problem
 
 from .dicom_open import LABEL_MAP, SEGMENTATION, UNDEFINED_LENGTH, reading_dicom, syntax_of
 from .gate import Claims, admit

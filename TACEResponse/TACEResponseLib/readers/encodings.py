@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from TACEResponseLib.errors import InputError, TableError
+from TACEResponseLib.messages.errors import InputError, TableError
 
 #: A reading is taken when its everyday characters are at least this share of those beyond ASCII ...
 LEAST_FAMILIAR = 0.3

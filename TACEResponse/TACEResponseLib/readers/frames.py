@@ -6,7 +6,7 @@ and a volume may be spread over several files (a concatenation).
 
 from pathlib import Path
 
-from TACEResponseLib.errors import InputError
+from TACEResponseLib.messages.errors import InputError
 
 from .dicom_open import (
     LABEL_MAP,

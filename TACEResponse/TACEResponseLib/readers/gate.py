@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-from TACEResponseLib.errors import GeometryError, InputError, Problem
+from TACEResponseLib.messages.errors import GeometryError, InputError, Problem
 
 #: Two voxel sizes that differ by less than this share are one: headers are written in single precision.
 SAME_SIZE = 1e-3

@@ -7,7 +7,7 @@ No identifier is repeated in what is said.
 
 from pathlib import Path
 
-from TACEResponseLib.errors import Problem
+from TACEResponseLib.messages.errors import Problem
 
 from .dicom_open import dicom_files, reading_dicom
 

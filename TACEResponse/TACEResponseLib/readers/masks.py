@@ -13,7 +13,7 @@ from pathlib import Path
 import SimpleITK as sitk
 
 from TACEResponseLib.cases import choose_segments
-from TACEResponseLib.errors import MaskError, Problem
+from TACEResponseLib.messages.errors import MaskError, Problem
 
 from .dicom import is_dicom
 from .dicom_seg import open_segmentation

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import SimpleITK as sitk
 
-from TACEResponseLib.errors import Problem
+from TACEResponseLib.messages.errors import Problem
 
 ARTERIAL, PORTAL, DELAYED, NATIVE = PHASES = ("arterial", "portal venous", "delayed", "native")
 #: Unenhanced blood measures 30 to 60 HU; above this there is contrast medium in a vessel.

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from TACEResponseLib.errors import InputError, Problem
+from TACEResponseLib.messages.errors import InputError, Problem
 
 from .dicom_open import damaged, reading_dicom, syntax_of
 from .gate import no_ct, require_ct

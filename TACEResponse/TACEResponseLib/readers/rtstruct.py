@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-from TACEResponseLib.errors import GeometryError, MaskError, Problem
+from TACEResponseLib.messages.errors import GeometryError, MaskError, Problem
 
 from .contours import Polygon, fill_slice, is_on_centres, is_same, snapped
 from .dicom_open import STRUCTURE_SET, reading_dicom

@@ -11,7 +11,7 @@ import re
 
 import SimpleITK as sitk
 
-from TACEResponseLib.errors import MaskError
+from TACEResponseLib.messages.errors import MaskError
 
 #: A segment's place: the component of the voxels, and the value in it.
 Place = tuple[int, int]

@@ -11,7 +11,7 @@ from datetime import date
 from functools import cached_property
 from pathlib import Path
 
-from TACEResponseLib.errors import InputError
+from TACEResponseLib.messages.errors import InputError
 
 from .dicom_open import (
     CT_IMAGE,

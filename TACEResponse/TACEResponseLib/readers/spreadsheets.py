@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from xml.etree import ElementTree
 
-from TACEResponseLib.errors import Problem, TableError
+from TACEResponseLib.messages.errors import Problem, TableError
 
 #: All files of a spreadsheet unpacked; a table of a study is far smaller, a zip bomb is not.
 LARGEST_SPREADSHEET_MB = 100

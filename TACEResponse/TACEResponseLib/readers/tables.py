@@ -11,7 +11,7 @@ import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
-from TACEResponseLib.errors import InputError, Problem, TableError
+from TACEResponseLib.messages.errors import InputError, Problem, TableError
 from TACEResponseLib.storage import shown_text, unquoted
 
 from .encodings import decode_table

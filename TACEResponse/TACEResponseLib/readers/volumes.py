@@ -9,7 +9,7 @@ from pathlib import Path
 
 import SimpleITK as sitk
 
-from TACEResponseLib.errors import InputError
+from TACEResponseLib.messages.errors import InputError
 
 from .gate import Admitted, Claims, admit, not_whole, require_bytes
 from .headers import LARGEST_HEADER_BYTES, NIFTI, Stored, modality_of, nifti_placements, stored_voxels

@@ -23,7 +23,7 @@ from .table import Table
 if TYPE_CHECKING:
     from TACEResponseLib.answer.response_model import ResponseModel
     from TACEResponseLib.bundle import BundleManifest
-    from TACEResponseLib.errors import Problem
+    from TACEResponseLib.messages.errors import Problem
     from TACEResponseLib.training.inputs import Labelled
     from TACEResponseLib.training.run import Trained
 

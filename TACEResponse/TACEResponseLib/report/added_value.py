@@ -5,8 +5,8 @@ from scipy.special import logit
 
 from TACEResponseLib.clinical.items import MEASURED, read_values
 from TACEResponseLib.clinical.values import Measured, parse_clinical, quantity_of
-from TACEResponseLib.errors import TACEResponseError
 from TACEResponseLib.measuring.patient_table import PatientTable
+from TACEResponseLib.messages.errors import TACEResponseError
 from TACEResponseLib.statistics.added_value import RESAMPLES, AddedValue, added_value
 from TACEResponseLib.statistics.calibration import EDGE
 

@@ -11,7 +11,7 @@ from math import isfinite
 from pathlib import Path
 
 from TACEResponseLib.answer.response_model import ResponseModel
-from TACEResponseLib.errors import InputError
+from TACEResponseLib.messages.errors import InputError
 from TACEResponseLib.statistics.aggregates import (
     FEWEST,
     Aggregates,

@@ -1,6 +1,6 @@
 """What the software can answer of the reporting checklists; everything else stays blank and says so."""
 
-from TACEResponseLib.errors import counted
+from TACEResponseLib.messages.errors import counted
 from TACEResponseLib.models.combination import title
 
 from .checklists import CHECKLISTS

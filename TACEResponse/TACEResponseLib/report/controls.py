@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from TACEResponseLib.errors import TrainingError
+from TACEResponseLib.messages.errors import TrainingError
 from TACEResponseLib.models.combination import title
 from TACEResponseLib.statistics.crossvalidation import WithinFolds, auc_difference, auc_interval
 

@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 
 from TACEResponseLib.answer.prediction import DEMONSTRATION, RESEARCH_USE
-from TACEResponseLib.errors import InputError
+from TACEResponseLib.messages.errors import InputError
 from TACEResponseLib.statistics.aggregates import Aggregates, combine
 from TACEResponseLib.statistics.meta_analysis import Pooled
 

@@ -5,7 +5,7 @@ It says what the software did. What only the authors know is marked `AUTHORS` an
 
 from collections.abc import Iterable
 
-from TACEResponseLib.errors import counted
+from TACEResponseLib.messages.errors import counted
 from TACEResponseLib.models.combination import title
 from TACEResponseLib.models.learners import LEARNERS
 

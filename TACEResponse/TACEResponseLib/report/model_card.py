@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from TACEResponseLib.answer.certainty import COVERAGE
 from TACEResponseLib.answer.prediction import DEMONSTRATION
-from TACEResponseLib.errors import counted
+from TACEResponseLib.messages.errors import counted
 from TACEResponseLib.models.combination import title
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import base64
 from collections.abc import Sequence
 
 from TACEResponseLib import __version__
-from TACEResponseLib.errors import counted
+from TACEResponseLib.messages.errors import counted
 from TACEResponseLib.models.combination import title
 
 from .drawing import Drawing

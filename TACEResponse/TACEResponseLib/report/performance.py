@@ -7,7 +7,7 @@ from itertools import combinations
 
 import numpy as np
 
-from TACEResponseLib.errors import counted
+from TACEResponseLib.messages.errors import counted
 from TACEResponseLib.models.combination import ALL, title
 from TACEResponseLib.statistics.associations import correlations
 from TACEResponseLib.statistics.calibration import calibration

@@ -13,7 +13,7 @@ import numpy as np
 
 from TACEResponseLib.answer.prediction import DEMONSTRATION
 from TACEResponseLib.answer.response_model import ResponseModel
-from TACEResponseLib.errors import Problem
+from TACEResponseLib.messages.errors import Problem
 from TACEResponseLib.statistics.crossvalidation import (
     WithinFolds,
     auc_difference,

@@ -22,8 +22,8 @@ from typing import Literal
 
 import numpy as np
 
-from TACEResponseLib.errors import Cancelled, DependencyError, InputError, Problem, TACEResponseError
-from TACEResponseLib.progress import Progress, silent
+from TACEResponseLib.messages.errors import Cancelled, DependencyError, InputError, Problem, TACEResponseError
+from TACEResponseLib.messages.progress import Progress, silent
 from TACEResponseLib.storage import WRITING, whole_file
 
 from .interruption import was_interrupted

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Literal
 
-from TACEResponseLib.errors import DependencyError, InputError, TACEResponseError
+from TACEResponseLib.messages.errors import DependencyError, InputError, TACEResponseError
 
 from .interruption import end_with, workers_deaf
 

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from TACEResponseLib.errors import TrainingError
-from TACEResponseLib.progress import Progress, silent
+from TACEResponseLib.messages.errors import TrainingError
+from TACEResponseLib.messages.progress import Progress, silent
 from TACEResponseLib.settings import SelectionSettings
 
 from .forest import ForestData, grow_and_vote

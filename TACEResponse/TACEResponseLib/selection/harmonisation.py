@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from TACEResponseLib.errors import BundleError, FeatureError, TrainingError
 from TACEResponseLib.measuring.patient_table import PatientTable
-from TACEResponseLib.progress import Progress, silent
+from TACEResponseLib.messages.errors import BundleError, FeatureError, TrainingError
+from TACEResponseLib.messages.progress import Progress, silent
 from TACEResponseLib.settings import TrainingSettings
 from TACEResponseLib.statistics.outcome import Outcome
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from TACEResponseLib.errors import TrainingError
+from TACEResponseLib.messages.errors import TrainingError
 
 
 def stratified_folds(labels: np.ndarray, folds: int, seed: int, groups: Sequence[str] = ()) -> np.ndarray:

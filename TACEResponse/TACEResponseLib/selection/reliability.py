@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from TACEResponseLib.errors import SettingsError, TableError
 from TACEResponseLib.measuring.patient_table import PatientTable
+from TACEResponseLib.messages.errors import SettingsError, TableError
 from TACEResponseLib.settings import ReliabilitySettings
 
 #: One-way random, two-way random (agreement), two-way mixed (consistency); one reader or the mean of k.

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
-from TACEResponseLib.errors import BundleError
 from TACEResponseLib.measuring.patient_table import PatientTable
-from TACEResponseLib.progress import Progress, silent
+from TACEResponseLib.messages.errors import BundleError
+from TACEResponseLib.messages.progress import Progress, silent
 from TACEResponseLib.settings import SelectionSettings, TrainingSettings
 from TACEResponseLib.statistics.outcome import Outcome
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from TACEResponseLib.measuring.patient_table import PatientTable
-from TACEResponseLib.progress import Progress, silent
+from TACEResponseLib.messages.progress import Progress, silent
 from TACEResponseLib.settings import TrainingSettings
 from TACEResponseLib.statistics.outcome import Outcome
 

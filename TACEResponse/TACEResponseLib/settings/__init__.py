@@ -9,7 +9,7 @@ says where the number comes from. Presets are data: `PRESETS`.
 import typing
 from dataclasses import dataclass, field
 
-from TACEResponseLib.errors import SettingsError
+from TACEResponseLib.messages.errors import SettingsError
 
 from .checked import Settings
 

@@ -5,7 +5,7 @@ import types
 import typing
 from dataclasses import dataclass
 
-from TACEResponseLib.errors import SettingsError
+from TACEResponseLib.messages.errors import SettingsError
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import numpy as np
 from scipy.special import expit
 from scipy.stats import norm
 
-from TACEResponseLib.errors import TrainingError
+from TACEResponseLib.messages.errors import TrainingError
 
 from .logistic import fit_logistic
 

@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 from scipy import stats
 
-from TACEResponseLib.errors import TrainingError
+from TACEResponseLib.messages.errors import TrainingError
 
 from .logistic import fit_logistic
 

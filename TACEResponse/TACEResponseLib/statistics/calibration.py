@@ -11,7 +11,7 @@ import numpy as np
 from scipy.special import logit
 from scipy.stats import norm
 
-from TACEResponseLib.errors import TrainingError
+from TACEResponseLib.messages.errors import TrainingError
 
 from .discrimination import checked
 from .logistic import fit_logistic

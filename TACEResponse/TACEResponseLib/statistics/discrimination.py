@@ -14,7 +14,7 @@ from itertools import combinations
 import numpy as np
 from scipy import stats
 
-from TACEResponseLib.errors import TrainingError, counted
+from TACEResponseLib.messages.errors import TrainingError, counted
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from typing import Literal
 import numpy as np
 from scipy.special import expit
 
-from TACEResponseLib.errors import BundleError, SettingsError, TrainingError
+from TACEResponseLib.messages.errors import BundleError, SettingsError, TrainingError
 
 from .logistic import fit_intercept, fit_logistic
 

@@ -13,7 +13,7 @@ import numpy as np
 from scipy import stats
 from scipy.optimize import brentq
 
-from TACEResponseLib.errors import TrainingError, counted
+from TACEResponseLib.messages.errors import TrainingError, counted
 
 from .discrimination import checked, proportion
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import expit
 
-from TACEResponseLib.errors import TrainingError
+from TACEResponseLib.messages.errors import TrainingError
 
 #: The largest step of a coefficient, relative to the coefficients, at which the search has ended.
 TOLERANCE = 1e-10

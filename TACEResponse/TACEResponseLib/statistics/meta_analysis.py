@@ -17,7 +17,7 @@ from scipy.optimize import brentq
 from scipy.special import expit, logit
 from scipy.stats import chi2, norm, t
 
-from TACEResponseLib.errors import TrainingError
+from TACEResponseLib.messages.errors import TrainingError
 
 from .intervals import auc_variance
 from .prediction_interval import next_hospital

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from TACEResponseLib.errors import TrainingError, counted
+from TACEResponseLib.messages.errors import TrainingError, counted
 
 from .discrimination import auc_delong, youden_threshold
 

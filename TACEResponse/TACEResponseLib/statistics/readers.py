@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 from scipy.stats import norm
 
-from TACEResponseLib.errors import TrainingError
+from TACEResponseLib.messages.errors import TrainingError
 
 from .intervals import AucInterval, auc_newcombe
 

@@ -15,7 +15,7 @@ from scipy.optimize import brentq
 from scipy.special import expit, logit, xlogy
 from scipy.stats import norm
 
-from TACEResponseLib.errors import SettingsError
+from TACEResponseLib.messages.errors import SettingsError
 
 from .intervals import auc_variance
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from TACEResponseLib.errors import TrainingError
+from TACEResponseLib.messages.errors import TrainingError
 
 #: Exponents tried for a learning curve, and the fewest sizes that can tell them apart.
 EXPONENTS, FEWEST_SIZES = np.arange(0.1, 1.501, 0.05), 4

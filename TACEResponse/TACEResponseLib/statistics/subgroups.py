@@ -12,7 +12,7 @@ import numpy as np
 from scipy.special import logit
 from scipy.stats import norm
 
-from TACEResponseLib.errors import TrainingError
+from TACEResponseLib.messages.errors import TrainingError
 
 from .calibration import EDGE
 from .discrimination import checked

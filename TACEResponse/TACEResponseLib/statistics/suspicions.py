@@ -16,7 +16,7 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial.distance import pdist
 from scipy.stats import norm, rankdata
 
-from TACEResponseLib.errors import Problem
+from TACEResponseLib.messages.errors import Problem
 
 #: A finding is reported when fewer than this many are expected by chance in the whole table.
 CHANCE = 1e-3

@@ -15,7 +15,7 @@ import numpy as np
 from scipy.special import expit, logit
 from scipy.stats import chi2
 
-from TACEResponseLib.errors import BundleError, TrainingError
+from TACEResponseLib.messages.errors import BundleError, TrainingError
 
 from .calibration import EDGE
 from .discrimination import checked

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from TACEResponseLib.errors import Problem, TrainingError, counted
-from TACEResponseLib.progress import Progress, within
+from TACEResponseLib.messages.errors import Problem, TrainingError, counted
+from TACEResponseLib.messages.progress import Progress, within
 from TACEResponseLib.settings import TrainingSettings
 from TACEResponseLib.statistics.intervals import FEWEST_FOR_AUC
 

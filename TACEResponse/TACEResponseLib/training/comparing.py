@@ -7,8 +7,8 @@ import numpy as np
 
 from TACEResponseLib.answer.response_model import ResponseModel
 from TACEResponseLib.cohorts.table import Cohort
-from TACEResponseLib.errors import Problem, SettingsError, TrainingError
-from TACEResponseLib.progress import Progress, silent
+from TACEResponseLib.messages.errors import Problem, SettingsError, TrainingError
+from TACEResponseLib.messages.progress import Progress, silent
 from TACEResponseLib.statistics.discrimination import AucDifference
 from TACEResponseLib.statistics.intervals import (
     AucInterval,

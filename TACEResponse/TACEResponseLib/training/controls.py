@@ -14,12 +14,12 @@ from pathlib import Path
 import numpy as np
 
 from TACEResponseLib.cohorts.table import Cohort
-from TACEResponseLib.errors import Problem, TrainingError
 from TACEResponseLib.measuring.case import SCAN
 from TACEResponseLib.measuring.cohort import measure_patients
 from TACEResponseLib.measuring.controls import CONTROLS
 from TACEResponseLib.measuring.patient_table import PatientTable
-from TACEResponseLib.progress import Progress, silent, within
+from TACEResponseLib.messages.errors import Problem, TrainingError
+from TACEResponseLib.messages.progress import Progress, silent, within
 from TACEResponseLib.resumable import CaseJob, CaseResult, StoredResult, affordable_jobs, run_cases
 from TACEResponseLib.settings import TrainingSettings
 from TACEResponseLib.statistics.crossvalidation import WithinFolds

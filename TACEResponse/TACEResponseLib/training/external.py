@@ -4,9 +4,9 @@ import dataclasses
 
 from TACEResponseLib.answer.response_model import ResponseModel
 from TACEResponseLib.cohorts.table import Cohort
-from TACEResponseLib.errors import Problem, TrainingError
 from TACEResponseLib.measuring.cohort import measure_patients
-from TACEResponseLib.progress import Progress, silent
+from TACEResponseLib.messages.errors import Problem, TrainingError
+from TACEResponseLib.messages.progress import Progress, silent
 from TACEResponseLib.radiomics import feature_names
 
 from . import refusals

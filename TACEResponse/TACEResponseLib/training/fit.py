@@ -2,11 +2,11 @@
 
 import dataclasses
 
-from TACEResponseLib.errors import TrainingError
 from TACEResponseLib.measuring.patient_table import PatientTable
+from TACEResponseLib.messages.errors import TrainingError
+from TACEResponseLib.messages.progress import Progress
 from TACEResponseLib.models.fold_models import FoldModels, views
 from TACEResponseLib.models.learners import LEARNERS, configured
-from TACEResponseLib.progress import Progress
 from TACEResponseLib.selection import steps as selection_steps
 from TACEResponseLib.settings import TrainingSettings
 from TACEResponseLib.statistics.outcome import Outcome

@@ -8,11 +8,11 @@ import numpy as np
 
 from TACEResponseLib.cohorts.readings import label_of, readings_of, require_readers
 from TACEResponseLib.cohorts.table import COLUMNS, TRAINING, Patient, is_own_column, read_table
-from TACEResponseLib.errors import Problem, TableError
 from TACEResponseLib.measuring.case import Measurements
 from TACEResponseLib.measuring.feature_table import DIAGNOSTICS
 from TACEResponseLib.measuring.patient_table import PatientTable, stack
 from TACEResponseLib.measuring.tabled import tabled
+from TACEResponseLib.messages.errors import Problem, TableError
 from TACEResponseLib.settings import LabelSource
 from TACEResponseLib.statistics.outcome import Outcome
 

@@ -12,13 +12,13 @@ import numpy as np
 
 from TACEResponseLib.answer.comparing import to_compare_with
 from TACEResponseLib.answer.response_model import ResponseModel, TrainingPatients
-from TACEResponseLib.errors import Problem, SettingsError
 from TACEResponseLib.measuring.patient_table import PatientTable
+from TACEResponseLib.messages.errors import Problem, SettingsError
+from TACEResponseLib.messages.progress import Progress, silent, within
 from TACEResponseLib.models.calibrated import CalibratedFit
 from TACEResponseLib.models.combination import ALL, combine, fit_combinations, fusions_of
 from TACEResponseLib.models.fold_models import FoldModels
 from TACEResponseLib.models.learners import LEARNERS, configured
-from TACEResponseLib.progress import Progress, silent, within
 from TACEResponseLib.settings import TrainingSettings
 from TACEResponseLib.statistics.outcome import Outcome
 

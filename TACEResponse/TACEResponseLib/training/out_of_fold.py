@@ -11,9 +11,9 @@ from itertools import combinations
 import numpy as np
 
 from TACEResponseLib.measuring.patient_table import PatientTable
+from TACEResponseLib.messages.progress import Progress, silent, within
 from TACEResponseLib.models.combination import Combination
 from TACEResponseLib.models.fold_models import FoldModels
-from TACEResponseLib.progress import Progress, silent, within
 from TACEResponseLib.settings import TrainingSettings
 from TACEResponseLib.statistics.crossvalidation import WithinFolds
 from TACEResponseLib.statistics.outcome import Outcome

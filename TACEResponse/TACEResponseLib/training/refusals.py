@@ -6,8 +6,8 @@ from collections.abc import Collection, Mapping, Sequence
 import numpy as np
 
 from TACEResponseLib.cohorts.table import Patient
-from TACEResponseLib.errors import Problem, TableError, TrainingError
 from TACEResponseLib.measuring.patient_table import PatientTable
+from TACEResponseLib.messages.errors import Problem, TableError, TrainingError
 from TACEResponseLib.models.combination import title
 from TACEResponseLib.statistics.outcome import OBJECTIVE_RESPONSE, Outcome
 from TACEResponseLib.statistics.suspicions import (

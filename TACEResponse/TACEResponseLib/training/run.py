@@ -13,10 +13,10 @@ import numpy as np
 
 from TACEResponseLib.answer.response_model import ResponseModel
 from TACEResponseLib.cohorts.table import Cohort
-from TACEResponseLib.errors import Problem, TrainingError
 from TACEResponseLib.measuring.cohort import measure_patients
 from TACEResponseLib.measuring.patient_table import PatientTable, stack
-from TACEResponseLib.progress import Progress, silent, within
+from TACEResponseLib.messages.errors import Problem, TrainingError
+from TACEResponseLib.messages.progress import Progress, silent, within
 from TACEResponseLib.radiomics import feature_names
 from TACEResponseLib.radiomics.parameters import recorded_settings
 from TACEResponseLib.selection.elimination import bootstrap_frequency

@@ -24,11 +24,11 @@ from pathlib import Path
 import numpy as np
 
 from TACEResponseLib import __version__
-from TACEResponseLib.errors import Problem, TrainingError
 from TACEResponseLib.measuring.patient_table import PatientTable
+from TACEResponseLib.messages.errors import Problem, TrainingError
+from TACEResponseLib.messages.progress import Progress, silent
 from TACEResponseLib.models.calibrated import CalibratedFit
 from TACEResponseLib.models.combination import ALL, WITH_EACH, combine, fit_combinations
-from TACEResponseLib.progress import Progress, silent
 from TACEResponseLib.resumable import CaseJob, CaseResult, StoredResult, affordable_jobs, run_cases
 from TACEResponseLib.settings import TrainingSettings
 from TACEResponseLib.statistics.outcome import Outcome

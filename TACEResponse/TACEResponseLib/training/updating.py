@@ -13,7 +13,7 @@ from dataclasses import replace
 import numpy as np
 
 from TACEResponseLib.answer.response_model import Origin, ResponseModel, TrainingPatients
-from TACEResponseLib.errors import TrainingError, counted
+from TACEResponseLib.messages.errors import TrainingError, counted
 from TACEResponseLib.models.calibrated import CalibratedFit
 from TACEResponseLib.models.combination import Combination
 from TACEResponseLib.statistics.outcome import Outcome

@@ -20,8 +20,8 @@ from TACEResponseLib.cases.lesions import SMALLEST_LESION_ML, Lesions, measure_l
 from TACEResponseLib.clinical.items import clinical_item, read_values
 from TACEResponseLib.clinical.values import parse_clinical, quantity_of
 from TACEResponseLib.cohorts.table import TRAINING, Cohort, Patient
-from TACEResponseLib.errors import Problem, TACEResponseError
-from TACEResponseLib.progress import Progress, silent
+from TACEResponseLib.messages.errors import Problem, TACEResponseError
+from TACEResponseLib.messages.progress import Progress, silent
 from TACEResponseLib.readers import read_image
 from TACEResponseLib.resumable import CaseJob, CaseResult, StoredResult, affordable_jobs, run_cases
 from TACEResponseLib.settings import TrainingSettings

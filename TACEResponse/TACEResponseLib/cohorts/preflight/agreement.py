@@ -4,7 +4,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from TACEResponseLib.cases import Case
-from TACEResponseLib.errors import Problem
+from TACEResponseLib.messages.errors import Problem
 
 #: Below this Dice coefficient two outlines are hardly of one tumour; readers of liver tumours reach 0.8.
 LEAST_DICE = 0.5

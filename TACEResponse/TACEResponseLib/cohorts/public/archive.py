@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from TACEResponseLib.errors import Cancelled, DependencyError, InputError, Problem, TACEResponseError
-from TACEResponseLib.progress import Progress, silent
+from TACEResponseLib.messages.errors import Cancelled, DependencyError, InputError, Problem, TACEResponseError
+from TACEResponseLib.messages.progress import Progress, silent
 from TACEResponseLib.readers.dicom import is_dicom
 from TACEResponseLib.storage import WRITING, make_folder, require_space, whole_file
 

@@ -8,7 +8,7 @@ The EASL columns use other codes and give no label. `chemotherapy` holds the tex
 from collections.abc import Mapping
 from pathlib import Path
 
-from TACEResponseLib.errors import InputError
+from TACEResponseLib.messages.errors import InputError
 from TACEResponseLib.readers.tables import Row, read_table
 
 COLLECTION, DOI = "hcc_tace_seg", "10.7937/TCIA.5FNA-0924"

@@ -18,8 +18,8 @@ from pathlib import Path
 import SimpleITK as sitk
 
 from TACEResponseLib.cases import Case, make_case
-from TACEResponseLib.errors import InputError, Problem, TACEResponseError
-from TACEResponseLib.progress import Progress, silent
+from TACEResponseLib.messages.errors import InputError, Problem, TACEResponseError
+from TACEResponseLib.messages.progress import Progress, silent
 from TACEResponseLib.readers import measure_opened, propose_arterial
 from TACEResponseLib.readers.acquisitions import Acquisition, group_slices
 from TACEResponseLib.readers.masks import open_mask

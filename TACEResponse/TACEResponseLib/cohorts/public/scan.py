@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pydicom
 
-from TACEResponseLib.errors import Problem, TACEResponseError
-from TACEResponseLib.progress import Progress, silent
+from TACEResponseLib.messages.errors import Problem, TACEResponseError
+from TACEResponseLib.messages.progress import Progress, silent
 from TACEResponseLib.readers.dicom import SEGMENTATION, Slice, is_dicom, read_slice, reading_dicom
 
 

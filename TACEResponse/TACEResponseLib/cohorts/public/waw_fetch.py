@@ -9,8 +9,8 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
-from TACEResponseLib.errors import InputError, Problem
-from TACEResponseLib.progress import Progress, silent
+from TACEResponseLib.messages.errors import InputError, Problem
+from TACEResponseLib.messages.progress import Progress, silent
 from TACEResponseLib.readers.tables import Row
 from TACEResponseLib.storage import require_space
 

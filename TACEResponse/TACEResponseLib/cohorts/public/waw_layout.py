@@ -17,8 +17,8 @@ from pathlib import Path
 import SimpleITK as sitk
 
 from TACEResponseLib.cases import Case, make_case
-from TACEResponseLib.errors import InputError, Problem, TACEResponseError
-from TACEResponseLib.progress import Progress, silent
+from TACEResponseLib.messages.errors import InputError, Problem, TACEResponseError
+from TACEResponseLib.messages.progress import Progress, silent
 from TACEResponseLib.readers.masks import open_mask
 from TACEResponseLib.readers.tables import Row
 from TACEResponseLib.readers.volumes import open_volume

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from TACEResponseLib.cohorts.table import is_own_column
-from TACEResponseLib.errors import InputError, Problem
+from TACEResponseLib.messages.errors import InputError, Problem
 from TACEResponseLib.readers.phases import ARTERIAL, DELAYED, NATIVE, PORTAL
 from TACEResponseLib.readers.tables import Row, read_table
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
 
-from TACEResponseLib.errors import InputError
-from TACEResponseLib.progress import Progress, silent
+from TACEResponseLib.messages.errors import InputError
+from TACEResponseLib.messages.progress import Progress, silent
 from TACEResponseLib.storage import make_folder
 
 #: Where records are; the tests have a server of their own.

@@ -26,8 +26,8 @@ from pathlib import Path
 
 import numpy as np
 
-from TACEResponseLib.errors import Problem, TrainingError
-from TACEResponseLib.progress import Progress, silent
+from TACEResponseLib.messages.errors import Problem, TrainingError
+from TACEResponseLib.messages.progress import Progress, silent
 from TACEResponseLib.settings import NetworkSettings
 
 from .augmentation import BalancedEpochs

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
-from TACEResponseLib.errors import DependencyError
+from TACEResponseLib.messages.errors import DependencyError
 from TACEResponseLib.settings import NetworkSettings
 
 #: Keras backend -> how people write it, in the order of preference.

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
-from TACEResponseLib.errors import InputError
+from TACEResponseLib.messages.errors import InputError
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,7 +14,7 @@ import zipfile
 import h5py
 import numpy as np
 
-from TACEResponseLib.errors import BundleError
+from TACEResponseLib.messages.errors import BundleError
 
 from .inference import Block, NumpyNetwork
 

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from .language import listed, tr
+
 #: Faults of one table that its sentence lists.
 MOST_LISTED = 50
 
@@ -39,22 +41,33 @@ class Problem:
     severity: Literal["error", "warning"] = "error"
 
     def __str__(self) -> str:
-        about = ", ".join(
-            part for part in (f"patient {self.patient_id}" if self.patient_id else "", self.file) if part
+        about = listed(
+            part
+            for part in (tr("patient {name}", name=self.patient_id) if self.patient_id else "", self.file)
+            if part
         )
-        sentence = f"{about}: {self.message}." if about else f"{self.message}."
+        sentence = (
+            tr("{about}: {message}.", about=about, message=self.message)
+            if about
+            else tr("{text}.", text=self.message)
+        )
         if self.patient_id or not self.file:  # a file's name keeps its letters
-            sentence = sentence[0].upper() + sentence[1:]
-        found = "; ".join(
-            f"{word} {text}"
-            for word, text in (("expected", self.expected), ("received", self.received))
-            if text
-        )
-        if found:
-            sentence += f" {found[0].upper()}{found[1:]}."
-        if self.remedy:
-            sentence += f" {self.remedy[0].upper()}{self.remedy[1:]}."
-        return sentence
+            sentence = _begun(sentence)
+        remedy = tr("{text}.", text=_begun(self.remedy)) if self.remedy else ""
+        return " ".join(part for part in (sentence, self._found(), remedy) if part)
+
+    def _found(self) -> str:
+        """What was expected and received, one sentence; empty without either."""
+        expected = tr("expected {text}", text=self.expected) if self.expected else ""
+        received = tr("received {text}", text=self.received) if self.received else ""
+        if expected and received:
+            return tr("{first}; {second}.", first=_begun(expected), second=received)
+        return tr("{text}.", text=_begun(expected or received)) if expected or received else ""
+
+
+def _begun(text: str) -> str:
+    """The text with a capital letter at its beginning."""
+    return f"{text[0].upper()}{text[1:]}"
 
 
 class TACEResponseError(Exception):
@@ -141,9 +154,9 @@ class TableError(InputError):
             return cls.from_problem(problems[0])
         lines = [str(problem) for problem in problems[:MOST_LISTED]]
         rest = len(problems) - len(lines)
-        more = [f"... and {rest} more"] if rest else []
-        count = f"the table has {len(problems)} faults"
-        error = cls.from_problem(Problem(cls.kind, count, file=table, remedy="correct each of them"))
+        more = [tr("... and {n} more", n=rest)] if rest else []
+        count = tr("the table has {n} faults", n=len(problems))
+        error = cls.from_problem(Problem(cls.kind, count, file=table, remedy=tr("correct each of them")))
         error.problems = problems
         Exception.__init__(error, "\n".join([str(error.problem), *lines, *more]))
         return error
@@ -198,5 +211,5 @@ class Cancelled(TACEResponseError):
 
     kind = "cancelled"
 
-    def __init__(self, message: str = "cancelled", **parts: str):
-        super().__init__(message, **parts)
+    def __init__(self, message: str = "", **parts: str):
+        super().__init__(message or tr("cancelled"), **parts)
