@@ -7,7 +7,6 @@ where they are first used, so that registering the module loads nothing that a b
 
 import slicer
 from slicer import vtkMRMLScalarVolumeNode, vtkMRMLSegmentationNode, vtkMRMLTableNode
-from slicer.i18n import tr as _
 from slicer.i18n import translate
 from slicer.parameterNodeWrapper import parameterNodeWrapper
 from slicer.ScriptedLoadableModule import (
@@ -16,6 +15,7 @@ from slicer.ScriptedLoadableModule import (
     ScriptedLoadableModuleTest,
     ScriptedLoadableModuleWidget,
 )
+from TACEResponseSlicer.texts import tr as _
 
 
 class TACEResponse(ScriptedLoadableModule):
@@ -26,7 +26,7 @@ class TACEResponse(ScriptedLoadableModule):
         self.parent.title = _("TACE Response")
         self.parent.categories = [translate("qSlicerAbstractCoreModule", "Quantification")]
         self.parent.dependencies = ["Segmentations", "SubjectHierarchy"]
-        self.parent.contributors = ["TACEResponse contributors"]
+        self.parent.contributors = ["TACEResponse contributors"]  # not a text
         self.parent.helpText = _(
             "Estimates how likely a patient with hepatocellular carcinoma is to respond to the first"
             " transarterial chemoembolization (mRECIST CR or PR), from a contrast-enhanced CT and the"
@@ -287,7 +287,7 @@ class TACEResponseTest(ScriptedLoadableModuleTest):
             self.setUp()
             self.delayDisplay(test.__name__.replace("_", " "))
             test()
-        self.delayDisplay("Test passed")
+        self.delayDisplay(_("Test passed"))
 
     def test_nodes_become_the_case_they_came_from(self):
         """The sample patient's nodes give its voxels, its mask and its lesions back."""
@@ -304,7 +304,7 @@ class TACEResponseTest(ScriptedLoadableModuleTest):
             self.assertTrue(np.array_equal(*map(sitk.GetArrayFromImage, (ours, theirs))))
             self.assertTrue(np.allclose(ours.GetOrigin(), theirs.GetOrigin(), atol=1e-6))
         with self.assertRaises(TACEResponseError):
-            TACEResponseLogic().prepare(volume, segmentation, ["no such segment"])
+            TACEResponseLogic().prepare(volume, segmentation, ["missing"])
 
     def test_the_parameter_node_keeps_its_choices(self):
         """What is chosen is read back by another wrapper of the same node."""
@@ -331,12 +331,12 @@ class TACEResponseTest(ScriptedLoadableModuleTest):
             self.assertTrue(panel.ui.predictButton.enabled, panel.ui.predictButton.toolTip)
         panel._parameterNode.segmentIds = []
         self.assertFalse(panel.ui.predictButton.enabled)
-        self.assertIn("segments", panel.ui.predictButton.toolTip)
+        self.assertEqual(panel.ui.predictButton.toolTip, _("Tick the segments that are tumour"))
 
     def test_the_sample_patient_is_predicted(self):
         """The panel's answer is the logic's answer."""
         if not TACEResponseLogic().canPredict():
-            self.delayDisplay("The prediction was not tested: its packages are not installed.")
+            self.delayDisplay(_("The prediction was not tested: its packages are not installed."))
             return
         panel = self.openPanel()
         self.loadSamplePatient(panel)

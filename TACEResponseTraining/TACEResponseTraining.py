@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Annotated
 
 import slicer
-from slicer.i18n import tr as _
 from slicer.i18n import translate
 from slicer.parameterNodeWrapper import Choice, WithinRange, parameterNodeWrapper
 from slicer.ScriptedLoadableModule import (
@@ -26,6 +25,15 @@ PRESETS = ["peng2021", "recommended"]
 DEVICES = ["auto", "cpu", "gpu"]
 
 
+def _(text):
+    """The text in Slicer's language; in English while the folder of the other module is not known yet."""
+    try:
+        from TACEResponseSlicer.texts import tr
+    except ImportError:
+        return text
+    return tr(text)
+
+
 class TACEResponseTraining(ScriptedLoadableModule):
     """The module as Slicer lists it."""
 
@@ -34,7 +42,7 @@ class TACEResponseTraining(ScriptedLoadableModule):
         self.parent.title = _("TACE Response Training")
         self.parent.categories = [translate("qSlicerAbstractCoreModule", "Quantification")]
         self.parent.dependencies = ["TACEResponse"]
-        self.parent.contributors = ["TACEResponse contributors"]
+        self.parent.contributors = ["TACEResponse contributors"]  # not a text
         self.parent.helpText = _(
             "Trains and evaluates a model of the response to the first TACE on a cohort of contrast CTs with"
             " tumour masks: radiomics, two-reader agreement, selection, five classical models, a CNN, fusion."
@@ -251,7 +259,7 @@ class TACEResponseTrainingTest(ScriptedLoadableModuleTest):
             self.setUp()
             self.delayDisplay(test.__name__.replace("_", " "))
             test()
-        self.delayDisplay("Test passed")
+        self.delayDisplay(_("Test passed"))
 
     def test_the_parameter_node_keeps_its_choices(self):
         """What is chosen is read back; what is outside its limits is refused."""
@@ -273,7 +281,7 @@ class TACEResponseTrainingTest(ScriptedLoadableModuleTest):
             node.cohort = folder
             self.assertTrue(panel.ui.checkButton.enabled)
             self.assertFalse(panel.ui.trainButton.enabled)
-            self.assertIn("folder to write", panel.ui.trainButton.toolTip)
+            self.assertEqual(panel.ui.trainButton.toolTip, _("Choose a folder to write the model to"))
             node.output = str(Path(folder) / "model")
             self.assertTrue(panel.ui.trainButton.enabled)
         node.cohort = node.output = ""

@@ -4,6 +4,7 @@ import ast
 import json
 import re
 import string
+import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,8 @@ FOR_PROGRAMMERS = {
     "NotImplementedError",
     "KeyError",
 }
+#: Properties of a widget in a `.ui` file that people read.
+READ_OF_A_WIDGET = ("text", "toolTip", "title", "placeholderText", "specialValueText", "suffix")
 TWO_WORDS = re.compile(r"[A-Za-z]{2,}[,;:]? [A-Za-z]{2,}")
 
 
@@ -51,6 +54,11 @@ def files_of(room: str) -> list[Path]:
 def called(node: ast.Call) -> str:
     function = node.func
     return function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
+
+
+def is_log(node: ast.Call) -> bool:
+    """Whether a call writes a line of a log, which developers read."""
+    return isinstance(node.func, ast.Attribute) and getattr(node.func.value, "id", "") == "logging"
 
 
 def texts_of(path: Path) -> set[str]:
@@ -91,6 +99,7 @@ def test_every_text_of_a_room_has_its_chinese(room):
 
 def test_the_catalogues_hold_no_text_that_is_not_said():
     said = {text for room in [*ROOMS, "panels"] for path in files_of(room) for text in texts_of(path)}
+    said |= texts_of_windows()
     said |= {text for page in LIBRARY.rglob("*.html") for text in texts_of_page(page)}
     assert sorted(set(catalogue()) - said) == []
 
@@ -122,7 +131,7 @@ def beside_the_road(path: Path) -> list[str]:
     lines, tree = source.splitlines(), ast.parse(source)
     passed = set()
     for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and called(node) in ROAD | FOR_PROGRAMMERS:
+        if isinstance(node, ast.Call) and (called(node) in ROAD | FOR_PROGRAMMERS or is_log(node)):
             passed |= {id(part) for part in ast.walk(node)}
         elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
             passed.add(id(node.value))  # documentation
@@ -153,6 +162,23 @@ def texts_of_page(page: Path) -> set[str]:
     for _line, _function, said in extract_from_ast(tree, tuple(ROAD)):
         found |= set(said) if isinstance(said, tuple) else {said}
     return found - {None}
+
+
+def texts_of_windows() -> set[str]:
+    """The texts of the `.ui` files."""
+    files = sorted(ROOT.glob("*/Resources/UI/*.ui"))
+    return {
+        string.text
+        for file in files
+        for name in READ_OF_A_WIDGET
+        for string in ElementTree.parse(file).iterfind(f".//property[@name='{name}']/string")
+        if (string.text or "").strip()
+    }
+
+
+def test_every_text_of_a_window_has_its_chinese():
+    assert len(texts_of_windows()) > 100
+    assert sorted(texts_of_windows() - set(catalogue())) == []
 
 
 def test_every_text_of_a_template_has_its_chinese():

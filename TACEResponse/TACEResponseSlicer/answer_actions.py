@@ -2,10 +2,10 @@
 
 import qt
 import slicer
-from slicer.i18n import tr as _
 
 from . import register_questions
 from .dicom_source import scan_day, source_files, why_no_source
+from .texts import tr as _
 
 
 class AnswerActions:

@@ -3,7 +3,6 @@
 import dataclasses
 
 import slicer
-from slicer.i18n import tr as _
 from TACEResponseLib.answer import words
 from TACEResponseLib.answer.numbers import percent
 from TACEResponseLib.cases.lesions import largest_slice
@@ -22,6 +21,7 @@ from .answer_view import (
 )
 from .map_layer import jump_to
 from .sensitivity_section import SensitivitySection
+from .texts import tr as _
 from .why_section import WhySection
 
 

@@ -3,9 +3,10 @@
 from html import escape
 
 import qt
-from slicer.i18n import tr as _
 from TACEResponseLib.answer import words
 from TACEResponseLib.answer.reading import cut_off
+
+from .texts import tr as _
 
 BAR_WIDTH, BAR_HEIGHT = 256, 62
 #: A table is at most so high; beyond it scrolls.
@@ -20,7 +21,7 @@ RED_ON_LIGHT, RED_ON_DARK = "#b3261e", "#ff8a80"
 def warning_html(text: str, dark: bool) -> str:
     """`text` in red with a warning sign, for what must not be missed."""
     colour = RED_ON_DARK if dark else RED_ON_LIGHT
-    return f'<span style="color:{colour}; font-weight:600">{SIGN} {escape(text)}</span>'
+    return f'<span style="color:{colour}; font-weight:600">{SIGN} {escape(text)}</span>'  # not a text
 
 
 def lines_html(texts) -> str:
@@ -49,7 +50,7 @@ def is_dark(widget) -> bool:
 def answer_html(prediction, dark: bool) -> str:
     """A banner where one is needed, the headline, the class in its colour, and the lesions."""
     read = prediction.reading(_)
-    coloured = f'<span style="color:{read.hex(dark)}; font-weight:600">{{}}</span>'
+    coloured = f'<span style="color:{read.hex(dark)}; font-weight:600">{{}}</span>'  # not a text
     headline = f"<big>{coloured if read.kind == 'outside' else '<b>{}</b>'}</big>"
     lines = [
         warning_html(read.banner, dark) if read.banner else "",

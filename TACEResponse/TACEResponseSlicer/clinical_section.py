@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import qt
-from slicer.i18n import tr as _
 from TACEResponseLib.clinical.items import MEASURED, ClinicalValues, TumourBurden
 from TACEResponseLib.clinical.values import QUANTITIES
 from TACEResponseLib.messages.errors import InputError, TACEResponseError
 
 from .answer_view import is_dark, warning_html
+from .texts import tr as _
 
 NOT_KNOWN = "NA"
 #: Units as a column's name ends, and as they are read.

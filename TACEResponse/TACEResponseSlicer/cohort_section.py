@@ -1,8 +1,7 @@
 """The cohort part of the training panel: what the preflight found, one line a patient."""
 
-from slicer.i18n import tr as _
-
 from .answer_view import fill_table
+from .texts import tr as _
 
 
 class CohortSection:

@@ -13,8 +13,9 @@ from importlib import metadata
 from pathlib import Path
 
 import slicer
-from slicer.i18n import tr as _
 from TACEResponseLib.messages.errors import DependencyError
+
+from .texts import tr as _
 
 #: What a prediction needs; beside this package in a checkout and in an installed extension.
 PREDICTION = Path(__file__).resolve().parent.parent / "Resources" / "TACEResponseRequirements.txt"

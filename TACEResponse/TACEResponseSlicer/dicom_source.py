@@ -4,8 +4,9 @@ import datetime
 from pathlib import Path
 
 import slicer
-from slicer.i18n import tr as _
 from TACEResponseLib.messages.errors import InputError
+
+from .texts import tr as _
 
 #: Attribute in which Slicer keeps the instances of a volume that it loaded from DICOM.
 INSTANCES = "DICOM.instanceUIDs"

@@ -11,7 +11,7 @@ QPushButton:enabled {{
 }}
 QPushButton:enabled:hover, QPushButton:enabled:focus {{ border-color: white; }}
 QPushButton:enabled:pressed {{ background-color: {BORDER}; }}
-"""
+"""  # not a text
 
 
 class MainButton:

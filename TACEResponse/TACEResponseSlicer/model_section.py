@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import slicer
-from slicer.i18n import tr as _
 from TACEResponseLib.bundle import demonstration_bundle, public_cohort_bundle, read_card, read_manifest
 from TACEResponseLib.messages.errors import TACEResponseError
 
 from .answer_view import is_dark, warning_html
+from .texts import tr as _
 
 SETTING = "TACEResponse/Bundles"
 #: What the parameter node holds in place of a folder for the two bundles that ship.

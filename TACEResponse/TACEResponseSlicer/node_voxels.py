@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 import numpy as np
 import SimpleITK as sitk
 from scipy import ndimage
-from slicer.i18n import tr as _
 from TACEResponseLib.cases import Case, bounding_box, make_case
 from TACEResponseLib.messages.errors import GeometryError, MaskError, Problem
 from TACEResponseLib.messages.progress import Progress, silent
@@ -23,6 +22,8 @@ from TACEResponseLib.readers.phases import (
     phase_warning,
     provenance_of_phase,
 )
+
+from .texts import tr as _
 
 RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 #: Voxel centres closer than this to those of the CT, in voxels, are those of the CT.
@@ -82,7 +83,7 @@ class NodeVoxels:
             image,
             mask,
             provenance={
-                "source": "3D Slicer scene",
+                "source": "3D Slicer scene",  # not a text
                 "image": {"name": self.image_name, **self.scan, **phase},
                 "mask": self.mask_name,
                 "segments": [segment.name for segment in self.segments],

@@ -4,9 +4,11 @@ import contextlib
 
 import slicer
 import vtk
-from slicer.i18n import tr as _
 from slicer.util import VTKObservationMixin
 from TACEResponseLib.messages.errors import Cancelled, TACEResponseError
+
+from .texts import load_ui
+from .texts import tr as _
 
 #: What PythonQt, and PySide in the tests, raise where a widget is asked that was deleted.
 WIDGET_GONE = (ValueError, RuntimeError)
@@ -30,7 +32,7 @@ class Panel(VTKObservationMixin):
         self.closed = False
         self._parameterNode = None
         self._parameterNodeGuiTag = None
-        uiWidget = slicer.util.loadUI(widget.resourcePath(f"UI/{widget.moduleName}.ui"))
+        uiWidget = load_ui(widget.resourcePath(f"UI/{widget.moduleName}.ui"))
         widget.layout.addWidget(uiWidget)
         self.ui = slicer.util.childWidgetVariables(uiWidget)
         uiWidget.setMRMLScene(slicer.mrmlScene)

@@ -5,7 +5,6 @@ import contextlib
 import qt
 import slicer
 import vtk
-from slicer.i18n import tr as _
 from slicer.util import VTKObservationMixin
 from TACEResponseLib.messages.errors import Cancelled, TACEResponseError
 
@@ -15,6 +14,7 @@ from .background import BackgroundTask
 from .panel import WIDGET_GONE
 from .segment_editor import SegmentEditorSection
 from .segment_summary import summarize
+from .texts import tr as _
 
 #: Quiet time after the last change before the chosen segments are measured again.
 SETTLE_MS = 400

@@ -5,7 +5,6 @@ import logging
 
 import qt
 import slicer
-from slicer.i18n import tr as _
 from TACEResponseLib.cases.fingerprint import tumour_fingerprint
 from TACEResponseLib.messages.errors import Cancelled
 
@@ -21,6 +20,7 @@ from .panel import WIDGET_GONE, Panel
 from .patient_section import PatientSection
 from .register_section import RegisterSection
 from .run_section import RunSection
+from .texts import tr as _
 from .volume_phases import VolumePhases
 
 #: What the packages of a prediction weigh as wheels, about.

@@ -9,13 +9,14 @@ import subprocess
 import sys
 from pathlib import Path
 
-from slicer.i18n import tr as _
 from TACEResponseLib.messages.errors import DependencyError, Problem, TACEResponseError
+
+from .texts import tr as _
 
 #: Exit codes of a process that was ended from outside, which is what systems do when memory is gone.
 KILLED = (-9, 137)
 #: What Slicer's launcher writes of a Python that did not end by itself; its own exit code is then 1.
-LAUNCHER_SAW_IT_KILLED = "exit abnormally"
+LAUNCHER_SAW_IT_KILLED = "exit abnormally"  # not a text
 
 
 class ChildError(TACEResponseError):

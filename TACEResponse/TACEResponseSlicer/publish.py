@@ -11,11 +11,11 @@ import SimpleITK as sitk
 import slicer
 import vtk
 from scipy import ndimage
-from slicer.i18n import tr as _
 from TACEResponseLib.service import where_not_zero
 from vtk.util.numpy_support import numpy_to_vtk
 
 from .node_voxels import ijk_to_ras_of_image
+from .texts import tr as _
 
 #: Attribute by which a table of ours is recognised in a scene.
 KIND = "TACEResponse.Kind"
@@ -38,7 +38,7 @@ def prediction_table(prediction, node=None):
     notes = [""] * (len(rows) - 1) + [sentence]
     columns = {
         "model": [row[0] for row in rows],
-        "probability of response": np.array([row[1] for row in rows], float),
+        "probability of response": np.array([row[1] for row in rows], float),  # not a text
         "verdict": [row[2] for row in rows],
         "note": notes,
     }

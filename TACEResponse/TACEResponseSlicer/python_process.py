@@ -16,11 +16,11 @@ import time
 from collections import deque
 from pathlib import Path
 
-from slicer.i18n import tr as _
 from TACEResponseLib.messages.errors import Cancelled, Problem, TACEResponseError
 from TACEResponseLib.messages.progress import Progress, silent
 
 from .process_tree import ChildError, ask_to_stop, end_tree, event_of, python_executable, start
+from .texts import tr as _
 
 #: How long the process is listened to before whoever waits is asked whether to go on.
 POLL_S = 0.05

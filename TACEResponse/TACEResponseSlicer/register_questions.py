@@ -4,7 +4,8 @@ from pathlib import Path
 
 import qt
 import slicer
-from slicer.i18n import tr as _
+
+from .texts import tr as _
 
 SETTING = "TACEResponse/Register"
 

@@ -3,10 +3,10 @@
 from pathlib import Path
 
 import qt
-from slicer.i18n import tr as _
 
 from . import register_questions
 from .answer_view import breakable
+from .texts import tr as _
 
 
 class RegisterSection:

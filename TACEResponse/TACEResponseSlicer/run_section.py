@@ -1,9 +1,8 @@
 """What runs beside the panel right now: its progress in a row of its own, its end, its stopping."""
 
-from slicer.i18n import tr as _
-
 from .answer_view import breakable
 from .background import BackgroundTask
+from .texts import tr as _
 
 
 class RunSection:

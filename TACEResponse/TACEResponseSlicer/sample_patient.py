@@ -3,14 +3,14 @@
 from pathlib import Path
 
 import slicer
-from slicer.i18n import tr as _
 
 from . import publish
 from .background import BackgroundTask
+from .texts import tr as _
 
 #: Number and seed in the phantom population; three lesions of up to 46 mm.
 SAMPLE_INDEX, SAMPLE_SEED = 21, 1
-SAMPLE_NAME = "TACE sample patient"
+SAMPLE_NAME = "TACE sample patient"  # not a text: its nodes are found by it
 #: Attribute of its volume, which stays when somebody gives it another name.
 SAMPLE = "TACEResponse.Sample"
 

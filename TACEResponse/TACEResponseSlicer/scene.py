@@ -13,7 +13,6 @@ import contextlib
 import numpy as np
 import slicer
 import vtk
-from slicer.i18n import tr as _
 from TACEResponseLib.cases import Case
 from TACEResponseLib.messages.errors import GeometryError, InputError, MaskError, Problem
 from TACEResponseLib.readers.phases import vessel_segments
@@ -21,6 +20,7 @@ from vtk.util.numpy_support import vtk_to_numpy
 
 from . import dicom_source
 from .node_voxels import NodeVoxels, SegmentVoxels
+from .texts import tr as _
 
 
 def case_from_nodes(volume_node, segmentation_node, segment_ids=None, patient_id: str = "") -> Case:

@@ -4,13 +4,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import SimpleITK as sitk
-from slicer.i18n import tr as _
 from TACEResponseLib.answer import words
 from TACEResponseLib.cases import Case
 from TACEResponseLib.cases.fingerprint import tumour_fingerprint
 from TACEResponseLib.cases.lesions import Lesions, measure_lesions
 
 from .node_voxels import NodeVoxels
+from .texts import tr as _
 
 
 @dataclass(frozen=True)

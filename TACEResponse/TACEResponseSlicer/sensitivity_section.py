@@ -1,10 +1,10 @@
 """The contour part of the panel: what the answer would be with other outlines of the same tumour."""
 
-from slicer.i18n import tr as _
 from TACEResponseLib.answer.numbers import percent
 from TACEResponseLib.answer.reading import side_of_cut_off
 
 from .answer_view import fill_table, lines_html
+from .texts import tr as _
 
 
 class SensitivitySection:

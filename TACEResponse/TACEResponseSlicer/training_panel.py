@@ -4,13 +4,13 @@ from pathlib import Path
 
 import qt
 import slicer
-from slicer.i18n import tr as _
 
 from . import dependencies
 from .cohort_section import CohortSection
 from .main_button import MainButton
 from .panel import Panel
 from .run_section import RunSection
+from .texts import tr as _
 from .training_results import TrainingResultSection
 
 #: What the packages of training weigh as wheels, about, and what the network's framework adds.

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import numpy as np
 import qt
-from slicer.i18n import tr as _
 
 from . import publish
 from .answer_view import fill_table
+from .texts import tr as _
 
 #: Columns of `scores.csv` beside the models; bundles of earlier versions have no fold.
 KNOWN = ("patient_id", "label", "fold")

@@ -1,10 +1,10 @@
 """Which phase of contrast each loaded volume shows, as far as that is known without looking at its voxels."""
 
-from slicer.i18n import tr as _
 from TACEResponseLib.readers.phases import phase_of_description
 
 from .answer_view import breakable
 from .first_choice import ct_volumes
+from .texts import tr as _
 
 #: More volumes than these are not listed.
 MOST_VOLUMES = 8
@@ -40,7 +40,7 @@ class VolumePhases:
         line = _("{name}: {phase} phase (measured)") if measured else _("{name}: {phase} phase (by name)")
         words = {
             "arterial": _("arterial"),
-            "portal venous": _("portal venous"),
+            "portal venous": _("portal venous"),  # not a text: the key
             "delayed": _("delayed"),
             "native": _("native"),
         }

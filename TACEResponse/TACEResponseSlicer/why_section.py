@@ -1,9 +1,8 @@
 """The "why" part of the panel: shares of the features in a table and a chart, the map over the CT."""
 
-from slicer.i18n import tr as _
-
 from .answer_view import fill_table, lines_html
 from .map_layer import MapLayer
+from .texts import tr as _
 
 #: Features that are listed one by one; the rest is summed up in a line of its own.
 MOST_ROWS = 8

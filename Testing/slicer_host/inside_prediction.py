@@ -85,6 +85,16 @@ def a_manifest(folder: Path, demonstration=False) -> Path:
     return folder
 
 
+@pytest.fixture(autouse=True)
+def spoken(request):
+    """The language of the panel, English unless a test asks for another one."""
+    from slicer_host.layout import speaking
+
+    code = getattr(request, "param", "en")
+    with speaking(code):
+        yield code
+
+
 @pytest.fixture
 def panel(a_bundle):
     slicer.mrmlScene.Clear(True)
@@ -1162,9 +1172,10 @@ def unfold(panel) -> None:
             section.collapsed = False
 
 
+@pytest.mark.parametrize("spoken", ["en", "zh"], indirect=True)
 @pytest.mark.parametrize("dark", [False, True])
 @pytest.mark.parametrize("width", [330, 480, 800])
-def test_nothing_is_clipped_at_common_widths_and_in_a_dark_palette(with_sample, width, dark):
+def test_nothing_is_clipped_at_common_widths_and_in_a_dark_palette(with_sample, width, dark, spoken):
     from slicer_host.layout import layout_faults, look, save
 
     panel = answering(with_sample)
@@ -1173,7 +1184,7 @@ def test_nothing_is_clipped_at_common_widths_and_in_a_dark_palette(with_sample, 
         panel.model.fill("")
         explained(panel)
         settle(panel, 100)
-        picture = f"{width}{'-dark' if dark else ''}.png"
+        picture = f"{spoken}-{width}{'-dark' if dark else ''}.png"
         save(panel, f"prediction-{picture}")
         assert layout_faults(panel.parent) == []
         for name, text in {"albumin": "38", "bilirubin": "14", "afp": ">1210", "inr": "110"}.items():

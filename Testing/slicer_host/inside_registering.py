@@ -35,9 +35,25 @@ def test_the_host_itself_has_loaded_nothing_heavy_so_that_this_says_something():
     assert sorted(BEFORE & set(HEAVY)) == []
 
 
-def test_registering_both_modules_loads_nothing_heavy_and_no_room_of_ours():
+def test_registering_both_modules_loads_nothing_heavy_and_of_our_rooms_the_texts_alone():
     assert loaded(*HEAVY) == []
-    assert loaded(*OURS) == []
+    ours = {name for name in sys.modules if name.partition(".")[0] in OURS}
+    lib, slicer_side = OURS
+    texts = {f"{lib}.messages", f"{lib}.messages.language", f"{slicer_side}.texts"}
+    assert ours == {lib, slicer_side, *texts}
+
+
+def test_the_texts_follow_the_language_that_slicers_settings_name():
+    import slicer
+    from TACEResponseSlicer.texts import application_language
+
+    assert application_language() == ""
+    settings = slicer.app.settings
+    settings.update({"language": "zh-CN", "Internationalization/Enabled": "true"})
+    assert application_language() == "zh-CN"
+    settings["Internationalization/Enabled"] = False
+    assert application_language() == ""
+    settings.clear()
 
 
 def test_registering_leaves_the_search_path_as_slicer_made_it(search_path):

@@ -25,6 +25,16 @@ def cohort(tmp_path_factory) -> Path:
     return write_cohort(tmp_path_factory.mktemp("患者") / "Köhörte eins", 2, 1)
 
 
+@pytest.fixture(autouse=True)
+def spoken(request):
+    """The language of the panel, English unless a test asks for another one."""
+    from slicer_host.layout import speaking
+
+    code = getattr(request, "param", "en")
+    with speaking(code):
+        yield code
+
+
 @pytest.fixture
 def panel():
     slicer.mrmlScene.Clear(True)
@@ -388,9 +398,12 @@ def test_no_action_makes_the_panel_wider_than_slicers_own(panel, cohort, tmp_pat
         application_.setFont(usual)
 
 
+@pytest.mark.parametrize("spoken", ["en", "zh"], indirect=True)
 @pytest.mark.parametrize("dark", [False, True])
 @pytest.mark.parametrize("width", [330, 480, 800])
-def test_nothing_is_clipped_at_common_widths_and_in_a_dark_palette(panel, tmp_path, width, dark, monkeypatch):
+def test_nothing_is_clipped_at_common_widths_and_in_a_dark_palette(
+    panel, tmp_path, width, dark, spoken, monkeypatch
+):
     from slicer_host.layout import layout_faults, look, save
 
     bundle, report = a_trained_model(tmp_path)
@@ -410,7 +423,7 @@ def test_nothing_is_clipped_at_common_widths_and_in_a_dark_palette(panel, tmp_pa
         panel.parent.window_.resize(width, 500)
         for _turn in range(5):
             slicer.app.processEvents()
-        save(panel, f"training-{width}{'-dark' if dark else ''}.png")
+        save(panel, f"training-{spoken}-{width}{'-dark' if dark else ''}.png")
         assert layout_faults(panel.parent) == []
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 from itertools import combinations
 from pathlib import Path
 
@@ -62,6 +63,38 @@ def _fits(widget) -> bool:
 
 def _hides_rows(table) -> bool:
     return table.height < table.maximumHeight and table.verticalScrollBar().maximum > 0
+
+
+#: Four English words one after the other.
+ENGLISH = re.compile(r"[A-Za-z]{2,}(?:[,;:]? [A-Za-z]{2,}){3}[^<]*")
+
+
+def english_texts(panel) -> list[str]:
+    """Texts and tooltips of everything in `panel`, shown or not, that hold four English words in a row."""
+    texts = []
+    for widget in panel.findChildren(QtWidgets.QWidget):
+        for name in ("text", "plainText", "title", "toolTip", "placeholderText", "currentText"):
+            texts.append((widget.name, QtCore.QObject.property(widget, name)))
+        if isinstance(widget, QtWidgets.QTableWidget):
+            places = [(row, column) for row in range(widget.rowCount) for column in range(widget.columnCount)]
+            texts += [(widget.name, cell.text()) for place in places if (cell := widget.item(*place))]
+            heads = map(widget.horizontalHeaderItem, range(widget.columnCount))
+            texts += [(widget.name, head.text()) for head in heads if head]
+        if isinstance(widget, QtWidgets.QListWidget):
+            texts += [(widget.name, widget.item(row).text()) for row in range(widget.count)]
+    return [f"{name}: {text}" for name, text in texts if isinstance(text, str) and ENGLISH.search(text)]
+
+
+@contextlib.contextmanager
+def speaking(code: str):
+    """The panels that are opened here speak a language, and so do the processes that they start."""
+    from TACEResponseLib.messages.language import speak
+
+    speak(code)
+    try:
+        yield
+    finally:
+        speak("en")
 
 
 @contextlib.contextmanager
