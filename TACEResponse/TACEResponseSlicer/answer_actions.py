@@ -5,6 +5,7 @@ import slicer
 
 from . import register_questions
 from .dicom_source import scan_day, source_files, why_no_source
+from .texts import listed
 from .texts import tr as _
 
 
@@ -163,4 +164,4 @@ def _open_page(page) -> None:
 
 
 def _say_written(paths) -> None:
-    slicer.util.showStatusMessage(_("Written: {files}").format(files=", ".join(map(str, paths))), 5000)
+    slicer.util.showStatusMessage(_("Written: {files}").format(files=listed(map(str, paths))), 5000)

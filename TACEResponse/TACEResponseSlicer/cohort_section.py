@@ -25,7 +25,8 @@ class CohortSection:
         self._ui.cohortSummaryLabel.text = _(
             "{total} patients: {ok} ok, {warning} with warnings, {error} with errors"
         ).format(total=len(self.verdicts), **counts)
-        rows = [(v["patient_id"], v["verdict"], _sentences(v["problems"])) for v in self.verdicts]
+        words = {"ok": _("ok"), "warning": _("warning"), "error": _("error")}
+        rows = [(v["patient_id"], words[v["verdict"]], _sentences(v["problems"])) for v in self.verdicts]
         headers = (_("patient"), _("verdict"), _("what to know"))
         fill_table(self._ui.cohortTable, headers, rows, wide=2)
         self._ui.cohortTable.visible = self._ui.cohortSummaryLabel.visible = True

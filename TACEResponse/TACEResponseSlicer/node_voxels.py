@@ -23,6 +23,7 @@ from TACEResponseLib.readers.phases import (
     provenance_of_phase,
 )
 
+from .texts import listed
 from .texts import tr as _
 
 RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -161,7 +162,7 @@ def _union_on_grid(segments, to_world, shape, notes: list[Problem]) -> np.ndarra
         if not _place(inside, np.linalg.inv(to_world) @ to_ras, mask, segment.name):
             resampled.append(segment.name)
     if resampled:
-        message = _("{names} was drawn on another grid than the CT's").format(names=", ".join(resampled))
+        message = _("{names} was drawn on another grid than the CT's").format(names=listed(resampled))
         remedy = _("it was brought onto the CT's grid by nearest neighbour; look at the outline")
         notes.append(Problem("geometry", message, field="mask", remedy=remedy, severity="warning"))
     return mask

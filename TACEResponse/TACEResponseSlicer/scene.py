@@ -20,6 +20,7 @@ from vtk.util.numpy_support import vtk_to_numpy
 
 from . import dicom_source
 from .node_voxels import NodeVoxels, SegmentVoxels
+from .texts import listed
 from .texts import tr as _
 
 
@@ -104,7 +105,7 @@ def chosen_segments(node, segment_ids=None) -> dict[str, str]:
             _("no tumour segmentation is chosen"), field="mask", remedy=_("choose the tumour segmentation")
         )
     present = segment_names(node)
-    listed = ", ".join(present.values()) or _("no segment")
+    listed = listed(present.values()) or _("no segment")
     if not present:
         raise MaskError(
             _("{name} holds no segment").format(name=node.GetName()),
@@ -127,7 +128,7 @@ def chosen_segments(node, segment_ids=None) -> dict[str, str]:
     by_name = {name: identifier for identifier, name in reversed(present.items())}
     found = [w if w in present else by_name.get(w) for w in wanted]
     if not wanted or None in found:
-        missing = ", ".join(w for w, f in zip(wanted, found, strict=True) if f is None)
+        missing = listed(w for w, f in zip(wanted, found, strict=True) if f is None)
         raise MaskError(
             _("{name} has no segment {missing}").format(name=node.GetName(), missing=missing)
             if wanted
@@ -234,13 +235,11 @@ def _measurable_segments(node, chosen: dict[str, str], volume_node, notes: list[
             node.SetReferenceImageGeometryParameterFromVolumeNode(volume_node)
             if not node.GetSegmentation().CreateRepresentation(labelmap):
                 raise MaskError(
-                    _("the surface of {names} cannot be turned into voxels").format(
-                        names=", ".join(surfaces)
-                    ),
+                    _("the surface of {names} cannot be turned into voxels").format(names=listed(surfaces)),
                     field="mask",
                     remedy=_("create the binary labelmap in the Segmentations module"),
                 )
-            message = _("{names} is stored as a surface only").format(names=", ".join(surfaces))
+            message = _("{names} is stored as a surface only").format(names=listed(surfaces))
             remedy = _("it was turned into voxels on the CT's grid; look at the outline")
             notes.append(Problem("mask", message, field="mask", remedy=remedy, severity="warning"))
         yield clones.enter_context(_under_linear_transform(node, notes, "segmentation"))

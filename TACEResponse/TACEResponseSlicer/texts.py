@@ -9,9 +9,9 @@ import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
 import slicer
-from TACEResponseLib.messages.language import language, speak, tr
+from TACEResponseLib.messages.language import language, listed, speak, tr
 
-__all__ = ["load_ui", "tr"]
+__all__ = ["listed", "load_ui", "tr"]
 
 #: Properties of a widget that people read.
 READ = ("text", "toolTip", "title", "placeholderText", "specialValueText", "suffix")

@@ -14,6 +14,7 @@ import qt
 
 from . import publish
 from .answer_view import fill_table
+from .texts import listed
 from .texts import tr as _
 
 #: Columns of `scores.csv` beside the models; bundles of earlier versions have no fold.
@@ -109,7 +110,7 @@ def responders_sentence(rows: list[dict]) -> str:
         for row in rows
         if row["estimate"] == estimate
     )
-    return _("Responders: {numbers}.").format(numbers=", ".join(numbers))
+    return _("Responders: {numbers}.").format(numbers=listed(numbers))
 
 
 def best_models(rows: list[dict], most: int = 4) -> list[str]:

@@ -2,6 +2,7 @@
 
 from .answer_view import fill_table, lines_html
 from .map_layer import MapLayer
+from .texts import listed
 from .texts import tr as _
 
 #: Features that are listed one by one; the rest is summed up in a line of its own.
@@ -82,7 +83,7 @@ def tip(explanation) -> str:
     ).format(
         push=explanation.total - explanation.base,
         unit=explanation.unit,
-        models=", ".join(map(title, explanation.members)),
+        models=listed(map(title, explanation.members)),
         total=explanation.total,
         base=explanation.base,
     )
