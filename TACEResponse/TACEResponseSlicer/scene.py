@@ -105,7 +105,7 @@ def chosen_segments(node, segment_ids=None) -> dict[str, str]:
             _("no tumour segmentation is chosen"), field="mask", remedy=_("choose the tumour segmentation")
         )
     present = segment_names(node)
-    listed = listed(present.values()) or _("no segment")
+    names = listed(present.values()) or _("no segment")
     if not present:
         raise MaskError(
             _("{name} holds no segment").format(name=node.GetName()),
@@ -120,7 +120,7 @@ def chosen_segments(node, segment_ids=None) -> dict[str, str]:
                 _("{name} holds several segments").format(name=node.GetName()),
                 field="label",
                 expected=_("one segment, or a choice"),
-                received=listed,
+                received=names,
                 remedy=_("choose the tumour's segments, or all"),
             )
         return present
@@ -135,7 +135,7 @@ def chosen_segments(node, segment_ids=None) -> dict[str, str]:
             else _("no segment is chosen"),
             field="label",
             expected=missing or _("at least one segment"),
-            received=listed,
+            received=names,
             remedy=_("choose the tumour's segments"),
         )
     return {identifier: present[identifier] for identifier in found}
