@@ -1309,11 +1309,41 @@ def test_the_modules_own_test_passes(panel, monkeypatch):
     sys.modules[NAME].TACEResponseTest().runTest()
 
 
+def press(panel, button: str) -> None:
+    """Press a button of the panel, and wait until what it began is done without an error."""
+    getattr(panel.ui, button).click()
+    assert panel.task.waitForCompletion(120)
+    assert panel.lastError == ""
+
+
+@pytest.mark.parametrize("spoken", ["en", "zh"], indirect=True)
+def test_a_whole_answer_is_read_at_every_width_in_the_language_of_the_panel(panel, monkeypatch, spoken):
+    from slicer_host.layout import english_texts, layout_faults, look, save, too_wide
+
+    monkeypatch.undo()
+    panel.model.fill("")
+    if panel.model.chosen.problem:
+        pytest.skip(panel.model.chosen.problem)
+    load_sample(panel)
+    for button in ("predictButton", "explainButton", "sensitivityButton"):
+        press(panel, button)
+    panel.ui.explainSection.collapsed = False
+    for dark in (False, True):
+        for width in (330, 480, 800):
+            with look(dark):
+                panel.parent.window_.resize(width, 500)
+                settle(panel, 100)
+                assert layout_faults(panel.parent) == []
+                save(panel, f"answered-{spoken}-{width}{'-dark' if dark else ''}.png")
+    unfold(panel)
+    settle(panel, 100)
+    assert too_wide(panel.parent) == []
+    assert spoken == "en" or english_texts(panel.parent) == []
+
+
 def test_the_panel_answers_what_the_command_line_answers(panel, monkeypatch, tmp_path):
     import subprocess
     import sys
-
-    from slicer_host.layout import save
 
     monkeypatch.undo()
     try:
@@ -1339,11 +1369,6 @@ def test_the_panel_answers_what_the_command_line_answers(panel, monkeypatch, tmp
     outlines = panel.answer.sensitivity.sensitivity.variants
     assert (outlines[0].name, outlines[0].probability) == ("as drawn", prediction.fused)
     assert panel.ui.sensitivityTable.rowCount == len(outlines) > 5
-    panel.ui.explainSection.collapsed = False
-    for width, name in ((330, "prediction-330.png"), (480, "prediction.png")):
-        panel.parent.window_.resize(width, 500)
-        settle(panel, 100)
-        save(panel, f"answered-{name}")
     pages = []
     panel.actions.write_report(tmp_path / "Bericht", pages.append)
     assert panel.task.waitForCompletion(120)

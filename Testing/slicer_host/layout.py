@@ -65,6 +65,8 @@ def _hides_rows(table) -> bool:
     return table.height < table.maximumHeight and table.verticalScrollBar().maximum > 0
 
 
+#: What the host writes where Slicer's own widget stands.
+STAND_IN = "(the Segment Editor of Slicer stands here)"
 #: Four English words one after the other.
 ENGLISH = re.compile(r"[A-Za-z]{2,}(?:[,;:]? [A-Za-z]{2,}){3}[^<]*")
 
@@ -82,7 +84,8 @@ def english_texts(panel) -> list[str]:
             texts += [(widget.name, head.text()) for head in heads if head]
         if isinstance(widget, QtWidgets.QListWidget):
             texts += [(widget.name, widget.item(row).text()) for row in range(widget.count)]
-    return [f"{name}: {text}" for name, text in texts if isinstance(text, str) and ENGLISH.search(text)]
+    found = [(name, text) for name, text in texts if isinstance(text, str) and ENGLISH.search(text)]
+    return [f"{name}: {text}" for name, text in found if text != STAND_IN]
 
 
 @contextlib.contextmanager
