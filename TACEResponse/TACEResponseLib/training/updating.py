@@ -14,7 +14,7 @@ import numpy as np
 
 from TACEResponseLib.answer.response_model import Origin, ResponseModel, TrainingPatients
 from TACEResponseLib.messages.errors import TrainingError
-from TACEResponseLib.messages.language import listed, several, tr
+from TACEResponseLib.messages.language import in_language, listed, several, tr
 from TACEResponseLib.models.calibrated import CalibratedFit
 from TACEResponseLib.models.combination import Combination
 from TACEResponseLib.statistics.outcome import Outcome
@@ -44,7 +44,10 @@ def update_response_model(
             received=tr("no answer of {missing}", missing=listed(missing)),
             remedy=tr("give images and masks as the model was trained on"),
         )
-    updates = {name: update_model(values, patients.outcome.labels) for name, values in probabilities.items()}
+    with in_language("en"):  # the reason of an update goes into the bundle
+        updates = {
+            name: update_model(values, patients.outcome.labels) for name, values in probabilities.items()
+        }
     centers = tuple(sorted({center for center in patients.table.centers if center}))
     return replace(
         model,
