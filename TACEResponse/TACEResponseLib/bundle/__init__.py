@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from TACEResponseLib.messages.errors import BundleError, InputError
+from TACEResponseLib.messages.language import in_language
 
 from .reading import damaged, read_json, write_json
 from .safety import require_bounded, require_safe_skops
@@ -183,7 +184,8 @@ def save_bundle(
     folder.parent.mkdir(parents=True, exist_ok=True)
     building = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
-        write_model(building, model, reliability)
+        with in_language("en"):  # a bundle is the same whatever the language of whoever trained it
+            write_model(building, model, reliability)
         (building / CARD).write_text(card, encoding="utf-8", newline="\n")
         _write_manifest(building, model)
         load_bundle(building)
@@ -289,7 +291,7 @@ def _write_manifest(folder: Path, model: "ResponseModel") -> None:
             "format_version": FORMAT_VERSION,
             "id": f"{model.settings.preset}-{identity}",
             "demonstration": model.demonstration,
-            "positive_class": "responder (mRECIST CR or PR)",
+            "positive_class": "responder (mRECIST CR or PR)",  # not a text
             "headline": model.headline,
             "versions": software_versions(),
             "files": files,
