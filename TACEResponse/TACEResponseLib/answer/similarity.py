@@ -19,6 +19,8 @@ import numpy as np
 from TACEResponseLib.messages.errors import BundleError
 from TACEResponseLib.messages.language import listed, mark, tr
 
+from .phases import phase_title
+
 #: Shares of cases from the training cases' own source that are "outside", and at least at the edge.
 OUTSIDE_SHARE, EDGE_SHARE = 0.05, 0.15
 #: Share of the training cases from which on a phase of contrast counts as theirs.
@@ -54,13 +56,6 @@ EDGE = "at the edge"  # not a text: the code of a verdict
 Verdict = Literal["inside", "at the edge", "outside"]  # not a text
 #: Verdicts as an answer to "is this patient similar to the training patients?".
 SIMILAR: dict[Verdict, str] = {"inside": mark("yes"), EDGE: mark("at the edge"), "outside": mark("no")}
-#: Phases of contrast in words; their codes are those of a cohort table.
-PHASES = {
-    "arterial": mark("arterial"),
-    "portal venous": mark("portal venous"),  # not a text: the code
-    "delayed": mark("delayed"),
-    NATIVE: mark("native"),
-}
 
 
 @dataclass(frozen=True)
@@ -220,8 +215,8 @@ class TrainingSpread:
         distance = max((measure.ratio for measure in found), default=0.0)
         if phase and self.phases and phase not in self.phases:
             distance = max(distance, 1.001 if phase == NATIVE else self.edge * 1.001)
-            usual = tr(" and ").join(map(_phase, self.phases))
-            reasons.append(tr("{phase} phase, training {usual}", phase=_phase(phase), usual=usual))
+            usual = tr(" and ").join(map(phase_title, self.phases))
+            reasons.append(tr("{phase} phase, training {usual}", phase=phase_title(phase), usual=usual))
         low, high = AROUND_IN_LIVER_HU
         if around_hu is not None and not low <= around_hu <= high:
             distance = max(distance, 1.001)
@@ -294,11 +289,6 @@ class TrainingSpread:
                 received=listed(unknown) or tr("a limit that is not above 0"),
             )
         return cls(spreads, limits, edge, phases)
-
-
-def _phase(code: str) -> str:
-    """A phase of contrast in words; a foreign code stays as it is."""
-    return tr(PHASES.get(code, code))
 
 
 def _beside_training(measure: str, value: float, low: float, high: float) -> str:

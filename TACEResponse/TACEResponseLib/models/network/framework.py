@@ -120,7 +120,9 @@ def choose_backend(wanted: str = "auto") -> str:
         raise DependencyError(
             tr("the network cannot be trained without {missing}", missing=missing),
             expected=tr("Keras and one of TensorFlow, PyTorch, JAX"),
-            received=tr("only {names}", names=listed(installed)) if installed else tr("none of them"),
+            received=tr("only {names}", names=listed(installed))
+            if installed
+            else tr("none of them is installed"),
             remedy=tr(
                 "install them with: pip install keras {framework}; "
                 "without the CNN nothing is needed (--no-cnn)",
