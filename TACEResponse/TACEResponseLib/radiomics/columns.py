@@ -178,7 +178,7 @@ def restrict(settings: RadiomicsSettings, only: Collection[str] | None) -> tuple
             ),
             field="only",
             expected=tr("names among {n} feature columns", n=len(names)),
-            received=", ".join(unknown[:5]),
+            received=listed(unknown[:5]),
             remedy=tr("use the settings with which these features were measured before"),
         )
     return tuple(name for name in names if name in set(only))

@@ -133,7 +133,7 @@ class RadiomicsSettings(Settings):
         )
         self.require(len(self.features) > 0, "features", mark("at least one feature class or feature"))
         classes = {name.split("_")[0] for name in self.features}
-        self.require(classes <= set(FEATURE_CLASSES), "features", ", ".join(FEATURE_CLASSES))
+        self.require(classes <= set(FEATURE_CLASSES), "features", listed(FEATURE_CLASSES))
         limits = self.resegment_range or (0.0,)
         self.require(len(limits) in (1, 2), "resegment_range", mark("one or two limits"))
         self.require(0 <= self.force_2d_axis <= 2, "force_2d_axis", mark("0 (z), 1 (y) or 2 (x)"))

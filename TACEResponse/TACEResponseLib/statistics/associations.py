@@ -183,10 +183,11 @@ def _medians(samples: Sequence[np.ndarray]) -> tuple[str, ...]:
     texts = []
     for sample in samples:
         if len(sample) == 0:
-            texts.append("none")
+            texts.append(tr("none"))
             continue
         low, middle, high = np.quantile(sample, (0.25, 0.5, 0.75))
-        texts.append(f"{middle:.1f} ({low:.1f} to {high:.1f})")
+        told = {"middle": middle, "low": low, "high": high}
+        texts.append(tr("{middle:.1f} ({low:.1f} to {high:.1f})", **told))
     return tuple(texts)
 
 
