@@ -74,5 +74,5 @@ def lacking_scores(scores: tuple["ClinicalScore", ...]) -> str:
     return tr(
         "Not computed: {scores}. Needs {items}.",
         scores=listed(score.title for score in lacking),
-        items=listed(items),
+        items=listed(map(tr, items)),
     )
