@@ -19,6 +19,7 @@ from TACEResponseLib.cases import make_case
 from TACEResponseLib.dicom_export import write_dicom
 from TACEResponseLib.dicom_export.instances import Identifiers
 from TACEResponseLib.messages.errors import GeometryError, InputError
+from TACEResponseLib.messages.language import in_language
 from TACEResponseLib.readers import read_case
 
 OBLIQUE = sitk.Euler3DTransform((0, 0, 0), 0.2, -0.3, 0.1).GetMatrix()
@@ -247,6 +248,38 @@ def test_sentences_scores_and_warnings_stand_under_the_evaluations(tmp_path):
     assert len(scores) >= 12 and set(scores) <= set(texts)
     assert [text for name, text in texts if name == "Warning"] == list(answer.warnings)
     assert verdicts_of(report) == [("Similarity to the training cases", "Outside")]
+
+
+def test_an_answer_in_chinese_comes_back_as_it_was_and_its_codes_stay_english(tmp_path):
+    case = a_case(tmp_path / "ct")
+    english, _ = write_dicom(an_answer(), case, tmp_path / "ct", tmp_path / "english")
+    with in_language("zh"):
+        warning = "掩膜中有 3 个小于 0.01 mL 的碎块未计为病灶。 请删除零散体素。"
+        answer = an_answer(warnings=(warning,))
+        report, segmentation = write_dicom(answer, case, tmp_path / "ct", tmp_path / "out")
+        headline, similar = answer.reading().headline, answer.similarity.sentence()
+    told, data = texts_of(report), pydicom.dcmread(report)
+    assert told[:3] == [
+        ("Statement on use", "本模型用合成图像训练，不得用于患者。"),
+        ("Answer", headline),
+        ("Class", "高于本模型的截断值（每 100 名中 55 名）"),
+    ]
+    assert headline == "每 100 名相似患者中约有 72 名出现应答"
+    assert ("Similarity to the training cases", similar) in told
+    assert ("Warning", warning) in told
+    assert [name for name, _ in told if name != "Warning"] == [name for name, _ in texts_of(english)]
+    assert verdicts_of(report) == verdicts_of(english)
+    measurements = [[m.name.meaning for m in tumour_group(of).get_measurements()] for of in (report, english)]
+    assert measurements[0] == measurements[1]
+    model = tumour_group(report).get_measurements()[0][0].ContentSequence[0]
+    assert (model.name.meaning, model.value) == ("Algorithm Name", "卷积神经网络 + 随机森林")
+    segments = pydicom.dcmread(segmentation)
+    assert data.SpecificCharacterSet == segments.SpecificCharacterSet == "ISO_IR 192"
+    assert data.SeriesDescription == "TACEResponse 报告（合成演示）"
+    assert segments.SeriesDescription == "TACEResponse 肿瘤（合成演示）"
+    assert segments.SegmentSequence[0].SegmentLabel == "肿瘤"
+    assert segments.ContentDescription == "预测所依据的轮廓"
+    assert judge(report) == judge(segmentation) == []
 
 
 def test_an_answer_without_an_interval_has_no_bounds(tmp_path):

@@ -261,7 +261,7 @@ def test_evaluating_on_training_patients_is_refused_unless_asked_for(tmp_path):
     inputs, labels = a_table(60, 12, 1.0, seed=2)
     model, _ = fit_response_model(inputs, Outcome(labels), preset("peng2021", **QUICK))
     patient = Patient("0003", tmp_path / "i", tmp_path / "m", label=1)
-    with pytest.raises(TrainingError, match="1 patients of the cohort were used to train this model"):
+    with pytest.raises(TrainingError, match="1 patient of the cohort was used to train this model"):
         external_patients(model, Cohort(tmp_path, (patient,)))
 
 

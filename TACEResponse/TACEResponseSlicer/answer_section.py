@@ -75,7 +75,7 @@ class AnswerSection:
         """Show other clinical scores beside the answer, which they do not change."""
         self.prediction = dataclasses.replace(self.prediction, clinical_scores=tuple(scores))
         headers = (_("score\ndeveloped to predict"), _("group"))
-        ui, lacking = self._ui, words.lacking_scores(tuple(scores), _)
+        ui, lacking = self._ui, words.lacking_scores(tuple(scores))
         fill_table(ui.scoresTable, headers, score_rows(scores))
         ui.scoresLabel.text, ui.scoresLabel.visible = lacking, bool(lacking)
 

@@ -49,14 +49,14 @@ def is_dark(widget) -> bool:
 
 def answer_html(prediction, dark: bool) -> str:
     """A banner where one is needed, the headline, the class in its colour, and the lesions."""
-    read = prediction.reading(_)
+    read = prediction.reading()
     coloured = f'<span style="color:{read.hex(dark)}; font-weight:600">{{}}</span>'  # not a text
     headline = f"<big>{coloured if read.kind == 'outside' else '<b>{}</b>'}</big>"
     lines = [
         warning_html(read.banner, dark) if read.banner else "",
         headline.format(escape(read.headline)),
         coloured.format(escape(read.verdict)) if read.verdict else "",
-        escape(words.lesions(prediction.lesions, _)),
+        escape(words.lesions(prediction.lesions)),
     ]
     return "<br>".join(filter(None, lines))
 
@@ -70,7 +70,7 @@ def similarity_html(similarity) -> str:
 def certainty_html(prediction) -> str:
     """The instability, what cannot be excluded, and how the models agree: a line each."""
     return "<br>".join(
-        escape(line) for line in words.certainty_lines(prediction.certainty, prediction.reading(_), _)
+        escape(line) for line in words.certainty_lines(prediction.certainty, prediction.reading())
     )
 
 
@@ -88,7 +88,7 @@ def bar_pixmap(label, prediction):
     pixmap = qt.QPixmap(width, BAR_HEIGHT)
     palette = label.palette
     pixmap.fill(palette.color(qt.QPalette.Window))
-    read, text = prediction.reading(_), palette.color(qt.QPalette.WindowText)
+    read, text = prediction.reading(), palette.color(qt.QPalette.WindowText)
     bar = qt.QColor(read.hex(is_dark(label)))
     painter = qt.QPainter()
     painter.begin(pixmap)
@@ -101,7 +101,7 @@ def bar_pixmap(label, prediction):
         painter.fillRect(cut - 1, top - 4, 3, height + 8, text)
         wide, place = 130, qt.Qt.AlignCenter
         left_of_it = min(max(cut - wide // 2, 0), width - wide)
-        painter.drawText(left_of_it, 0, wide, top - 4, place, cut_off(prediction.threshold, _))
+        painter.drawText(left_of_it, 0, wide, top - 4, place, cut_off(prediction.threshold))
     _draw_instability(painter, prediction.certainty, left, right, top + height + 8, text)
     painter.drawText(left, BAR_HEIGHT - 16, 40, 15, qt.Qt.AlignLeft, "0 %")
     painter.drawText(right - 50, BAR_HEIGHT - 16, 50, 15, qt.Qt.AlignRight, "100 %")

@@ -33,7 +33,7 @@ def prediction_table(prediction, node=None):
 
     rows = [(title(name), p, "") for name, p in prediction.probabilities.items()]
     sentence = prediction.statement() if prediction.demonstration else ""
-    read = prediction.reading(_)
+    read = prediction.reading()
     rows.append((_("fused"), prediction.fused, read.banner or read.verdict))
     notes = [""] * (len(rows) - 1) + [sentence]
     columns = {

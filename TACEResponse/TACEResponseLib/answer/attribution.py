@@ -23,6 +23,7 @@ from scipy import ndimage
 
 from TACEResponseLib.measuring.patch import Patch
 from TACEResponseLib.messages.errors import SettingsError
+from TACEResponseLib.messages.language import tr
 from TACEResponseLib.models.network.inference import NumpyNetwork
 
 #: Side of the hidden square and distance of two neighbours, as parts of the picture's side.
@@ -161,7 +162,7 @@ def shapley_values(
     difference from the background exactly, also when they are sampled.
     """
     if rounds < 2:
-        raise SettingsError("one round has no standard error", field="rounds", expected="2 or more")
+        raise SettingsError(tr("one round has no standard error"), field="rounds", expected=tr("2 or more"))
     x, background = np.asarray(x, dtype=float), np.asarray(background, dtype=float)
     if 2 ** len(x) * len(background) <= LARGEST_EXACT_ROWS:
         return _exact(score, x, background)

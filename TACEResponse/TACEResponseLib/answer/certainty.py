@@ -15,13 +15,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from TACEResponseLib.messages.language import listed, several, tr
 from TACEResponseLib.models.combination import title
 
 from .numbers import percent
 
 #: Share of sets that are meant to hold the truth.
 COVERAGE = 0.9
-RESPONSE, NO_RESPONSE = "response", "no response"
+RESPONSE, NO_RESPONSE = "response", "no response"  # not a text: codes of the set
 #: Stored probabilities are rounded to six decimals.
 ROUNDING = 5e-7
 
@@ -46,13 +47,14 @@ class Certainty:
 
     def sentence(self) -> str:
         """What the conformal set means, in words."""
-        sure = f"({100 * self.coverage:.0f} % conformal)"
+        sure = 100 * self.coverage
         if len(self.conformal) == 2:
-            return f"Undecided: both outcomes are plausible {sure}"
+            return tr("Undecided: both outcomes are plausible ({sure:.0f} % conformal)", sure=sure)
         if not self.conformal:
-            return f"Unlike patients of either kind {sure}"
-        excluded = "Non-response" if self.conformal[0] == RESPONSE else "Response"
-        return f"{excluded} is excluded {sure}"
+            return tr("Unlike patients of either kind ({sure:.0f} % conformal)", sure=sure)
+        if self.conformal[0] == RESPONSE:
+            return tr("Non-response is excluded ({sure:.0f} % conformal)", sure=sure)
+        return tr("Response is excluded ({sure:.0f} % conformal)", sure=sure)
 
     def to_json(self) -> dict:
         """JSON types."""
@@ -90,10 +92,22 @@ def agreement(probabilities: Mapping[str, float], thresholds: Mapping[str, float
     """How many of the single models are on the answer's side of their cut-off, and which are not."""
     above = {name: probabilities[name] > thresholds[name] for name in probabilities}
     against = [name for name, is_above in above.items() if is_above != responder]
-    side, other = ("above", "below") if responder else ("below", "above")
-    agreeing = len(above) - len(against)
-    count = f"{agreeing} of {len(above)} models {'is' if agreeing == 1 else 'are'} {side} their cut-off"
     if not against:
-        return f"All {len(above)} models agree" if len(above) > 1 else "One model answers"
-    named = ", ".join(f"{title(n)} ({percent(probabilities[n])})" for n in against)
-    return f"{count}; {other} it: {named}"
+        return several(len(above), "One model answers", "All {n} models agree")
+    others = listed(
+        tr("{model} ({probability})", model=title(n), probability=percent(probabilities[n])) for n in against
+    )
+    agreeing, told = len(above) - len(against), {"total": len(above), "others": others}
+    if responder:
+        return several(
+            agreeing,
+            "{n} of {total} models is above their cut-off; below it: {others}",
+            "{n} of {total} models are above their cut-off; below it: {others}",
+            **told,
+        )
+    return several(
+        agreeing,
+        "{n} of {total} models is below their cut-off; above it: {others}",
+        "{n} of {total} models are below their cut-off; above it: {others}",
+        **told,
+    )

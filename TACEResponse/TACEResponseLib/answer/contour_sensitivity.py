@@ -16,6 +16,7 @@ from scipy.ndimage import distance_transform_edt, gaussian_filter
 from TACEResponseLib.cases import Case, bounding_box
 from TACEResponseLib.measuring.case import Measurements
 from TACEResponseLib.messages.errors import TACEResponseError
+from TACEResponseLib.messages.language import listed, several, tr
 from TACEResponseLib.messages.progress import Progress, silent
 
 from .numbers import percent
@@ -68,11 +69,16 @@ class ContourSensitivity:
         """The spread in words."""
         answered = [v for v in self.variants if v.probability is not None]
         turned = [v.name for v in answered if v.responder != answered[0].responder]
-        spread = (
-            f"With {len(answered) - 1} other outlines the answer lies between "
-            f"{percent(self.lowest)} and {percent(self.highest)}"
+        spread = several(
+            len(answered) - 1,
+            "With 1 other outline the answer lies between {low} and {high}",
+            "With {n} other outlines the answer lies between {low} and {high}",
+            low=percent(self.lowest),
+            high=percent(self.highest),
         )
-        return f"{spread}; the class changes with: {', '.join(turned)}" if turned else f"{spread}, same class"
+        if turned:
+            return tr("{spread}; the class changes with: {outlines}", spread=spread, outlines=listed(turned))
+        return tr("{spread}, same class", spread=spread)
 
     def to_json(self) -> dict:
         """JSON types."""
@@ -100,9 +106,9 @@ def contour_sensitivity(
     variants = []
     outlines = list(_outlines(case, model.settings.seed))
     for done, (name, outlined) in enumerate(outlines):
-        progress("contour", done, len(outlines))
+        progress(tr("contour"), done, len(outlines))
         if not sitk.GetArrayViewFromImage(outlined.mask).any():
-            variants.append(Variant(name, 0.0, None, None, "the tumour vanishes"))
+            variants.append(Variant(name, 0.0, None, None, tr("the tumour vanishes")))
             continue
         try:
             known = {"measured": measured} if outlined is case and measured is not None else {}
@@ -114,23 +120,26 @@ def contour_sensitivity(
             if not variants:
                 raise
             variants.append(Variant(name, _volume_ml(outlined), None, None, error.problem.message))
-    progress("contour", len(outlines), len(outlines))
+    progress(tr("contour"), len(outlines), len(outlines))
     return ContourSensitivity(tuple(variants))
 
 
 def _outlines(case: Case, seed: int) -> Iterator[tuple[str, Case]]:
     """Name and case with another mask; one that is empty, or fills the CT's edge, stays as it comes out."""
-    yield "as drawn", case
+    yield tr("as drawn"), case
     corner, outside_mm = _distance_from_border(case)
     for shift_mm in SHIFTS_MM:
-        name = f"{'grown' if shift_mm > 0 else 'shrunk'} by {abs(shift_mm):g} mm"
+        name = tr("grown by {mm:g} mm" if shift_mm > 0 else "shrunk by {mm:g} mm", mm=abs(shift_mm))
         yield name, _with_border(case, corner, outside_mm <= shift_mm)
     random = np.random.default_rng(seed)
     spacing_mm = np.array(case.spacing_mm)[::-1]
     for number in range(1, JITTERS + 1):
         waves = gaussian_filter(random.standard_normal(outside_mm.shape), WAVE_MM / spacing_mm)
         shift_mm = JITTER_MM * waves / waves.std()
-        yield f"random variation {number}", _with_border(case, corner, outside_mm <= shift_mm)
+        yield (
+            tr("random variation {number}", number=number),
+            _with_border(case, corner, outside_mm <= shift_mm),
+        )
 
 
 def _distance_from_border(case: Case) -> tuple[tuple[int, ...], np.ndarray]:

@@ -22,6 +22,7 @@ from TACEResponseLib.cases import Case
 from TACEResponseLib.measuring.case import Measurements
 from TACEResponseLib.measuring.patient_table import PatientTable, stack
 from TACEResponseLib.messages.errors import Problem
+from TACEResponseLib.messages.language import tr
 from TACEResponseLib.messages.progress import Progress, silent
 from TACEResponseLib.models.combination import Combination
 
@@ -77,17 +78,17 @@ def explain(
     measured = measured or model.measure(case, threads=threads, progress=steps)
     combination = model.combinations[model.headline]
     members = () if measured.feature_problem else model_names_with_features(model, combination)
-    progress("share among features", 3, 5)
+    progress(tr("share among features"), 3, 5)
     names = explained_features(model, members)
     patient = stack([measured], model.needed if members else (), [center])
     row = model.models.transformed(patient).columns(names).features[0]
     shares, errors, base, total = _shares(model, combination, members, row)
-    progress("map of the network", 4, 5)
+    progress(tr("map of the network"), 4, 5)
     network_map = None
     if measured.patch is not None:
         values = attention_map(model.models.models["cnn"].network, measured.patch)
         network_map = map_on_ct(values, measured.patch, case.image)
-    progress("map of the network", 5, 5)
+    progress(tr("map of the network"), 5, 5)
     named = dict(zip(names, zip(shares, errors, strict=True), strict=True))
     largest_first = sorted(named, key=lambda name: -abs(named[name][0]))
     return Explanation(

@@ -6,14 +6,17 @@ function takes a `Prediction`, which imports this file.
 
 from html import escape
 
+from TACEResponseLib.messages.language import tr
+
 from . import words
 from .numbers import percent
 
 #: Colours that can be read on the light and on the dark page of a notebook.
 BAR, CARE = "#3b82c4", "#b26a00"
+BOLD = "font-weight: bold"  # not a text
 #: An HTML row: model, probability, and its share of a bar.
 ROW = (
-    '<tr><td style="text-align: left">{model}</td><td style="text-align: right">{percent}</td>'
+    '<tr><td style="text-align: left">{model}</td><td style="text-align: right">{percent}</td>'  # not a text
     '<td style="width: 12em"><div style="width: {share:.1f}%; height: 0.6em; background: {colour}">'
     "</div></td></tr>"
 )
@@ -21,10 +24,11 @@ ROW = (
 
 def in_short(prediction) -> str:
     """One line: banner, headline, class, the verdict on similarity, and the statement of every answer."""
-    similar = words.similarity(prediction.similarity).partition(" (")[0]  # why is in the long form
+    similar = prediction.similarity.in_short()  # why is in the long form
     read = prediction.reading()
-    answer = ". ".join(filter(None, (read.banner, read.headline, read.verdict, similar)))
-    return f"<Prediction: {answer}. {prediction.statement()}>"
+    parts = filter(None, (read.banner, read.headline, read.verdict, similar))
+    answer = " ".join(tr("{text}.", text=part) for part in parts)
+    return tr("<Prediction: {answer} {statement}>", answer=answer, statement=prediction.statement())
 
 
 def as_html(prediction) -> str:
@@ -33,20 +37,20 @@ def as_html(prediction) -> str:
     care = words.needs_care(prediction.similarity)
     grey = "; opacity: 0.6" if read.kind == "outside" else ""
     parts = [
-        _paragraph(prediction.statement(), "font-weight: bold"),
+        _paragraph(prediction.statement(), BOLD),
         *([_careful(read.banner)] if read.banner else []),
         *([_careful(similar)] if care else []),
         _paragraph(read.headline, f"font-size: 1.3em{grey}"),
-        *([_paragraph(f"{read.verdict}.", "font-weight: bold")] if read.verdict else []),
-        *(_paragraph(f"{line}.") for line in words.certainty_lines(prediction.certainty, read)),
-        *([] if care else [_paragraph(f"{similar}.")]),
-        _paragraph(f"Answered by: {words.model_title(prediction.headline)}."),
-        _paragraph(f"{words.lesions(prediction.lesions)}."),
+        *([_sentence(read.verdict, BOLD)] if read.verdict else []),
+        *map(_sentence, words.certainty_lines(prediction.certainty, read)),
+        *([] if care else [_sentence(similar)]),
+        _paragraph(tr("Answered by: {model}.", model=words.model_title(prediction.headline))),
+        _sentence(words.lesions(prediction.lesions)),
         _models(prediction),
         *map(_careful, prediction.warnings),
-        _paragraph(f"Model {prediction.bundle_id}", "opacity: 0.7"),
+        _paragraph(tr("Model {bundle}", bundle=prediction.bundle_id), "opacity: 0.7"),
     ]
-    return f'<div class="tace-response" style="max-width: 48em">{"".join(parts)}</div>'
+    return f'<div class="tace-response" style="max-width: 48em">{"".join(parts)}</div>'  # not a text
 
 
 def _models(prediction) -> str:
@@ -60,8 +64,9 @@ def _models(prediction) -> str:
         )
         for name, probability in prediction.probabilities.items()
     )
-    left = 'style="text-align: left"'
-    head = f'<tr><th {left}>model</th><th {left} colspan="2">probability of response</th></tr>'
+    left = 'style="text-align: left"'  # not a text
+    model, probability = escape(tr("model")), escape(tr("probability of response"))
+    head = f'<tr><th {left}>{model}</th><th {left} colspan="2">{probability}</th></tr>'
     return f"<table>{head}{''.join(rows)}</table>"
 
 
@@ -69,5 +74,9 @@ def _paragraph(text: str, style: str = "") -> str:
     return f'<p style="margin: 0.2em 0; {style}">{escape(text)}</p>'
 
 
+def _sentence(text: str, style: str = "") -> str:
+    return _paragraph(tr("{text}.", text=text), style)
+
+
 def _careful(text: str) -> str:
-    return _paragraph(text, f"border-left: 4px solid {CARE}; padding-left: 0.6em")
+    return _paragraph(text, f"border-left: 4px solid {CARE}; padding-left: 0.6em")  # not a text

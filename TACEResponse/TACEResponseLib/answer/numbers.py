@@ -1,13 +1,6 @@
 """How numbers of an answer are written, in the reader's language where words are needed."""
 
-from collections.abc import Callable
-
-Translate = Callable[[str], str]
-
-
-def english(text: str) -> str:
-    """The text as it is."""
-    return text
+from TACEResponseLib.messages.language import tr
 
 
 def percent(share: float) -> str:
@@ -15,15 +8,6 @@ def percent(share: float) -> str:
     return "> 99 %" if share > 0.99 else "< 1 %" if share < 0.01 else f"{100 * share:.0f} %"
 
 
-def of_100(share: float, translate: Translate = english) -> str:
+def of_100(share: float) -> str:
     """0.724 as "72 of 100"."""
-    return translate("{number} of 100").format(number=f"{100 * share:.0f}")
-
-
-def about_100(share: float, translate: Translate = english) -> str:
-    """0.724 as "about 72 of 100"; "more than 99 of 100" and "fewer than 1 of 100" at the ends."""
-    if share > 0.99:
-        return translate("more than 99 of 100")
-    if share < 0.01:
-        return translate("fewer than 1 of 100")
-    return translate("about {number} of 100").format(number=f"{100 * share:.0f}")
+    return tr("{number:.0f} of 100", number=100 * share)

@@ -10,17 +10,17 @@ from dataclasses import dataclass, field
 from TACEResponseLib.cases.lesions import Lesions
 from TACEResponseLib.clinical.scores import ClinicalScore
 from TACEResponseLib.measuring.patch import Patch
+from TACEResponseLib.messages.language import mark, tr
 
 from .certainty import Certainty
 from .notebook import as_html, in_short
-from .numbers import Translate, english
 from .reading import Reading, read
 from .similarity import Similarity
 
 #: The sentence that every output of a model trained on synthetic images repeats.
-DEMONSTRATION = "This model was trained on synthetic images and is not for patients."
+DEMONSTRATION = mark("This model was trained on synthetic images and is not for patients.")
 #: The sentence of every other one.
-RESEARCH_USE = "For research use only; not a medical device."
+RESEARCH_USE = mark("For research use only; not a medical device.")
 
 
 @dataclass(frozen=True)
@@ -65,12 +65,11 @@ class Prediction:
 
     def statement(self) -> str:
         """The sentence that must stand wherever this answer is shown."""
-        return DEMONSTRATION if self.demonstration else RESEARCH_USE
+        return tr(DEMONSTRATION if self.demonstration else RESEARCH_USE)
 
-    def reading(self, translate: Translate = english) -> Reading:
+    def reading(self) -> Reading:
         """How the answer is to be read: banner, headline and class, the same in every output."""
-        known = (self.training_share, self.certainty, self.similarity)
-        return read(self.fused, self.threshold, *known, translate)
+        return read(self.fused, self.threshold, self.training_share, self.certainty, self.similarity)
 
     def to_json(self) -> dict:
         """JSON types, keys stable across versions of the format; no class for a case outside."""

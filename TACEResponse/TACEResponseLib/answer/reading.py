@@ -8,23 +8,33 @@ training patients, of whom the probability says nothing.
 from dataclasses import dataclass
 from typing import Literal
 
+from TACEResponseLib.messages.language import mark, tr
+
 from .certainty import NO_RESPONSE, RESPONSE, Certainty
-from .numbers import Translate, about_100, english, of_100
+from .numbers import of_100
 from .similarity import Similarity
 
-Kind = Literal["above", "below", "undecided", "no cut-off", "outside"]
+NO_CUT_OFF = "no cut-off"  # not a text: the code of a kind
+Kind = Literal["above", "below", "undecided", "no cut-off", "outside"]  # not a text
 #: Names of colours, where an output has any. Orange stands for response and blue against it, as in the
 #: map of an explanation; an answer without a side has the colour of text, one that must not be used is grey.
 COLOURS: dict[Kind, str] = {
     "above": "orange",
     "below": "blue",
     "undecided": "text",
-    "no cut-off": "text",
+    NO_CUT_OFF: "text",
     "outside": "grey",
 }
 #: The colours on a light and on a dark ground, each at least 4.5 : 1 against it.
 ON_LIGHT = {"orange": "#a34700", "blue": "#1f5fa8", "text": "#1c1f24", "grey": "#5f6673"}
 ON_DARK = {"orange": "#ffb27a", "blue": "#9cc4f0", "text": "#f2f4f7", "grey": "#a3abb8"}
+#: The class in words; none for a case outside the training data.
+VERDICTS: dict[Kind, str] = {
+    "above": mark("Above this model's cut-off ({number})"),
+    "below": mark("Below this model's cut-off ({number})"),
+    "undecided": mark("Undecided (cut-off {number})"),
+    NO_CUT_OFF: mark("This model has no cut-off"),
+}
 
 
 @dataclass(frozen=True)
@@ -52,7 +62,7 @@ class Reading:
     @property
     def has_side(self) -> bool:
         """Whether it means something on which side of the cut-off the answer lies."""
-        return self.kind not in ("outside", "no cut-off")
+        return self.kind not in ("outside", NO_CUT_OFF)
 
     def to_json(self) -> dict:
         """JSON types; `class` is null where the answer has none."""
@@ -71,7 +81,6 @@ def read(
     training_share: float | None,
     certainty: Certainty,
     similarity: Similarity,
-    translate: Translate = english,
 ) -> Reading:
     """How a probability `fused` of response is to be read beside its cut-off and all that bears on it.
 
@@ -80,20 +89,20 @@ def read(
     kind = _kind(fused, threshold, certainty, similarity)
     return Reading(
         kind,
-        banner=translate("Outside the training data: do not rely on the number") if kind == "outside" else "",
-        headline=_headline(kind, fused, training_share, translate),
-        verdict=_verdict(kind, threshold, translate),
+        banner=tr("Outside the training data: do not rely on the number") if kind == "outside" else "",
+        headline=_headline(kind, fused, training_share),
+        verdict=_verdict(kind, threshold),
     )
 
 
-def side_of_cut_off(above: bool, translate: Translate = english) -> str:
+def side_of_cut_off(above: bool) -> str:
     """ "above the cut-off" or "below the cut-off"."""
-    return translate("above the cut-off") if above else translate("below the cut-off")
+    return tr("above the cut-off" if above else "below the cut-off")
 
 
-def cut_off(threshold: float, translate: Translate = english) -> str:
+def cut_off(threshold: float) -> str:
     """ "cut-off 55 of 100"."""
-    return translate("cut-off {number}").format(number=of_100(threshold, translate))
+    return tr("cut-off {number}", number=of_100(threshold))
 
 
 def _kind(fused: float, threshold: float, certainty: Certainty, similarity: Similarity) -> Kind:
@@ -106,31 +115,37 @@ def _kind(fused: float, threshold: float, certainty: Certainty, similarity: Simi
     if similarity.verdict == "outside":
         return "outside"
     if not 0 < threshold < 1:
-        return "no cut-off"
+        return NO_CUT_OFF
     above = fused > threshold
     if certainty.conformal != (RESPONSE if above else NO_RESPONSE,):
         return "undecided"
     return "above" if above else "below"
 
 
-def _headline(kind: Kind, fused: float, training_share: float | None, translate: Translate) -> str:
-    number = about_100(fused, translate)
-    if kind == "outside":
-        text = translate("The model computes {number}").format(number=number)
-    else:
-        text = translate("{number} similar patients respond").format(number=number[:1].upper() + number[1:])
+def _headline(kind: Kind, fused: float, training_share: float | None) -> str:
+    text = _computed(fused) if kind == "outside" else _in_people(fused)
     if training_share is None:
         return text
-    trained = of_100(training_share, translate)
-    return translate("{text} (in training {trained})").format(text=text, trained=trained)
+    return tr("{text} (in training {number:.0f} of 100)", text=text, number=100 * training_share)
 
 
-def _verdict(kind: Kind, threshold: float, translate: Translate) -> str:
-    sentences = {
-        "above": translate("Above this model's cut-off ({number})"),
-        "below": translate("Below this model's cut-off ({number})"),
-        "undecided": translate("Undecided (cut-off {number})"),
-        "no cut-off": translate("This model has no cut-off"),
-        "outside": "",
-    }
-    return sentences[kind].format(number=of_100(threshold, translate))
+def _in_people(fused: float) -> str:
+    """ "About 72 of 100 similar patients respond", and never a certainty that no model has."""
+    if fused > 0.99:
+        return tr("More than 99 of 100 similar patients respond")
+    if fused < 0.01:
+        return tr("Fewer than 1 of 100 similar patients respond")
+    return tr("About {number:.0f} of 100 similar patients respond", number=100 * fused)
+
+
+def _computed(fused: float) -> str:
+    """ "The model computes about 72 of 100", which is said of no patient."""
+    if fused > 0.99:
+        return tr("The model computes more than 99 of 100")
+    if fused < 0.01:
+        return tr("The model computes fewer than 1 of 100")
+    return tr("The model computes about {number:.0f} of 100", number=100 * fused)
+
+
+def _verdict(kind: Kind, threshold: float) -> str:
+    return tr(VERDICTS[kind], number=of_100(threshold)) if kind in VERDICTS else ""

@@ -4,44 +4,55 @@ import dataclasses
 
 from TACEResponseLib.cases.lesions import Lesions
 from TACEResponseLib.messages.errors import Problem
+from TACEResponseLib.messages.language import several, tr
 
 from .similarity import Similarity
-
-_UNKNOWN_EXTRACTION = Problem(
-    "extraction",
-    "the model's features come from a table that does not say how they were extracted",
-    field="features",
-    expected="features measured as in training",
-    received="features measured with the default settings",
-    remedy="do not rely on the answer; train from images, or from a table with its diagnostics columns",
-    severity="warning",
-)
 
 
 def about_missing_features(problem: Problem | None, headline: str) -> list[Problem]:
     """Why the features are missing, and which model (in words) answers without them."""
     if problem is None:
         return []
-    return [dataclasses.replace(problem, severity="warning", remedy=f"the answer rests on {headline} alone")]
+    remedy = tr("the answer rests on {model} alone", model=headline)
+    return [dataclasses.replace(problem, severity="warning", remedy=remedy)]
 
 
 def about_extraction(known: bool) -> list[Problem]:
     """That nobody knows whether the patient was measured as the training patients were."""
-    return [] if known else [_UNKNOWN_EXTRACTION]
+    if known:
+        return []
+    return [
+        Problem(
+            "extraction",
+            tr("the model's features come from a table that does not say how they were extracted"),
+            field="features",
+            expected=tr("features measured as in training"),
+            received=tr("features measured with the default settings"),
+            remedy=tr(
+                "do not rely on the answer; train from images, or from a table with its diagnostics columns"
+            ),
+            severity="warning",
+        )
+    ]
 
 
 def about_similarity(similarity: Similarity) -> list[Problem]:
     """That the case is not like the training cases, and in what."""
     if similarity.verdict == "inside":
         return []
-    where = "outside" if similarity.verdict == "outside" else "at the edge of"
+    if similarity.verdict == "outside":
+        message = tr("the case lies outside what the model was trained on")
+        remedy = tr("do not rely on the answer")
+    else:
+        message = tr("the case lies at the edge of what the model was trained on")
+        remedy = tr("take the answer with care")
     return [
         Problem(
             "outside_training",
-            f"the case lies {where} what the model was trained on",
-            expected="a case like the training cases",
-            received="; ".join(similarity.reasons),
-            remedy="do not rely on the answer" if where == "outside" else "take the answer with care",
+            message,
+            expected=tr("a case like the training cases"),
+            received=similarity.because(),
+            remedy=remedy,
             severity="warning",
         )
     ]
@@ -51,6 +62,9 @@ def about_dropped(lesions: Lesions) -> list[Problem]:
     """That pieces of the mask are too small to be lesions."""
     if not lesions.dropped:
         return []
-    pieces = "piece" if lesions.dropped == 1 else "pieces"
-    message = f"{lesions.dropped} {pieces} of the mask below 0.01 mL not counted as lesions"
-    return [Problem("mask", message, remedy="remove stray voxels", severity="warning")]
+    message = several(
+        lesions.dropped,
+        "1 piece of the mask below 0.01 mL not counted as lesions",
+        "{n} pieces of the mask below 0.01 mL not counted as lesions",
+    )
+    return [Problem("mask", message, remedy=tr("remove stray voxels"), severity="warning")]

@@ -18,6 +18,7 @@ from TACEResponseLib.clinical.scores import clinical_scores
 from TACEResponseLib.measuring.case import Measurements, measure
 from TACEResponseLib.measuring.patient_table import PatientTable, stack
 from TACEResponseLib.messages.errors import FeatureError, Problem
+from TACEResponseLib.messages.language import mark, tr
 from TACEResponseLib.messages.progress import Progress, silent
 from TACEResponseLib.models.calibrated import CalibratedFit
 from TACEResponseLib.models.combination import Combination, combine, title
@@ -35,12 +36,12 @@ from .similarity import Similarity, TrainingSpread
 UNSAVED = "unsaved"
 #: What was looked at before answering; the last one only of a model that came from a bundle.
 CHECKED = (
-    "image and mask on one grid",
-    "mask not empty, one label",
-    "intensities are HU",
-    "features, picture, size and scan compared with the training cases",
+    mark("image and mask on one grid"),
+    mark("mask not empty, one label"),
+    mark("intensities are HU"),
+    mark("features, picture, size and scan compared with the training cases"),
 )
-CHECKED_BUNDLE = "bundle whole, self-test reproduced"
+CHECKED_BUNDLE = mark("bundle whole, self-test reproduced")
 
 
 @dataclass(frozen=True)
@@ -181,7 +182,7 @@ class ResponseModel:
         engine = engine or self.engine
         measured = measured or self.measure(case, engine=engine, threads=threads, progress=progress)
         burden = TumourBurden.from_lesions(measured.lesions, lesions, diameter_mm)
-        progress("predict", 2, 3)
+        progress(tr("predict"), 2, 3)
         table = stack([measured], self.needed if measured.feature_problem is None else (), [center])
         probabilities = {name: float(p[0]) for name, p in self.probabilities(table).items()}
         headline = self._headline_of(probabilities, measured.feature_problem)
@@ -194,7 +195,7 @@ class ResponseModel:
             *remarks.about_similarity(similarity),
             *remarks.about_dropped(measured.lesions),
         ]
-        progress("predict", 3, 3)
+        progress(tr("predict"), 3, 3)
         return Prediction(
             patient_id=case.patient_id,
             bundle_id=self.identity,
@@ -210,7 +211,7 @@ class ResponseModel:
             certainty=self._certainty(table, probabilities, headline, responder),
             clinical_scores=clinical_scores(clinical or ClinicalValues(), burden),
             warnings=tuple(str(dataclasses.replace(w, patient_id="")) for w in warnings),
-            checked=CHECKED if self.identity == UNSAVED else (*CHECKED, CHECKED_BUNDLE),
+            checked=tuple(map(tr, CHECKED if self.identity == UNSAVED else (*CHECKED, CHECKED_BUNDLE))),
             versions={"tace-response": __version__, "engine": engine},
             patch=measured.patch,
         )
@@ -244,4 +245,4 @@ class ResponseModel:
             return max(left, key=lambda name: len(left[name].models))
         if problem is not None:
             raise FeatureError.from_problem(problem)
-        raise FeatureError("no model of the bundle can answer for this case", expected=self.headline)
+        raise FeatureError(tr("no model of the bundle can answer for this case"), expected=self.headline)

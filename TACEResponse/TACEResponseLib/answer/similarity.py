@@ -17,6 +17,9 @@ from typing import Literal
 import numpy as np
 
 from TACEResponseLib.messages.errors import BundleError
+from TACEResponseLib.messages.language import listed, mark, tr
+
+from .phases import phase_title
 
 #: Shares of cases from the training cases' own source that are "outside", and at least at the edge.
 OUTSIDE_SHARE, EDGE_SHARE = 0.05, 0.15
@@ -31,26 +34,28 @@ AROUND_IN_LIVER_HU = (-50.0, 300.0)
 PARTS = 10
 #: Names of the vectors, which are compared by Mahalanobis distance.
 FEATURES, NETWORK = "features", "network"
+SURROUNDINGS = "surroundings_hu"
 #: Measures in words, and the smallest spread that counts: below it a difference is not one.
 TITLES = {
-    FEATURES: "radiomics features",
-    NETWORK: "picture of the largest slice",
-    "diameter_mm": "tumour diameter in mm",
-    "tumour_hu": "median HU in the tumour",
-    "surroundings_hu": "median HU around the tumour",
-    "pixel_mm": "pixel size in mm",
-    "slice_mm": "slice distance in mm",
+    FEATURES: mark("radiomics features"),
+    NETWORK: mark("picture of the largest slice"),
+    "diameter_mm": mark("tumour diameter in mm"),
+    "tumour_hu": mark("median HU in the tumour"),
+    SURROUNDINGS: mark("median HU around the tumour"),
+    "pixel_mm": mark("pixel size in mm"),
+    "slice_mm": mark("slice distance in mm"),
 }
 SMALLEST_SPREAD = {
     "diameter_mm": 1.0,
     "tumour_hu": 2.0,
-    "surroundings_hu": 2.0,
+    SURROUNDINGS: 2.0,
     "pixel_mm": 0.02,
     "slice_mm": 0.25,
 }
-Verdict = Literal["inside", "at the edge", "outside"]
+EDGE = "at the edge"  # not a text: the code of a verdict
+Verdict = Literal["inside", "at the edge", "outside"]  # not a text
 #: Verdicts as an answer to "is this patient similar to the training patients?".
-SIMILAR: dict[Verdict, str] = {"inside": "yes", "at the edge": "at the edge", "outside": "no"}
+SIMILAR: dict[Verdict, str] = {"inside": mark("yes"), EDGE: mark("at the edge"), "outside": mark("no")}
 
 
 @dataclass(frozen=True)
@@ -80,8 +85,17 @@ class Similarity:
 
     def sentence(self) -> str:
         """ "Similar to training patients: at the edge (tumour diameter 96 mm, training 22 to 90 mm)"."""
-        because = f" ({'; '.join(self.reasons)})" if self.reasons else ""
-        return f"Similar to training patients: {SIMILAR[self.verdict]}{because}"
+        if not self.reasons:
+            return self.in_short()
+        return tr("{text} ({reasons})", text=self.in_short(), reasons=self.because())
+
+    def in_short(self) -> str:
+        """ "Similar to training patients: at the edge"."""
+        return tr("Similar to training patients: {verdict}", verdict=tr(SIMILAR[self.verdict]))
+
+    def because(self) -> str:
+        """The reasons in one line, "" where there are none."""
+        return tr("; ").join(self.reasons)
 
     def to_json(self) -> dict:
         """JSON types; a distance is rounded to three decimals."""
@@ -201,12 +215,15 @@ class TrainingSpread:
         distance = max((measure.ratio for measure in found), default=0.0)
         if phase and self.phases and phase not in self.phases:
             distance = max(distance, 1.001 if phase == NATIVE else self.edge * 1.001)
-            reasons.append(f"{phase} phase, training {' and '.join(self.phases)}")
+            usual = tr(" and ").join(map(phase_title, self.phases))
+            reasons.append(tr("{phase} phase, training {usual}", phase=phase_title(phase), usual=usual))
         low, high = AROUND_IN_LIVER_HU
         if around_hu is not None and not low <= around_hu <= high:
             distance = max(distance, 1.001)
-            reasons.append(f"{TITLES['surroundings_hu']} {around_hu:.4g}, in a liver {low:g} to {high:g}")
-        verdict = "outside" if distance > 1 else "at the edge" if distance > self.edge else "inside"
+            measure = tr(TITLES[SURROUNDINGS])
+            told = {"measure": measure, "value": around_hu, "low": low, "high": high}
+            reasons.append(tr("{measure} {value:.4g}, in a liver {low:g} to {high:g}", **told))
+        verdict = "outside" if distance > 1 else EDGE if distance > self.edge else "inside"
         beyond = self._beyond_range(measures.get(FEATURES), feature_names)
         return Similarity(verdict, float(distance), tuple(reasons), tuple(found), beyond)
 
@@ -217,7 +234,7 @@ class TrainingSpread:
         beyond = np.flatnonzero((values < spread.lows) | (values > spread.highs))
         away = np.abs(values - spread.centre) / spread.scale
         return tuple(
-            f"{names[n]} {values[n]:.4g}, training {spread.lows[n]:.4g} to {spread.highs[n]:.4g}"
+            _beside_training(names[n], values[n], spread.lows[n], spread.highs[n])
             for n in sorted(beyond, key=lambda n: -away[n])
         )
 
@@ -225,19 +242,18 @@ class TrainingSpread:
         spread = self.spreads[name]
         if len(values) != len(spread.centre):
             raise BundleError(
-                "the training cases of the bundle have other measures than the case",
+                tr("the training cases of the bundle have other measures than the case"),
                 file="similarity.json",
-                expected=f"{len(spread.centre)} numbers of {name}",
+                expected=tr("{n} numbers of {measure}", n=len(spread.centre), measure=name),
                 received=str(len(values)),
             )
         distance = float(spread.distance(values[None])[0])
-        ratio = distance / self.limits[name]
+        ratio, title = distance / self.limits[name], tr(TITLES[name])
         if len(values) == 1:
-            low, high = spread.lows[0], spread.highs[0]
-            text = f"{TITLES[name]} {values[0]:.4g}, training {low:.4g} to {high:.4g}"
-            return Measure(name, TITLES[name], float(values[0]), ratio, text)
-        text = f"{TITLES[name]}: {ratio:.1f} times the limit"
-        return Measure(name, TITLES[name], distance, ratio, text)
+            text = _beside_training(title, values[0], spread.lows[0], spread.highs[0])
+            return Measure(name, title, float(values[0]), ratio, text)
+        text = tr("{measure}: {ratio:.1f} times the limit", measure=title, ratio=ratio)
+        return Measure(name, title, distance, ratio, text)
 
     def to_json(self) -> dict:
         """A dictionary of JSON types that `from_json` turns back into an equal object."""
@@ -260,19 +276,25 @@ class TrainingSpread:
             phases = tuple(map(str, content.get("phases", ("arterial",))))
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise BundleError(
-                "the spread of the training cases cannot be read",
+                tr("the spread of the training cases cannot be read"),
                 file="similarity.json",
                 received=repr(error),
             ) from None
         unknown = sorted(set(spreads) - set(TITLES))
         if unknown or not all(limit > 0 for limit in limits.values()):
             raise BundleError(
-                "the spread of the training cases has foreign parts",
+                tr("the spread of the training cases has foreign parts"),
                 file="similarity.json",
-                expected=", ".join(TITLES),
-                received=", ".join(unknown) or "a limit that is not above 0",
+                expected=listed(TITLES),
+                received=listed(unknown) or tr("a limit that is not above 0"),
             )
         return cls(spreads, limits, edge, phases)
+
+
+def _beside_training(measure: str, value: float, low: float, high: float) -> str:
+    """A value beside those of the training cases, in words."""
+    told = {"measure": measure, "value": value, "low": low, "high": high}
+    return tr("{measure} {value:.4g}, training {low:.4g} to {high:.4g}", **told)
 
 
 def _usual_phases(phases: Sequence[str]) -> tuple[str, ...]:

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from TACEResponseLib.messages.errors import BundleError, InputError
+from TACEResponseLib.messages.language import in_language, listed, several, tr
 
 from .reading import damaged, read_json, write_json
 from .safety import require_bounded, require_safe_skops
@@ -80,10 +81,10 @@ def _shipped(name: str) -> Path:
         if (place / MANIFEST).exists():
             return place
     raise BundleError(
-        f"the bundle {name} is not installed",
+        tr("the bundle {name} is not installed", name=name),
         expected=str(places[0]),
-        received="no manifest.json there",
-        remedy="install the extension again, or name a bundle of your own",
+        received=tr("no manifest.json there"),
+        remedy=tr("install the extension again, or name a bundle of your own"),
     )
 
 
@@ -92,24 +93,28 @@ def read_manifest(folder: Path) -> BundleManifest:
     path = Path(folder) / MANIFEST
     if not path.is_file():
         raise BundleError(
-            "the folder is not a model bundle",
+            tr("the folder is not a model bundle"),
             file=Path(folder).name,
-            expected=f"a folder with {MANIFEST}",
-            received="no such file",
-            remedy="choose the folder that train wrote",
+            expected=tr("a folder with {file}", file=MANIFEST),
+            received=tr("no such file"),
+            remedy=tr("choose the folder that train wrote"),
         )
     if path.stat().st_size > LARGEST_MANIFEST_BYTES:
-        raise damaged(path, f"{path.stat().st_size} bytes", f"at most {LARGEST_MANIFEST_BYTES} bytes")
+        found, most = (
+            tr("{n} bytes", n=path.stat().st_size),
+            tr("at most {n} bytes", n=LARGEST_MANIFEST_BYTES),
+        )
+        raise damaged(path, found, most)
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         version = content["format_version"]
         if version not in READABLE:
             raise BundleError(
-                "the bundle has another format version",
+                tr("the bundle has another format version"),
                 file=MANIFEST,
-                expected=" or ".join(map(str, READABLE)),
+                expected=tr(" or ").join(map(str, READABLE)),
                 received=str(version),
-                remedy="update TACEResponse, or train the bundle again",
+                remedy=tr("update TACEResponse, or train the bundle again"),
             )
         return BundleManifest(
             id=str(content["id"]),
@@ -121,7 +126,7 @@ def read_manifest(folder: Path) -> BundleManifest:
             format_version=int(version),
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise damaged(path, f"{type(error).__name__} while reading it") from None
+        raise damaged(path, tr("{name} while reading it", name=type(error).__name__)) from None
 
 
 def read_card(folder: Path) -> str:
@@ -163,7 +168,7 @@ def load_bundle(path: Path) -> "ResponseModel":
         try:
             return read_model(folder, manifest)
         except RecursionError:  # JSON within JSON, deeper than anything that was written here
-            raise damaged(folder / MANIFEST, "a file of endless depth") from None
+            raise damaged(folder / MANIFEST, tr("a file of endless depth")) from None
 
 
 def save_bundle(
@@ -183,7 +188,8 @@ def save_bundle(
     folder.parent.mkdir(parents=True, exist_ok=True)
     building = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
-        write_model(building, model, reliability)
+        with in_language("en"):  # a bundle is the same whatever the language of whoever trained it
+            write_model(building, model, reliability)
         (building / CARD).write_text(card, encoding="utf-8", newline="\n")
         _write_manifest(building, model)
         load_bundle(building)
@@ -201,11 +207,11 @@ def require_free_folder(folder: Path) -> None:
     """Raise InputError unless a bundle can be put at `folder` without overwriting anything else."""
     if folder.exists() and not (folder / MANIFEST).exists() and any(folder.iterdir()):
         raise InputError(
-            "the output folder is not empty and not a bundle",
+            tr("the output folder is not empty and not a bundle"),
             file=folder.name,
-            expected="a new folder, an empty one, or a bundle to replace",
-            received=", ".join(sorted(p.name for p in folder.iterdir())[:5]),
-            remedy="choose another folder",
+            expected=tr("a new folder, an empty one, or a bundle to replace"),
+            received=listed(sorted(p.name for p in folder.iterdir())[:5]),
+            remedy=tr("choose another folder"),
         )
 
 
@@ -237,34 +243,35 @@ def _unpack(path: Path, place: Path) -> None:
     """Unpack a zip whose sizes and names are as they should be; BundleError for others."""
     with zipfile.ZipFile(path) as packed:
         if sum(item.file_size for item in packed.infolist()) > LARGEST_BUNDLE_BYTES:
-            raise damaged(path, "more than 300 MB unpacked", "at most 300 MB")
+            raise damaged(path, tr("more than 300 MB unpacked"), tr("at most 300 MB"))
         for item in packed.infolist():
             target = (place / item.filename).resolve()
             if not target.is_relative_to(place.resolve()):
-                raise damaged(path, f"an entry named {item.filename}", "names inside the bundle")
+                found = tr("an entry named {name}", name=item.filename)
+                raise damaged(path, found, tr("names inside the bundle"))
         packed.extractall(place)
 
 
 def _verify_files(folder: Path, manifest: BundleManifest) -> None:
     """Every listed file is there, whole and unchanged, and no other file is."""
     if sum(size for _, size in manifest.files.values()) > LARGEST_BUNDLE_BYTES:
-        raise damaged(folder / MANIFEST, "files of more than 300 MB", "at most 300 MB")
+        raise damaged(folder / MANIFEST, tr("files of more than 300 MB"), tr("at most 300 MB"))
     present = {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()}
     foreign = sorted(n for n in present - set(manifest.files) - {MANIFEST} if Path(n).name not in LITTER)
     if foreign:
         raise BundleError(
-            "the bundle holds a file that its manifest does not list",
+            tr("the bundle holds a file that its manifest does not list"),
             file=foreign[0],
-            expected=f"{len(manifest.files)} listed files",
-            received=", ".join(foreign[:3]),
-            remedy="remove it, or get the bundle again from where it was made",
+            expected=several(len(manifest.files), "1 listed file", "{n} listed files"),
+            received=listed(foreign[:3]),
+            remedy=tr("remove it, or get the bundle again from where it was made"),
         )
     for name, (sha256, size) in manifest.files.items():
         path = folder / name
         if not path.is_file():
-            raise damaged(path, "no such file")
+            raise damaged(path, tr("no such file"))
         if path.stat().st_size != size:
-            raise damaged(path, f"{path.stat().st_size} bytes", f"{size} bytes")
+            raise damaged(path, tr("{n} bytes", n=path.stat().st_size), tr("{n} bytes", n=size))
         found = hashlib.sha256(path.read_bytes()).hexdigest()
         if found != sha256:
             raise damaged(path, f"sha256 {found[:12]}...", f"sha256 {sha256[:12]}...")
@@ -289,7 +296,7 @@ def _write_manifest(folder: Path, model: "ResponseModel") -> None:
             "format_version": FORMAT_VERSION,
             "id": f"{model.settings.preset}-{identity}",
             "demonstration": model.demonstration,
-            "positive_class": "responder (mRECIST CR or PR)",
+            "positive_class": "responder (mRECIST CR or PR)",  # not a text
             "headline": model.headline,
             "versions": software_versions(),
             "files": files,

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from TACEResponseLib.messages.language import listed, tr
 from TACEResponseLib.models.calibrated import CalibratedFit
 from TACEResponseLib.models.combination import Combination
 from TACEResponseLib.models.fold_models import FoldModels
@@ -42,11 +43,11 @@ def read_fit(folder: Path) -> FoldModels:
         n for n in content["features"] if n not in LEARNERS
     ]
     if foreign:
-        raise damaged(folder / FIT, ", ".join(foreign), ", ".join((*STEPS, *LEARNERS)))
+        raise damaged(folder / FIT, listed(foreign), listed((*STEPS, *LEARNERS)))
     steps = {name: STEPS[name].from_json(of) for name, of in content["steps"].items()}
     models = {}
     for name, features in content["features"].items():
         models[name] = LEARNERS[name].load(folder, tuple(map(str, features)))
         if models[name] is None:
-            raise damaged(folder, f"no file of the model {name}")
+            raise damaged(folder, tr("no file of the model {name}", name=name))
     return FoldModels(steps, models)

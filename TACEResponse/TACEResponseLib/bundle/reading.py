@@ -9,16 +9,17 @@ from pathlib import Path
 import numpy as np
 
 from TACEResponseLib.messages.errors import BundleError
+from TACEResponseLib.messages.language import tr
 
 
-def damaged(path: Path, received: str, expected: str = "the file as it was written") -> BundleError:
-    """The error for a file of a bundle that is not what was written."""
+def damaged(path: Path, received: str, expected: str = "") -> BundleError:
+    """The error for a file of a bundle that is not what was written; expected: that, when it is empty."""
     return BundleError(
-        "the bundle is damaged",
+        tr("the bundle is damaged"),
         file=path.name,
-        expected=expected,
+        expected=expected or tr("the file as it was written"),
         received=received,
-        remedy="get the bundle again from where it was made",
+        remedy=tr("get the bundle again from where it was made"),
     )
 
 
@@ -28,7 +29,7 @@ def reading(path: Path) -> Iterator[Path]:
     try:
         yield path
     except (OSError, ValueError, KeyError, TypeError, AttributeError, zipfile.BadZipFile) as error:
-        raise damaged(path, f"{type(error).__name__} while reading it") from None
+        raise damaged(path, tr("{name} while reading it", name=type(error).__name__)) from None
 
 
 def write_json(path: Path, content: object) -> None:

@@ -12,6 +12,7 @@ from importlib import metadata
 from pathlib import Path
 
 from TACEResponseLib.messages.errors import BundleError, DependencyError
+from TACEResponseLib.messages.language import tr
 
 #: Before it a crafted file could run code on loading, and the bundles of this version do not open.
 LEAST_SKOPS = (0, 14)
@@ -33,11 +34,11 @@ def require_safe_skops() -> None:
     if found < LEAST_SKOPS:
         least = ".".join(map(str, LEAST_SKOPS))
         raise DependencyError(
-            "the package skops is too old to open a model safely" if found else "skops is not installed",
+            tr("the package skops is too old to open a model safely" if found else "skops is not installed"),
             field="skops",
-            expected=f"version {least} or newer",
-            received=f"version {version}" if found else "",
-            remedy=f'install it with: pip install "skops>={least}"',
+            expected=tr("version {least} or newer", least=least),
+            received=tr("version {version}", version=version) if found else "",
+            remedy=tr('install it with: pip install "skops>={least}"', least=least),
         )
 
 
@@ -49,7 +50,7 @@ def require_bounded(folder: Path, names: list[str]) -> None:
                 _check_archive((folder / name).read_bytes())
             except (ValueError, OSError, EOFError, LookupError, SyntaxError, RuntimeError, TypeError,
                     NotImplementedError, zipfile.BadZipFile, zlib.error) as error:  # fmt: skip
-                raise _unbounded(name, f"{type(error).__name__} in its sizes") from None
+                raise _unbounded(name, tr("{name} in its sizes", name=type(error).__name__)) from None
             except _Unbounded as error:
                 raise _unbounded(name, str(error)) from None
 
@@ -60,11 +61,11 @@ class _Unbounded(Exception):
 
 def _unbounded(name: str, received: str) -> BundleError:
     return BundleError(
-        "the bundle is damaged",
+        tr("the bundle is damaged"),
         file=Path(name).name,
-        expected="arrays of the sizes that the file holds",
+        expected=tr("arrays of the sizes that the file holds"),
         received=received,
-        remedy="get the bundle again from where it was made",
+        remedy=tr("get the bundle again from where it was made"),
     )
 
 
@@ -72,13 +73,13 @@ def _check_archive(content: bytes) -> None:
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         entries = archive.infolist()
         if len(entries) > MOST_ENTRIES or len({entry.filename for entry in entries}) < len(entries):
-            raise _Unbounded(f"{len(entries)} entries")
+            raise _Unbounded(tr("{n} entries", n=len(entries)))
         size = sum(entry.file_size for entry in entries)
         if size > LARGEST_ARCHIVE_BYTES:
-            raise _Unbounded(f"{size} bytes unpacked, more than {LARGEST_ARCHIVE_BYTES}")
+            raise _Unbounded(tr("{n} bytes unpacked, more than {most}", n=size, most=LARGEST_ARCHIVE_BYTES))
         damaged = archive.testzip()
         if damaged is not None:
-            raise _Unbounded(f"another checksum of {damaged}")
+            raise _Unbounded(tr("another checksum of {name}", name=damaged))
         for entry in entries:
             if entry.filename.endswith(".npy"):
                 with archive.open(entry) as stream:
@@ -100,13 +101,13 @@ def _check_array(stream, file_size: int) -> None:
     }[version]
     shape, _, dtype = read_header(stream)
     if dtype.hasobject:
-        raise _Unbounded("an array of Python objects")
+        raise _Unbounded(tr("an array of Python objects"))
     count = 1
     for length in shape:  # Python's numbers do not overflow
         count *= length
     held = file_size - stream.tell()
     if count * dtype.itemsize != held or min(shape, default=0) < 0:
-        raise _Unbounded(f"an array of {count * dtype.itemsize} bytes in {held} bytes")
+        raise _Unbounded(tr("an array of {n} bytes in {held} bytes", n=count * dtype.itemsize, held=held))
 
 
 def _check_depth(schema: bytes) -> None:
@@ -114,4 +115,4 @@ def _check_depth(schema: bytes) -> None:
     for sign in re.findall(rb'"(?:[^"\\]|\\.)*"|[{}\[\]]', schema):
         depth += (sign in (b"{", b"[")) - (sign in (b"}", b"]"))
         if depth > DEEPEST:
-            raise _Unbounded(f"more than {DEEPEST} objects within each other")
+            raise _Unbounded(tr("more than {n} objects within each other", n=DEEPEST))

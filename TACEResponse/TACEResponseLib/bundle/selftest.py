@@ -8,6 +8,7 @@ import numpy as np
 from TACEResponseLib.answer.response_model import ResponseModel
 from TACEResponseLib.measuring.patient_table import PatientTable
 from TACEResponseLib.messages.errors import BundleError
+from TACEResponseLib.messages.language import listed, tr
 
 from .reading import damaged, read_arrays
 
@@ -73,18 +74,18 @@ def replay_selftest(
     if of_folds.shape != content["of_folds"].shape:
         raise damaged(folder / FILE, str(of_folds.shape), str(content["of_folds"].shape))
     if set(found) != set(expected):
-        raise damaged(folder / FILE, ", ".join(sorted(found)), ", ".join(sorted(expected)))
+        raise damaged(folder / FILE, listed(sorted(found)), listed(sorted(expected)))
     differences = [found[name] - expected[name] for name in expected]
     differences += list(of_folds - content["of_folds"])
     worst = max(float(np.abs(difference).max()) for difference in differences)
     if not worst <= TOLERANCE:
-        here, there = (", ".join(f"{k} {v}" for k, v in of.items()) for of in versions)
+        here, there = (listed(f"{k} {v}" for k, v in of.items()) for of in versions)
         raise BundleError(
-            f"the bundle does not reproduce its self-test (off by {worst:.2g})",
+            tr("the bundle does not reproduce its self-test (off by {worst:.2g})", worst=worst),
             file=FILE,
-            expected=f"the probabilities computed with {there}",
-            received=f"others with {here}",
-            remedy="install the versions that the bundle was made with, or train it again",
+            expected=tr("the probabilities computed with {there}", there=there),
+            received=tr("others with {here}", here=here),
+            remedy=tr("install the versions that the bundle was made with, or train it again"),
         )
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from pydicom.uid import generate_uid
 
 from TACEResponseLib import __version__
+from TACEResponseLib.messages.language import tr
 
 if TYPE_CHECKING:
     from TACEResponseLib.answer.prediction import Prediction
@@ -32,11 +33,12 @@ class Identifiers:
 
 
 def common_attributes(prediction: "Prediction", noun: str) -> dict:
-    """Keywords for both of highdicom's constructors."""
-    purpose = "synthetic demonstration" if prediction.demonstration else "research use only"
+    """Keywords for both of highdicom's constructors; noun: of the series, a text that is translated here."""
+    purpose = tr("synthetic demonstration" if prediction.demonstration else "research use only")
+    description = tr("TACEResponse {noun} ({purpose})", noun=tr(noun), purpose=purpose)
     return {
         "instance_number": 1,
-        "series_description": f"TACEResponse {noun} ({purpose})",
+        "series_description": description,
         "manufacturer": "TACEResponse",
         "manufacturer_model_name": "TACEResponse",
         "software_versions": __version__,

@@ -2,7 +2,8 @@
 
 What has a number or a code stands in the measurement group of the tumour, which points at its
 segment and through it at the slices; what is a sentence stands under "Qualitative Evaluations".
-Where DICOM, SNOMED CT or UCUM have no code, one of our own is used (`99TACERESPONSE`).
+Where DICOM, SNOMED CT or UCUM have no code, one of our own is used (`99TACERESPONSE`). Codes and their
+meanings are English, what is a sentence is in the reader's language.
 """
 
 from typing import TYPE_CHECKING
@@ -17,6 +18,8 @@ from pydicom.sr.codedict import codes
 from pydicom.uid import generate_uid
 
 from TACEResponseLib import __version__
+from TACEResponseLib.clinical.scores import DEFINITIONS
+from TACEResponseLib.messages.language import mark, tr
 
 from .instances import REPORT_SERIES, Identifiers, common_attributes
 from .segmentation import LABEL, SEGMENT
@@ -29,8 +32,8 @@ SCHEME = "99TACERESPONSE"
 PERCENT = CodedConcept("%", "UCUM", "percent")
 COUNT = CodedConcept("{lesions}", "UCUM", "lesions")
 MILLIMETRE, MILLILITRE = CodedConcept("mm", "UCUM", "millimeter"), CodedConcept("mL", "UCUM", "milliliter")
-NUMBER_OF_LESIONS = CodedConcept("246206008", "SCT", "Number of lesions")
-QUALITATIVE_EVALUATIONS = CodedConcept("C0034375", "UMLS", "Qualitative Evaluations")
+NUMBER_OF_LESIONS = CodedConcept("246206008", "SCT", "Number of lesions")  # not a text
+QUALITATIVE_EVALUATIONS = CodedConcept("C0034375", "UMLS", "Qualitative Evaluations")  # not a text
 CONTAINS = RelationshipTypeValues.CONTAINS
 
 
@@ -39,31 +42,38 @@ def own(value: str, meaning: str) -> CodedConcept:
     return CodedConcept(value, SCHEME, meaning)
 
 
-PROBABILITY = own("probability", "Probability of objective response (mRECIST CR or PR)")
+PROBABILITY = own("probability", "Probability of objective response (mRECIST CR or PR)")  # not a text
 LOWEST, HIGHEST = (
-    own("lower-bound", "Lower bound of probability"),
-    own("upper-bound", "Upper bound of probability"),
+    own("lower-bound", "Lower bound of probability"),  # not a text
+    own("upper-bound", "Upper bound of probability"),  # not a text
 )
-ANSWER = own("answer", "Predicted response to first TACE")
+ANSWER = own("answer", "Predicted response to first TACE")  # not a text
 KINDS = {
-    "above": own("above", "Above the cut-off"),
-    "below": own("below", "Below the cut-off"),
+    "above": own("above", "Above the cut-off"),  # not a text
+    "below": own("below", "Below the cut-off"),  # not a text
     "undecided": own("undecided", "Undecided"),
 }
-BANNER, HEADLINE, CLASS = own("banner", "Read first"), own("headline", "Answer"), own("class", "Class")
-SIMILARITY = own("similarity", "Similarity to the training cases")
+BANNER, HEADLINE, CLASS = (
+    own("banner", "Read first"),  # not a text
+    own("headline", "Answer"),
+    own("class", "Class"),
+)
+SIMILARITY = own("similarity", "Similarity to the training cases")  # not a text
 VERDICTS = {
     "inside": own("inside", "Inside"),
-    "at the edge": own("edge", "At the edge"),
+    "at the edge": own("edge", "At the edge"),  # not a text
     "outside": own("outside", "Outside"),
 }
-POSSIBLE = own("possible", "Outcome that cannot be excluded")
+POSSIBLE = own("possible", "Outcome that cannot be excluded")  # not a text
 OUTCOMES = {
-    "response": own("response", "Response (CR or PR)"),
-    "no response": own("no-response", "No response (SD or PD)"),
+    "response": own("response", "Response (CR or PR)"),  # not a text
+    "no response": own("no-response", "No response (SD or PD)"),  # not a text
 }
-CERTAINTY, AGREEMENT = own("certainty", "Certainty"), own("agreement", "Agreement of the models")
-WARNING, STATEMENT = own("warning", "Warning"), own("statement", "Statement on use")
+CERTAINTY, AGREEMENT = (
+    own("certainty", "Certainty"),
+    own("agreement", "Agreement of the models"),  # not a text
+)
+WARNING, STATEMENT = own("warning", "Warning"), own("statement", "Statement on use")  # not a text
 
 
 def measurement_report(
@@ -92,7 +102,7 @@ def measurement_report(
         is_final=False,
         is_verified=False,
         coding_schemes=[CodingSchemeIdentificationItem(SCHEME, name="TACEResponse")],
-        **common_attributes(prediction, "report"),
+        **common_attributes(prediction, mark("report")),
     )
 
 
@@ -187,7 +197,11 @@ def _evaluations(prediction: "Prediction") -> sr.ContainerContentItem:
 
 def _scores(prediction: "Prediction") -> list[tuple[CodedConcept, str]]:
     """Every clinical score with its group and what it was developed to predict."""
+    meanings = {definition.name: definition.title for definition in DEFINITIONS}  # a code's, so in English
     return [
-        (own(score.name, score.title), f"{score.text} (developed to predict {score.built_for})")
+        (
+            own(score.name, meanings[score.name]),
+            tr("{group} (developed to predict {outcome})", group=score.text, outcome=tr(score.built_for)),
+        )
         for score in prediction.clinical_scores
     ]

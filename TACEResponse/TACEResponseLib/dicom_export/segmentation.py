@@ -7,13 +7,15 @@ import numpy as np
 from highdicom.seg import Segmentation, SegmentDescription
 from pydicom.sr.codedict import codes
 
+from TACEResponseLib.messages.language import mark, tr
+
 from .instances import SEGMENTATION_SERIES, Identifiers, common_attributes
 from .source import Source
 
 if TYPE_CHECKING:
     from TACEResponseLib.answer.prediction import Prediction
 
-SEGMENT, LABEL = 1, "Tumour"
+SEGMENT, LABEL = 1, mark("Tumour")
 
 
 def tumour_segmentation(
@@ -36,9 +38,9 @@ def tumour_segmentation(
             spacing_between_slices=source.step_mm,
         ),
         content_label="TUMOUR",
-        content_description="The outline that the prediction was made from",
+        content_description=tr("The outline that the prediction was made from"),
         omit_empty_frames=True,
-        **common_attributes(prediction, "tumour"),
+        **common_attributes(prediction, mark("tumour")),
     )
 
 
@@ -46,7 +48,7 @@ def _description(identifiers: Identifiers) -> SegmentDescription:
     """What the segment is. Manual: a person chose this outline, by whatever tool it was drawn."""
     return SegmentDescription(
         segment_number=SEGMENT,
-        segment_label=LABEL,
+        segment_label=tr(LABEL),
         segmented_property_category=codes.SCT.MorphologicallyAbnormalStructure,
         # Not hepatocellular carcinoma: an outline is no diagnosis.
         segmented_property_type=codes.SCT.NeoplasmPrimary,

@@ -16,6 +16,7 @@ from pydicom.valuerep import DA, TM
 from TACEResponseLib.cases import Case
 from TACEResponseLib.cases.geometry import grid_in_words, to_grid
 from TACEResponseLib.messages.errors import GeometryError, InputError, MaskError
+from TACEResponseLib.messages.language import listed, several, tr
 from TACEResponseLib.readers.acquisitions import Acquisition, group_slices
 from TACEResponseLib.readers.dicom import Slice, dicom_files, in_order, is_dicom, read_slice, reading_dicom
 
@@ -59,11 +60,11 @@ def find_source(case: Case, series: Path | Sequence[Path]) -> tuple[Source, np.n
         raise misfit
     if len(fitting) > 1:
         raise InputError(
-            "the case fits several series",
+            tr("the case fits several series"),
             field="image",
-            expected="the one series that the case was read from",
-            received="; ".join(each.title for each, *_ in fitting),
-            remedy="give the files of that series alone",
+            expected=tr("the one series that the case was read from"),
+            received=tr("; ").join(each.title for each, *_ in fitting),
+            remedy=tr("give the files of that series alone"),
         )
     acquisition, step_mm, tumour = fitting[0]
     slices = in_order(list(acquisition.slices), _folder(series))
@@ -80,12 +81,12 @@ def _candidates(case: Case, series: Path | Sequence[Path]) -> list[Acquisition]:
     acquisitions = group_slices([each for each in slices if each is not None])
     if not acquisitions:
         raise InputError(
-            "the CT has no DICOM slices that the results could point at",
+            tr("the CT has no DICOM slices that the results could point at"),
             field="image",
             file=_folder(series).name,
-            expected="the folder of a DICOM series",
-            received=f"{len(files)} files without DICOM slices",
-            remedy="predict from the DICOM series, or do without the DICOM results",
+            expected=tr("the folder of a DICOM series"),
+            received=several(len(files), "1 file without DICOM slices", "{n} files without DICOM slices"),
+            remedy=tr("predict from the DICOM series, or do without the DICOM results"),
         )
     image = case.provenance.get("image")
     if not isinstance(image, dict) or "series_uid" not in image:  # from a scene, or from a volume file
@@ -94,12 +95,12 @@ def _candidates(case: Case, series: Path | Sequence[Path]) -> list[Acquisition]:
     named = [each for each in acquisitions if each.choice == wanted]
     if not named:
         raise InputError(
-            "the series is not the one that the case was read from",
+            tr("the series is not the one that the case was read from"),
             field="image",
             file=_folder(series).name,
             expected=wanted,
-            received="; ".join(each.title for each in acquisitions),
-            remedy="give the folder that the case was read from",
+            received=tr("; ").join(each.title for each in acquisitions),
+            remedy=tr("give the folder that the case was read from"),
         )
     return named
 
@@ -112,16 +113,18 @@ def _tumour_on(case: Case, acquisition: Acquisition, folder: Path) -> tuple[floa
         on_slices, _ = to_grid(case.mask, grid, cropped_is_normal=True)
     except GeometryError:
         raise GeometryError(
-            "the case does not lie on the slices of the series",
+            tr("the case does not lie on the slices of the series"),
             field="image",
             file=folder.name,
             expected=grid_in_words(case.mask),
             received=grid_in_words(grid),
-            remedy="give the series that the case was read from; a CT that was moved or resampled has none",
+            remedy=tr(
+                "give the series that the case was read from; a CT that was moved or resampled has none"
+            ),
         ) from None
     tumour = sitk.GetArrayFromImage(on_slices) > 0
     if tumour.sum() != np.count_nonzero(sitk.GetArrayViewFromImage(case.mask)):
-        raise MaskError("the tumour does not come back to the slices whole", field="mask")
+        raise MaskError(tr("the tumour does not come back to the slices whole"), field="mask")
     return grid.GetSpacing()[2], tumour
 
 
@@ -151,12 +154,12 @@ def _header(each: Slice, step_mm: float) -> pydicom.Dataset:
         header.SliceThickness = header.get("SliceThickness") or step_mm
     if missing:
         raise InputError(
-            "the slices do not say what the results must point at",
+            tr("the slices do not say what the results must point at"),
             field="image",
             file=each.path.name,
-            expected=", ".join(missing),
-            received="nothing",
-            remedy="export the series again without removing identifiers (UIDs)",
+            expected=listed(missing),
+            received=tr("nothing"),
+            remedy=tr("export the series again without removing identifiers (UIDs)"),
         )
     return header
 
@@ -172,5 +175,5 @@ def _is_valid(name: str, value: object) -> bool:
 
 def _folder(series: Path | Sequence[Path]) -> Path:
     """What to name in an error."""
-    first = series if isinstance(series, Path) else next(iter(series), Path("no files"))
+    first = series if isinstance(series, Path) else next(iter(series), Path(tr("no files")))
     return first if isinstance(series, Path) else first.parent

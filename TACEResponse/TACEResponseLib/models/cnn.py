@@ -8,6 +8,7 @@ import numpy as np
 
 from TACEResponseLib.measuring.patient_table import PatientTable
 from TACEResponseLib.messages.errors import Problem
+from TACEResponseLib.messages.language import mark
 from TACEResponseLib.messages.progress import Progress, silent
 from TACEResponseLib.settings import NetworkSettings, TrainingSettings
 from TACEResponseLib.statistics.outcome import Outcome
@@ -40,9 +41,9 @@ class Cnn(Learner):
     """settings: of the network and its training; None leaves the network out."""
 
     name: str = "cnn"
-    title: str = "CNN"
+    title: str = mark("CNN")
     needs: Need = "pixels"
-    sourced: str = "a convolutional neural network (CNN) after Peng et al. [@peng2021]"
+    sourced: str = mark("a convolutional neural network (CNN) after Peng et al. [@peng2021]")
     settings: NetworkSettings | None = field(default_factory=NetworkSettings)
 
     def configured(self, settings: TrainingSettings) -> "Cnn":

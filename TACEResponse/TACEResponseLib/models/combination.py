@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from TACEResponseLib.messages.language import tr
 from TACEResponseLib.settings import FusionSettings
 from TACEResponseLib.statistics.fusion import Fusion, fit_fusion
 from TACEResponseLib.statistics.outcome import Outcome
@@ -27,10 +28,10 @@ def fusions_of(models: Iterable[str]) -> dict[str, tuple[str, ...]]:
 
 
 def title(name: str) -> str:
-    """A model or fusion in words: `cnn+random_forest` is "CNN + random forest"."""
+    """A model or fusion in the reader's words: `cnn+random_forest` is "CNN + random forest"."""
     if name == ALL:
-        return "all models"
-    return " + ".join(LEARNERS[part].title if part in LEARNERS else part for part in name.split("+"))
+        return tr("all models")
+    return " + ".join(tr(LEARNERS[part].title) if part in LEARNERS else part for part in name.split("+"))
 
 
 @dataclass(frozen=True)

@@ -55,7 +55,8 @@ class FittedModel(ABC):
 class Learner(ABC):
     """How one model is fitted; an instance holds its settings.
 
-    name: in files and settings. title: in words, within a sentence. needs: see `Need`. sourced: as the
+    name: in files and settings. title: in English words, within a sentence; `combination.title` says it in
+    the reader's language. needs: see `Need`. sourced: as the
     methods of a paper name it, with `[@key]` of its source (`report.sources`), "" for the title.
     """
 

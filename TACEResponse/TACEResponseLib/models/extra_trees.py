@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from TACEResponseLib.measuring.patient_table import PatientTable
+from TACEResponseLib.messages.language import mark
 from TACEResponseLib.messages.progress import Progress, silent
 from TACEResponseLib.settings import ExtraTreesSettings, TrainingSettings
 from TACEResponseLib.statistics.outcome import Outcome
@@ -52,9 +53,9 @@ class ExtraTrees(Learner):
     """settings: how many trees, and how small their leaves may be."""
 
     name: str = "extra_trees"
-    title: str = "extremely randomised trees"
+    title: str = mark("extremely randomised trees")
     needs: Need = "features"
-    sourced: str = "extremely randomised trees [@geurts2006]"
+    sourced: str = mark("extremely randomised trees [@geurts2006]")
     settings: ExtraTreesSettings = field(default_factory=ExtraTreesSettings)
 
     def configured(self, settings: TrainingSettings) -> "ExtraTrees":

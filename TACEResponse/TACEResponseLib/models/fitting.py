@@ -15,6 +15,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
 from TACEResponseLib.messages.errors import SettingsError, TrainingError
+from TACEResponseLib.messages.language import listed, tr
 from TACEResponseLib.statistics.outcome import Outcome
 
 from .recipes import CLASSIFIERS, Recipe, Variant
@@ -41,7 +42,9 @@ def fit_classifier(
     """
     recipe = _recipe(name)
     if variant not in ("paper", "tuned"):
-        raise SettingsError("no variant has this name", expected="paper, tuned", received=str(variant))
+        raise SettingsError(
+            tr("no variant has this name"), expected=listed(("paper", "tuned")), received=str(variant)
+        )
     X, y = _checked(X, y)
     if variant == "tuned":
         return _fit_tuned(recipe, X, y, seed, groups)
@@ -66,7 +69,7 @@ def is_probability(name: str) -> bool:
 
 def _recipe(name: str) -> Recipe:
     if name not in CLASSIFIERS:
-        raise SettingsError("no classifier has this name", expected=", ".join(CLASSIFIERS), received=name)
+        raise SettingsError(tr("no classifier has this name"), expected=listed(CLASSIFIERS), received=name)
     return CLASSIFIERS[name]
 
 
@@ -86,18 +89,18 @@ def _checked(X: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     X, y = np.asarray(X, dtype=float), np.asarray(y)
     if X.ndim != 2 or len(X) != len(y) or X.shape[1] == 0:
         raise TrainingError(
-            "features and labels do not belong together",
-            expected=f"{len(y)} patients x at least one feature",
+            tr("features and labels do not belong together"),
+            expected=tr("{n} patients x at least one feature", n=len(y)),
             received=" x ".join(map(str, X.shape)),
         )
     if not np.isfinite(X).all():
-        raise TrainingError("a feature holds values that are not finite numbers", field="features")
+        raise TrainingError(tr("a feature holds values that are not finite numbers"), field="features")
     if len(np.unique(y)) != 2:
         raise TrainingError(
-            "a model needs patients of both classes",
+            tr("a model needs patients of both classes"),
             field="label",
-            expected="labels 0 and 1",
-            received=", ".join(map(str, np.unique(y))),
+            expected=tr("labels 0 and 1"),
+            received=listed(map(str, np.unique(y))),
         )
     return X, y.astype(int)
 
@@ -143,11 +146,11 @@ def _fit_tuned(recipe: Recipe, X: np.ndarray, y: np.ndarray, seed: int, groups: 
     folds = min(TUNING_FOLDS, np.bincount(y).min())
     if folds < 2:
         raise TrainingError(
-            "too few patients of a class to tune a model",
+            tr("too few patients of a class to tune a model"),
             field="label",
-            expected="at least 2 of each class",
+            expected=tr("at least 2 of each class"),
             received=str(folds),
-            remedy="use the paper's variant",
+            remedy=tr("use the paper's variant"),
         )
     search = GridSearchCV(
         _pipeline(recipe, kind, {**parameters, **recipe.tuning}, X.shape, seed),

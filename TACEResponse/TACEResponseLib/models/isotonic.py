@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from TACEResponseLib.messages.errors import BundleError
+from TACEResponseLib.messages.language import tr
 
 
 @dataclass(frozen=True)
@@ -34,8 +35,8 @@ class Isotonic:
             rising = all((np.diff(values) >= 0).all() for values in (curve.fitted, curve.observed))
         except (KeyError, TypeError, ValueError) as error:
             raise BundleError(
-                "a calibration cannot be read", file="fusion.json", received=repr(error)
+                tr("a calibration cannot be read"), file="fusion.json", received=repr(error)
             ) from None
         if not rising or not curve.fitted or len(curve.fitted) != len(curve.observed):
-            raise BundleError("a calibration is no rising curve", file="fusion.json")
+            raise BundleError(tr("a calibration is no rising curve"), file="fusion.json")
         return curve

@@ -6,6 +6,7 @@ Names and titles of models are read from here by fusion, bundle, report and pane
 from collections.abc import Iterable
 
 from TACEResponseLib.messages.errors import SettingsError
+from TACEResponseLib.messages.language import listed, tr
 from TACEResponseLib.settings import TrainingSettings
 
 from .classical import CLASSIFIERS, Classical
@@ -24,10 +25,10 @@ def configured(settings: TrainingSettings) -> tuple[Learner, ...]:
     unknown = [name for name in settings.models if name not in LEARNERS]
     if unknown:
         raise SettingsError(
-            "no model has this name",
+            tr("no model has this name"),
             field="models",
-            expected=", ".join(LEARNERS),
-            received=", ".join(unknown),
+            expected=listed(LEARNERS),
+            received=listed(unknown),
         )
     return tuple(
         learner.configured(settings) for name, learner in LEARNERS.items() if name in settings.models

@@ -13,6 +13,8 @@ from typing import Literal
 
 import numpy as np
 
+from TACEResponseLib.messages.language import mark
+
 Variant = Literal["paper", "tuned"]
 
 
@@ -46,8 +48,8 @@ _LOGISTIC = {"solver": "newton-cholesky", "tol": 1e-12, "max_iter": 100}
 
 CLASSIFIERS: dict[str, Recipe] = {
     "linear": Recipe(
-        "linear model",
-        sourced="a linear model",
+        mark("linear model"),
+        sourced=mark("a linear model"),
         paper=("sklearn.linear_model.LinearRegression", {}),
         tuned=("sklearn.linear_model.Ridge", {}),
         grid={"alpha": (0.1, 1.0, 10.0, 100.0)},
@@ -55,8 +57,8 @@ CLASSIFIERS: dict[str, Recipe] = {
         score="predict",
     ),
     "logistic": Recipe(
-        "logistic model",
-        sourced="logistic regression",
+        mark("logistic model"),
+        sourced=mark("logistic regression"),
         paper=("sklearn.linear_model.LogisticRegression", {"C": np.inf, **_LOGISTIC}),
         tuned=("sklearn.linear_model.LogisticRegression", _LOGISTIC),
         grid={"C": (0.01, 0.1, 1.0, 10.0)},
@@ -64,8 +66,8 @@ CLASSIFIERS: dict[str, Recipe] = {
         score="predict_proba",
     ),
     "svm": Recipe(
-        "support vector machine",
-        sourced="a support vector machine [@cortes1995]",
+        mark("support vector machine"),
+        sourced=mark("a support vector machine [@cortes1995]"),
         paper=("sklearn.svm.SVC", {"C": 1.0, "gamma": gamma_of_r, "tol": 1e-3}),
         tuned=("sklearn.svm.SVC", {"gamma": gamma_of_r}),
         grid={"C": (0.01, 0.1, 1.0, 10.0), "kernel": ("rbf", "linear")},
@@ -73,8 +75,8 @@ CLASSIFIERS: dict[str, Recipe] = {
         score="decision_function",
     ),
     "gbm": Recipe(
-        "gradient boosting",
-        sourced="gradient boosting [@friedman2001]",
+        mark("gradient boosting"),
+        sourced=mark("gradient boosting [@friedman2001]"),
         paper=(
             "sklearn.ensemble.GradientBoostingClassifier",
             {
@@ -95,8 +97,8 @@ CLASSIFIERS: dict[str, Recipe] = {
         seeded=True,
     ),
     "random_forest": Recipe(
-        "random forest",
-        sourced="a random forest [@breiman2001]",
+        mark("random forest"),
+        sourced=mark("a random forest [@breiman2001]"),
         paper=("sklearn.ensemble.RandomForestClassifier", {"n_estimators": 500, "max_features": "sqrt"}),
         tuned=("sklearn.ensemble.RandomForestClassifier", {"n_estimators": 500, "max_features": "sqrt"}),
         grid={"min_samples_leaf": (1, 3, 5, 10)},

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from TACEResponseLib.measuring.patient_table import PatientTable
+from TACEResponseLib.messages.language import mark
 from TACEResponseLib.messages.progress import Progress, silent
 from TACEResponseLib.statistics.fusion import Fusion, fit_falling_curve
 from TACEResponseLib.statistics.outcome import Outcome
@@ -37,9 +38,9 @@ class Size(Learner):
     """The diameter; that a larger tumour responds less is taken as known, how much is learned."""
 
     name: str = "size"
-    title: str = "tumour size"
+    title: str = mark("tumour size")
     needs: Need = "size"
-    sourced: str = "the largest axial diameter alone"
+    sourced: str = mark("the largest axial diameter alone")
 
     def can_learn_from(self, table: PatientTable) -> bool:
         """A diameter that all patients share teaches nothing."""

@@ -19,6 +19,7 @@ from sklearn.exceptions import InconsistentVersionWarning
 from sklearn.pipeline import Pipeline
 
 from TACEResponseLib.messages.errors import BundleError
+from TACEResponseLib.messages.language import listed, tr
 
 #: What `skops` must be told to trust to load these models: the array of nodes of a decision tree.
 TRUSTED_TYPES = ("sklearn.tree._tree.Tree",)
@@ -93,9 +94,9 @@ def read_skops(path: Path) -> Pipeline:
             warnings.simplefilter("ignore", InconsistentVersionWarning)
             return skops.io.load(path, trusted=list(TRUSTED_TYPES))
     raise BundleError(
-        "the bundle holds a type that is not ours",
+        tr("the bundle holds a type that is not ours"),
         file=path.name,
-        expected="scikit-learn models of this software",
-        received=", ".join(foreign[:3]),
-        remedy="do not use this bundle",
+        expected=tr("scikit-learn models of this software"),
+        received=listed(foreign[:3]),
+        remedy=tr("do not use this bundle"),
     )

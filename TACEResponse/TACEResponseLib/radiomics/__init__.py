@@ -11,6 +11,7 @@ from collections.abc import Collection
 
 from TACEResponseLib.cases import Case
 from TACEResponseLib.messages.errors import DependencyError, FeatureError
+from TACEResponseLib.messages.language import listed, mark, tr
 from TACEResponseLib.settings import RadiomicsSettings
 
 from .columns import column_names, diagnostic_names, feature_names, restrict
@@ -29,8 +30,8 @@ FAST_ENGINE_VERSION = 3
 
 #: Engine -> packages that it needs beside SimpleITK, and how to get them.
 ENGINES = {
-    "fast": (("numba", "pywt", "threadpoolctl"), "pip install numba PyWavelets threadpoolctl"),
-    "pyradiomics": (("radiomics",), "pip install pyradiomics-bhklab (needs a C compiler)"),
+    "fast": (("numba", "pywt", "threadpoolctl"), "pip install numba PyWavelets threadpoolctl"),  # not a text
+    "pyradiomics": (("radiomics",), mark("pip install pyradiomics-bhklab (needs a C compiler)")),
 }
 
 
@@ -98,17 +99,23 @@ def _require(engine: str) -> None:
     """Raise DependencyError unless `engine` is known and its packages are installed."""
     if engine not in ENGINES:
         raise DependencyError(
-            f"there is no radiomics engine named {engine}",
+            tr("there is no radiomics engine named {engine}", engine=engine),
             field="engine",
-            expected=", ".join(ENGINES),
+            expected=listed(ENGINES),
             received=engine,
         )
     missing = _missing(engine)
     if missing:
         others = [name for name in available_engines() if name != engine]
-        remedy = f"install it with: {ENGINES[engine][1]}"
+        remedy = tr("install it with: {command}", command=tr(ENGINES[engine][1]))
         if others:
-            remedy += f"; or choose the engine {others[0]}, which is installed and gives the same values"
+            remedy = tr(
+                "{remedy}; or choose the engine {other}, which is installed and gives the same values",
+                remedy=remedy,
+                other=others[0],
+            )
         raise DependencyError(
-            f"the radiomics engine {engine} needs {', '.join(missing)}", field="engine", remedy=remedy
+            tr("the radiomics engine {engine} needs {missing}", engine=engine, missing=listed(missing)),
+            field="engine",
+            remedy=remedy,
         )

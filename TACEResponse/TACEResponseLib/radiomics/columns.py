@@ -8,6 +8,7 @@ from collections.abc import Collection
 from itertools import product
 
 from TACEResponseLib.messages.errors import SettingsError
+from TACEResponseLib.messages.language import listed, several, tr
 from TACEResponseLib.settings import RadiomicsSettings
 
 
@@ -22,21 +23,21 @@ FEATURES: dict[str, tuple[str, ...]] = {
         Elongation Flatness LeastAxisLength MajorAxisLength Maximum2DDiameterColumn Maximum2DDiameterRow
         Maximum2DDiameterSlice Maximum3DDiameter MeshVolume MinorAxisLength Sphericity SurfaceArea
         SurfaceVolumeRatio VoxelVolume
-        """
+        """  # not a text
     ),
     "firstorder": _names(
         """
         10Percentile 90Percentile Energy Entropy InterquartileRange Kurtosis Maximum
         MeanAbsoluteDeviation Mean Median Minimum Range RobustMeanAbsoluteDeviation RootMeanSquared
         Skewness TotalEnergy Uniformity Variance
-        """
+        """  # not a text
     ),
     "glcm": _names(
         """
         Autocorrelation ClusterProminence ClusterShade ClusterTendency Contrast Correlation
         DifferenceAverage DifferenceEntropy DifferenceVariance Id Idm Idmn Idn Imc1 Imc2 InverseVariance
         JointAverage JointEnergy JointEntropy MCC MaximumProbability SumAverage SumEntropy SumSquares
-        """
+        """  # not a text
     ),
     "gldm": _names(
         """
@@ -44,7 +45,7 @@ FEATURES: dict[str, tuple[str, ...]] = {
         GrayLevelNonUniformity GrayLevelVariance HighGrayLevelEmphasis LargeDependenceEmphasis
         LargeDependenceHighGrayLevelEmphasis LargeDependenceLowGrayLevelEmphasis LowGrayLevelEmphasis
         SmallDependenceEmphasis SmallDependenceHighGrayLevelEmphasis SmallDependenceLowGrayLevelEmphasis
-        """
+        """  # not a text
     ),
     "glrlm": _names(
         """
@@ -53,7 +54,7 @@ FEATURES: dict[str, tuple[str, ...]] = {
         LongRunLowGrayLevelEmphasis LowGrayLevelRunEmphasis RunEntropy RunLengthNonUniformity
         RunLengthNonUniformityNormalized RunPercentage RunVariance ShortRunEmphasis
         ShortRunHighGrayLevelEmphasis ShortRunLowGrayLevelEmphasis
-        """
+        """  # not a text
     ),
     "glszm": _names(
         """
@@ -62,7 +63,7 @@ FEATURES: dict[str, tuple[str, ...]] = {
         LargeAreaLowGrayLevelEmphasis LowGrayLevelZoneEmphasis SizeZoneNonUniformity
         SizeZoneNonUniformityNormalized SmallAreaEmphasis SmallAreaHighGrayLevelEmphasis
         SmallAreaLowGrayLevelEmphasis ZoneEntropy ZonePercentage ZoneVariance
-        """
+        """  # not a text
     ),
     "ngtdm": ("Busyness", "Coarseness", "Complexity", "Contrast", "Strength"),
 }
@@ -103,7 +104,10 @@ def features_by_class(settings: RadiomicsSettings) -> dict[str, tuple[str, ...]]
         known = (*FEATURES[family], *ON_REQUEST.get(family, ()))
         if feature and feature not in known:
             raise SettingsError(
-                f"there is no feature {name}", field="features", expected=", ".join(known), received=feature
+                tr("there is no feature {name}", name=name),
+                field="features",
+                expected=listed(known),
+                received=feature,
             )
         chosen.setdefault(family, []).extend([feature] if feature else FEATURES[family])
     return {family: tuple(dict.fromkeys(features)) for family, features in chosen.items()}
@@ -167,10 +171,14 @@ def restrict(settings: RadiomicsSettings, only: Collection[str] | None) -> tuple
     unknown = sorted(set(only) - set(names))
     if unknown:
         raise SettingsError(
-            f"{len(unknown)} of the features asked for are not measured with these settings",
+            several(
+                len(unknown),
+                "1 of the features asked for is not measured with these settings",
+                "{n} of the features asked for are not measured with these settings",
+            ),
             field="only",
-            expected=f"names among {len(names)} feature columns",
-            received=", ".join(unknown[:5]),
-            remedy="use the settings with which these features were measured before",
+            expected=tr("names among {n} feature columns", n=len(names)),
+            received=listed(unknown[:5]),
+            remedy=tr("use the settings with which these features were measured before"),
         )
     return tuple(name for name in names if name in set(only))

@@ -12,6 +12,7 @@ from threadpoolctl import threadpool_limits
 
 from TACEResponseLib.cases import Case
 from TACEResponseLib.messages.errors import FeatureError
+from TACEResponseLib.messages.language import tr
 from TACEResponseLib.settings import RadiomicsSettings
 
 from . import diagnostics as described
@@ -131,9 +132,13 @@ def _measure(
     values = image[region.mask]
     if not np.isfinite(values).all():
         raise FeatureError(
-            f"the image type {image_name} is undefined in the tumour",
+            tr("the image type {image_name} is undefined in the tumour", image_name=image_name),
             field=image_name,
-            received=f"{int((~np.isfinite(values)).sum())} of {values.size} voxels without a value",
+            received=tr(
+                "{n} of {total} voxels without a value",
+                n=int((~np.isfinite(values)).sum()),
+                total=values.size,
+            ),
         )
     width = dict(settings.bin_widths).get(image_type, settings.bin_width)
     levels = levels_of(values, places, width, settings.bin_count)
@@ -154,9 +159,13 @@ def _undefined(name: str, value: float, region: Region) -> FeatureError:
     image_type, family, feature = name.split("_")
     voxels = int(np.count_nonzero(region.mask))
     return FeatureError(
-        f"the feature {family} {feature} cannot be computed on the image type {image_type}",
+        tr(
+            "the feature {feature} cannot be computed on the image type {image_type}",
+            feature=f"{family} {feature}",
+            image_type=image_type,
+        ),
         field=name,
-        expected="a finite number",
-        received=f"{value} for a tumour of {voxels} voxels after resampling",
-        remedy="check the outline of the tumour, or leave this feature out",
+        expected=tr("a finite number"),
+        received=tr("{value} for a tumour of {voxels} voxels after resampling", value=value, voxels=voxels),
+        remedy=tr("check the outline of the tumour, or leave this feature out"),
     )

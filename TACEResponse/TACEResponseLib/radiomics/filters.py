@@ -7,6 +7,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from TACEResponseLib.messages.errors import FeatureError
+from TACEResponseLib.messages.language import tr
 from TACEResponseLib.settings import RadiomicsSettings
 
 from .binary_patterns import binary_patterns
@@ -111,7 +112,10 @@ def pointwise(image: sitk.Image, box: Box, image_type: str) -> np.ndarray:
     largest = max(abs(float(values.min())), abs(float(values.max())))
     if largest == 0:
         raise FeatureError(
-            f"the image type {image_type.lower()} cannot be computed, the image is 0 everywhere",
+            tr(
+                "the image type {image_type} cannot be computed, the image is 0 everywhere",
+                image_type=image_type.lower(),
+            ),
             field=image_type.lower(),
         )
     return POINTWISE[image_type](values[box].astype(np.float64), largest)

@@ -16,6 +16,7 @@ import SimpleITK as sitk
 
 from TACEResponseLib.cases import Case
 from TACEResponseLib.messages.errors import FeatureError
+from TACEResponseLib.messages.language import tr
 from TACEResponseLib.settings import RadiomicsSettings
 
 from .columns import log_name
@@ -107,12 +108,15 @@ def require_filters_fit(frame: Frame, settings: RadiomicsSettings, names: tuple[
     for sigma in needed:
         least = np.maximum(np.ceil(sigma / np.array(frame.spacing_mm)) + 1, SMALLEST_LOG_SIZE)
         if (np.array(frame.size) < least).any():
-            remedy = "draw the tumour on more slices, choose a smaller sigma, or leave the LoG filter out"
+            remedy = tr("draw the tumour on more slices, choose a smaller sigma, or leave the LoG filter out")
             raise FeatureError(
-                f"the image type {log_name(sigma)} cannot be computed for this tumour, too few voxels",
+                tr(
+                    "the image type {image_type} cannot be computed for this tumour, too few voxels",
+                    image_type=log_name(sigma),
+                ),
                 field=log_name(sigma),
-                expected=f"at least {_by(_ints(least))} voxels around the tumour",
-                received=f"{_by(frame.size)} voxels",
+                expected=tr("at least {least} voxels around the tumour", least=_by(_ints(least))),
+                received=tr("{size} voxels", size=_by(frame.size)),
                 remedy=remedy,
             )
 

@@ -7,6 +7,7 @@ from itertools import product
 import numpy as np
 
 from TACEResponseLib.messages.errors import FeatureError
+from TACEResponseLib.messages.language import tr
 
 from . import kernels
 
@@ -70,11 +71,16 @@ def levels_of(values: np.ndarray, places: Places, width: float, count: int | Non
     number = count if count is not None else extent / width + 1
     if number > MOST_LEVELS:
         raise FeatureError(
-            "the grey levels are too many for the texture matrices",
+            tr("the grey levels are too many for the texture matrices"),
             field="bin_width",
-            expected=f"at most {MOST_LEVELS} levels",
-            received=f"{number:.0f} bins for values from {values.min():g} to {values.max():g}",
-            remedy="choose wider bins",
+            expected=tr("at most {n} levels", n=MOST_LEVELS),
+            received=tr(
+                "{n:.0f} bins for values from {low:g} to {high:g}",
+                n=number,
+                low=values.min(),
+                high=values.max(),
+            ),
+            remedy=tr("choose wider bins"),
         )
     numbers = np.empty(len(values), np.uint16)
     kernels.bin_numbers(values.astype(np.float64), bin_edges(values, width, count), numbers)

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from TACEResponseLib.messages.errors import DependencyError, InputError, SettingsError
+from TACEResponseLib.messages.language import listed, mark, tr
 from TACEResponseLib.settings import FEATURE_CLASSES, RadiomicsSettings
 
 #: pyradiomics' name -> ours, where the value is the same.
@@ -48,10 +49,10 @@ _OF_IMAGE_TYPE = {
 }
 #: Settings that are fulfilled at one value only, and where the choice is made instead.
 _FIXED = {
-    "label": (1, "choose the label where the mask is read"),
-    "label_channel": (0, "choose the segment where the mask is read"),
-    "correctMask": (False, "masks are brought to the CT's grid, or refused, where they are read"),
-    "geometryTolerance": (None, "geometry is compared in mm where the mask is read"),
+    "label": (1, mark("choose the label where the mask is read")),
+    "label_channel": (0, mark("choose the segment where the mask is read")),
+    "correctMask": (False, mark("masks are brought to the CT's grid, or refused, where they are read")),
+    "geometryTolerance": (None, mark("geometry is compared in mm where the mask is read")),
 }
 #: Characters of the longest record of settings that is read from a table.
 LONGEST_RECORD = 20_000
@@ -77,16 +78,16 @@ def _read_parameter_file(path: str | Path) -> dict:
         import yaml
     except ImportError:
         raise DependencyError(
-            "a pyradiomics parameter file cannot be read without the package PyYAML",
+            tr("a pyradiomics parameter file cannot be read without the package PyYAML"),
             file=str(path),
-            remedy="install it with: pip install PyYAML",
+            remedy=tr("install it with: pip install PyYAML"),
         ) from None
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         reason = " ".join(str(error).split())
         raise InputError(
-            "the parameter file cannot be read", file=str(path), received=reason, expected="YAML"
+            tr("the parameter file cannot be read"), file=str(path), received=reason, expected="YAML"
         ) from None
     try:
         return from_parameters(content or {})
@@ -97,12 +98,14 @@ def _read_parameter_file(path: str | Path) -> dict:
 def from_parameters(parameters: dict) -> dict:
     """Keywords of RadiomicsSettings for pyradiomics' parameters (setting, imageType, featureClass)."""
     if not isinstance(parameters, dict):
-        raise SettingsError("the parameters are not a mapping", received=type(parameters).__name__)
+        raise SettingsError(tr("the parameters are not a mapping"), received=type(parameters).__name__)
     for part, content in parameters.items():
         if part not in ("setting", "imageType", "featureClass"):
             raise _unsupported(part)
         if not isinstance(content, dict | None):
-            raise SettingsError(f"the part {part} is not a mapping", field=part, received=repr(content))
+            raise SettingsError(
+                tr("the part {part} is not a mapping", part=part), field=part, received=repr(content)
+            )
     keywords = {"resampled_spacing_mm": None}
     keywords.update(_settings(parameters.get("setting") or {}))
     keywords.update(_image_types(parameters.get("imageType") or {"Original": {}}))
@@ -116,7 +119,7 @@ def _settings(content: dict) -> dict:
     for name, value in content.items():
         if name in _FIXED:
             if value != _FIXED[name][0]:
-                raise _unsupported(name, value, _FIXED[name][1])
+                raise _unsupported(name, value, tr(_FIXED[name][1]))
         elif name == "interpolator":
             if value is not None:
                 keywords["interpolator"] = _interpolator(value)
@@ -147,7 +150,7 @@ def _image_types(content: dict) -> dict:
             elif name == "binWidth":
                 widths.append((image_type, value))
             else:
-                raise _unsupported(f"{image_type}.{name}", value, "set it for all image types")
+                raise _unsupported(f"{image_type}.{name}", value, tr("set it for all image types"))
     if widths:
         keywords["bin_widths"] = tuple(widths)
     return keywords
@@ -157,17 +160,19 @@ def _features(content: dict) -> tuple[str, ...]:
     features = []
     for family, names in content.items():
         if family not in FEATURE_CLASSES:
-            raise _unsupported(family, remedy=f"the feature classes are {', '.join(FEATURE_CLASSES)}")
+            raise _unsupported(
+                family, remedy=tr("the feature classes are {names}", names=listed(FEATURE_CLASSES))
+            )
         features += [f"{family}_{name}" for name in names] if names else [family]
     return tuple(features)
 
 
 def _unsupported(name: str, value=None, remedy: str = "") -> SettingsError:
     return SettingsError(
-        f"the pyradiomics setting {name} is not supported here",
+        tr("the pyradiomics setting {name} is not supported here", name=name),
         field=name,
         received="" if value is None else repr(value),
-        remedy=remedy or "take it out of the file",
+        remedy=remedy or tr("take it out of the file"),
     )
 
 

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 
 from TACEResponseLib.cases import Case
 from TACEResponseLib.messages.errors import DependencyError, FeatureError
+from TACEResponseLib.messages.language import tr
 from TACEResponseLib.settings import RadiomicsSettings
 
 from .columns import names_of
@@ -36,11 +37,13 @@ def extract(
             row = extractor.execute(case.image, case.mask)
         except (ValueError, RuntimeError, IndexError, ZeroDivisionError, MemoryError) as error:
             raise FeatureError(
-                "pyradiomics cannot measure this tumour", received=" ".join(str(error).split())
+                tr("pyradiomics cannot measure this tumour"), received=" ".join(str(error).split())
             ) from None
     for name in names:
         if name not in row or not math.isfinite(float(row[name])):
-            raise _not_computed(name, "no value" if name not in row else f"{float(row[name])}", complaints)
+            raise _not_computed(
+                name, tr("no value") if name not in row else f"{float(row[name])}", complaints
+            )
     values = {name: float(row[name]) for name in names}
     described = {name: as_text(value) for name, value in row.items() if name.startswith("diagnostics_")}
     return {**described, **values}
@@ -72,9 +75,13 @@ def _not_computed(name: str, received: str, complaints: list[str]) -> FeatureErr
     image_type, family, feature = name.split("_")
     reason = complaints[0] if complaints else received
     return FeatureError(
-        f"the feature {family} {feature} cannot be computed on the image type {image_type}",
+        tr(
+            "the feature {feature} cannot be computed on the image type {image_type}",
+            feature=f"{family} {feature}",
+            image_type=image_type,
+        ),
         field=name,
-        expected="a finite number",
+        expected=tr("a finite number"),
         received=reason,
     )
 
@@ -85,13 +92,13 @@ def _require_lbp_packages(settings: RadiomicsSettings) -> None:
         return
     import scipy.special
 
-    missing = [] if importlib.util.find_spec("trimesh") else ["the package trimesh"]
-    missing += [] if hasattr(scipy.special, "sph_harm") else ["a SciPy older than 1.17"]
+    missing = [] if importlib.util.find_spec("trimesh") else [tr("the package trimesh")]
+    missing += [] if hasattr(scipy.special, "sph_harm") else [tr("a SciPy older than 1.17")]
     if missing:
         raise DependencyError(
-            f"pyradiomics needs {' and '.join(missing)} for the image type LBP3D",
+            tr("pyradiomics needs {missing} for the image type LBP3D", missing=tr(" and ").join(missing)),
             field="image_types",
-            remedy="choose the engine fast, which has the same values, or leave LBP3D out",
+            remedy=tr("choose the engine fast, which has the same values, or leave LBP3D out"),
         )
 
 

@@ -7,6 +7,7 @@ import SimpleITK as sitk
 
 from TACEResponseLib.cases import Case
 from TACEResponseLib.messages.errors import FeatureError
+from TACEResponseLib.messages.language import tr
 from TACEResponseLib.settings import RadiomicsSettings
 
 from .grid import Frame, crop, resample, roi_box
@@ -46,11 +47,11 @@ def region_of(case: Case, frame: Frame, settings: RadiomicsSettings, threads: in
         tumour = sitk.GetArrayViewFromImage(case.mask).view(np.bool_)[frame.slices()]
     if not tumour.any():
         raise FeatureError(
-            "nothing of the tumour is left after resampling",
+            tr("nothing of the tumour is left after resampling"),
             field="mask",
-            expected="at least one voxel",
-            received=f"0 voxels of {_mm(frame.spacing_mm)} mm",
-            remedy="choose a finer voxel size",
+            expected=tr("at least one voxel"),
+            received=tr("0 voxels of {spacing_mm} mm", spacing_mm=_mm(frame.spacing_mm)),
+            remedy=tr("choose a finer voxel size"),
         )
     box = roi_box(tumour)
     _require_size(tumour[box], settings)
@@ -96,11 +97,16 @@ def _resegment(
         kept &= values <= limits[1]
     if kept.sum() <= 1:
         raise FeatureError(
-            "re-segmentation leaves too little of the tumour",
+            tr("re-segmentation leaves too little of the tumour"),
             field="resegment_range",
-            expected="at least two voxels",
-            received=f"{int(kept.sum())} of {int(inside.sum())} voxels within {_range(limits)}",
-            remedy="choose a wider range",
+            expected=tr("at least two voxels"),
+            received=tr(
+                "{n} of {total} voxels within {limits}",
+                n=int(kept.sum()),
+                total=int(inside.sum()),
+                limits=_range(limits),
+            ),
+            remedy=tr("choose a wider range"),
         )
     resegmented = np.zeros_like(tumour)
     resegmented[box] = kept
@@ -108,7 +114,9 @@ def _resegment(
 
 
 def _range(limits: list[float]) -> str:
-    return " to ".join(f"{limit:g}" for limit in limits) if len(limits) == 2 else f"{limits[0]:g} and above"
+    if len(limits) == 2:
+        return tr("{low:g} to {high:g}", low=limits[0], high=limits[1])
+    return tr("{low:g} and above", low=limits[0])
 
 
 def _require_size(tumour: np.ndarray, settings: RadiomicsSettings) -> None:
@@ -117,17 +125,17 @@ def _require_size(tumour: np.ndarray, settings: RadiomicsSettings) -> None:
     dimensions = sum(n > 1 for n in tumour.shape)
     if dimensions < max(1, settings.minimum_roi_dimensions):
         raise FeatureError(
-            "the tumour has too few dimensions to be measured",
+            tr("the tumour has too few dimensions to be measured"),
             field="mask",
-            expected=f"more than one voxel along {max(1, settings.minimum_roi_dimensions)} axes",
-            received=f"a box of {extent} voxels after resampling",
-            remedy="draw the tumour on every slice it reaches",
+            expected=tr("more than one voxel along {n} axes", n=max(1, settings.minimum_roi_dimensions)),
+            received=tr("a box of {extent} voxels after resampling", extent=extent),
+            remedy=tr("draw the tumour on every slice it reaches"),
         )
     least, voxels = settings.minimum_roi_size_voxels, int(tumour.sum())
     if least is not None and voxels <= least:
         raise FeatureError(
-            "the tumour has too few voxels to be measured",
+            tr("the tumour has too few voxels to be measured"),
             field="mask",
-            expected=f"more than {least}",
-            received=f"{voxels} after resampling",
+            expected=tr("more than {least}", least=least),
+            received=tr("{voxels} after resampling", voxels=voxels),
         )

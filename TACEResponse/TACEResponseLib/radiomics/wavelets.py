@@ -12,6 +12,7 @@ import pywt
 
 from TACEResponseLib.compiled import compiled
 from TACEResponseLib.messages.errors import SettingsError
+from TACEResponseLib.messages.language import tr
 from TACEResponseLib.settings import RadiomicsSettings
 
 from .columns import wavelet_names
@@ -31,9 +32,9 @@ def wavelets(image: np.ndarray, box: Box, settings: RadiomicsSettings) -> list[P
         wavelet = pywt.Wavelet(settings.wavelet)
     except ValueError:
         raise SettingsError(
-            f"there is no wavelet named {settings.wavelet}",
+            tr("there is no wavelet named {wavelet}", wavelet=settings.wavelet),
             field="wavelet",
-            expected="a name that PyWavelets lists, for example coif1",
+            expected=tr("a name that PyWavelets lists, for example coif1"),
             received=settings.wavelet,
         ) from None
     axes = [axis for axis in (2, 1, 0) if not (settings.force_2d and axis == settings.force_2d_axis)]

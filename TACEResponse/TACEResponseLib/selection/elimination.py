@@ -16,13 +16,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from TACEResponseLib.messages.errors import TrainingError
+from TACEResponseLib.messages.language import mark, several, tr
 from TACEResponseLib.messages.progress import Progress, silent
 from TACEResponseLib.settings import SelectionSettings
 
 from .forest import ForestData, grow_and_vote
 from .inner_folds import stratified_folds
 
-STAGE = "select features"
+STAGE = mark("select features")
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,7 @@ def eliminate(
 def candidates(
     features: np.ndarray, names: Sequence[str], max_correlation: float
 ) -> tuple[np.ndarray, dict[str, str]]:
-    """Columns worth ranking (indices) and, by name, why each other one is not. Uses no labels.
+    """Columns worth ranking (indices) and, by name, why each other one is not, in English. Uses no labels.
 
     Dropped are constant columns and, below `max_correlation` 1, a column whose absolute Pearson
     correlation with an earlier kept column exceeds it.
@@ -277,7 +278,7 @@ def _each(work: Callable, items: Sequence, jobs: int, progress: Progress, done: 
         try:
             for result in pool.map(work, items):
                 done += 1
-                progress(STAGE, done, total)
+                progress(tr(STAGE), done, total)
                 yield result
         finally:
             pool.shutdown(cancel_futures=True)
@@ -303,30 +304,31 @@ def _checked(
     features, labels = np.asarray(features, dtype=float), np.asarray(labels)
     if features.shape != (len(labels), len(names)):
         raise TrainingError(
-            "features, names and labels do not belong together",
-            expected=f"{len(labels)} patients x {len(names)} names",
+            tr("features, names and labels do not belong together"),
+            expected=tr("{patients} patients x {names} names", patients=len(labels), names=len(names)),
             received=" x ".join(map(str, features.shape)),
         )
     if not np.isin(labels, (0, 1)).all():
-        raise TrainingError("a label is neither 0 nor 1", field="label", received=str(np.unique(labels)))
+        raise TrainingError(tr("a label is neither 0 nor 1"), field="label", received=str(np.unique(labels)))
     bad = np.flatnonzero(~np.isfinite(features).all(axis=0))
     if bad.size:
         raise TrainingError(
-            "a feature holds values that are not finite numbers",
+            tr("a feature holds values that are not finite numbers"),
             field=names[bad[0]],
-            received=f"{bad.size} such features",
-            remedy="extract the feature again or leave it out",
+            received=several(bad.size, "1 such feature", "{n} such features"),
+            remedy=tr("extract the feature again or leave it out"),
         )
     labels = labels.astype(int)
     smallest = np.bincount(labels, minlength=2).min()
     if smallest < folds:
         raise TrainingError(
-            "a class has fewer patients than there are folds",
+            tr("a class has fewer patients than there are folds"),
             field="label",
-            expected=f"at least {folds} patients of each class",
+            expected=tr("at least {n} patients of each class", n=folds),
             received=f"{smallest}",
-            remedy="take fewer folds or more patients",
+            remedy=tr("take fewer folds or more patients"),
         )
     if not (np.ptp(features, axis=0) > 0).any():
-        raise TrainingError("no feature varies between the patients", received=f"{len(names)} features")
+        received = several(len(names), "1 feature", "{n} features")
+        raise TrainingError(tr("no feature varies between the patients"), received=received)
     return features, labels

@@ -14,6 +14,7 @@ import numpy as np
 
 from TACEResponseLib.measuring.patient_table import PatientTable
 from TACEResponseLib.messages.errors import BundleError, FeatureError, TrainingError
+from TACEResponseLib.messages.language import listed, tr
 from TACEResponseLib.messages.progress import Progress, silent
 from TACEResponseLib.settings import TrainingSettings
 from TACEResponseLib.statistics.outcome import Outcome
@@ -48,12 +49,12 @@ class Harmonised(FittedStep):
         foreign = [n for n, center in enumerate(table.centers) if center not in self.centers]
         if foreign:
             raise FeatureError(
-                "the features cannot be harmonised, since the patient's centre is not known to the model",
+                tr("the features cannot be harmonised, since the patient's centre is not known to the model"),
                 field="center",
                 patient_id=table.patient_ids[foreign[0]],
-                expected=", ".join(self.centers),
-                received=table.centers[foreign[0]] or "no centre",
-                remedy="name one of these centres, or train without harmonisation",
+                expected=listed(self.centers),
+                received=table.centers[foreign[0]] or tr("no centre"),
+                remedy=tr("name one of these centres, or train without harmonisation"),
             )
         at = {name: n for n, name in enumerate(self.features)}
         columns = np.array([at[name] for name in table.feature_names], dtype=int)
@@ -90,11 +91,16 @@ class Harmonise(Step):
         counts = np.bincount(of)
         if len(centers) < 2 or "" in centers or counts.min() < FEWEST_OF_A_CENTER:
             raise TrainingError(
-                "features cannot be harmonised between these centres",
+                tr("features cannot be harmonised between these centres"),
                 field="center",
-                expected=f"two centres or more, each with {FEWEST_OF_A_CENTER} patients of every fold",
-                received=", ".join(f"{c or 'no centre'}: {n}" for c, n in zip(centers, counts, strict=True)),
-                remedy="fill the column center, join small centres, or train without harmonisation",
+                expected=tr(
+                    "two centres or more, each with {n} patients of every fold", n=FEWEST_OF_A_CENTER
+                ),
+                received=listed(
+                    tr("{center}: {n}", center=center or tr("no centre"), n=n)
+                    for center, n in zip(centers, counts, strict=True)
+                ),
+                remedy=tr("fill the column center, join small centres, or train without harmonisation"),
             )
         mean, sd, standard = _standardised(table.features, of)
         estimates = [_of_center(standard[of == center]) for center in range(len(centers))]
@@ -111,9 +117,9 @@ class Harmonise(Step):
             shape = (len(fitted.centers), len(fitted.features))
             whole = fitted.shift.shape == fitted.stretch.shape == shape
         except (KeyError, TypeError, ValueError) as error:
-            raise BundleError("the harmonisation cannot be read", received=repr(error)) from None
+            raise BundleError(tr("the harmonisation cannot be read"), received=repr(error)) from None
         if not whole or not (fitted.stretch > 0).all() or not (fitted.sd > 0).all():
-            raise BundleError("the parts of the harmonisation do not belong together")
+            raise BundleError(tr("the parts of the harmonisation do not belong together"))
         return fitted
 
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from TACEResponseLib.messages.errors import TrainingError
+from TACEResponseLib.messages.language import tr
 
 
 def stratified_folds(labels: np.ndarray, folds: int, seed: int, groups: Sequence[str] = ()) -> np.ndarray:
@@ -32,11 +33,11 @@ def _grouped_folds(labels: np.ndarray, folds: int, seed: int, groups: Sequence[s
     fold_of = np.empty(len(labels), dtype=int)
     if len(set(groups)) < folds:
         raise TrainingError(
-            "there are fewer groups than folds of the selection",
+            tr("there are fewer groups than folds of the selection"),
             field="group",
-            expected=f"at least {folds} groups",
+            expected=tr("at least {n} groups", n=folds),
             received=str(len(set(groups))),
-            remedy="add patients, or take fewer folds",
+            remedy=tr("add patients, or take fewer folds"),
         )
     parts = StratifiedGroupKFold(folds, shuffle=True, random_state=seed).split(labels, labels, groups)
     for fold, (_, held_out) in enumerate(parts):

@@ -12,12 +12,23 @@ from scipy import stats
 
 from TACEResponseLib.measuring.patient_table import PatientTable
 from TACEResponseLib.messages.errors import SettingsError, TableError
+from TACEResponseLib.messages.language import listed, mark, tr
 from TACEResponseLib.settings import ReliabilitySettings
 
 #: One-way random, two-way random (agreement), two-way mixed (consistency); one reader or the mean of k.
 FORMS = ("ICC(1,1)", "ICC(2,1)", "ICC(3,1)", "ICC(1,k)", "ICC(2,k)", "ICC(3,k)")
 #: Spread, relative to the largest value, below which numbers differ by rounding only.
 ROUNDING = 1e-12
+
+#: Codes of `Icc.status` beside "ok", "identical" and "constant".
+NOT_FINITE, NO_INTERVAL = "not finite", "no interval"  # not a text
+#: Why a feature stays or goes, by what is compared and whether it stays.
+JUDGED = {
+    ("estimate", True): mark("ICC above {threshold:g}"),
+    ("estimate", False): mark("ICC not above {threshold:g}"),
+    ("ci_low", True): mark("lower confidence bound above {threshold:g}"),
+    ("ci_low", False): mark("lower confidence bound not above {threshold:g}"),
+}
 
 
 @dataclass(frozen=True)
@@ -56,13 +67,13 @@ def icc(ratings: np.ndarray, form: str = "ICC(2,1)", level: float = 0.95) -> Icc
     0.2898
     """
     if form not in FORMS:
-        raise SettingsError("no ICC has this form", field="form", expected=", ".join(FORMS), received=form)
+        raise SettingsError(tr("no ICC has this form"), field="form", expected=listed(FORMS), received=form)
     ratings = np.asarray(ratings, dtype=float)
     ratings = ratings[None] if ratings.ndim == 2 else ratings
     if ratings.ndim != 3 or min(ratings.shape[1:]) < 2:
         raise TableError(
-            "agreement needs several subjects and readers",
-            expected="at least 2 subjects x 2 readers",
+            tr("agreement needs several subjects and readers"),
+            expected=tr("at least 2 subjects x 2 readers"),
             received=" x ".join(map(str, ratings.shape)),
         )
     _, subjects, readers = ratings.shape
@@ -74,7 +85,7 @@ def icc(ratings: np.ndarray, form: str = "ICC(2,1)", level: float = 0.95) -> Icc
     numbers[:, status == "identical"] = 1.0
     estimate, low, high = numbers
     lost = (status == "ok") & ~((low <= estimate + 1e-9) & (estimate <= high + 1e-9))
-    status[lost] = "no interval"
+    status[lost] = NO_INTERVAL
     numbers[1:, lost] = np.nan
     return Icc(*numbers, status, form, subjects, readers, level)
 
@@ -88,7 +99,7 @@ def _status(ratings: np.ndarray) -> np.ndarray:
     status = np.full(len(ratings), "ok", dtype="<U11")
     status[identical] = "identical"
     status[constant] = "constant"
-    status[~np.isfinite(ratings).all(axis=(1, 2))] = "not finite"
+    status[~np.isfinite(ratings).all(axis=(1, 2))] = NOT_FINITE
     return status
 
 
@@ -151,14 +162,13 @@ class ReliabilityTable:
     """Every feature with its agreement and what became of it.
 
     features: names, in the order of reader 1's columns. icc: arrays in the same order. kept:
-    (features,) bool. reasons: for each feature, why it stays or goes. patients: IDs measured by
-    both readers, which are the subjects. one_reader_only: IDs measured by one reader, left out.
+    (features,) bool. patients: IDs measured by both readers, which are the subjects. one_reader_only:
+    IDs measured by one reader, left out.
     """
 
     features: tuple[str, ...]
     icc: Icc
     kept: np.ndarray
-    reasons: tuple[str, ...]
     patients: tuple[str, ...]
     one_reader_only: tuple[str, ...]
     settings: ReliabilitySettings
@@ -167,6 +177,12 @@ class ReliabilityTable:
     def kept_features(self) -> tuple[str, ...]:
         """Names of the features that stay, in order."""
         return tuple(name for name, kept in zip(self.features, self.kept, strict=True) if kept)
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """For each feature, why it stays or goes, in the reader's language."""
+        judged = zip(self.icc.status, self.kept, strict=True)
+        return tuple(_reason(status, stays, self.settings) for status, stays in judged)
 
     def rows(self) -> list[dict]:
         """One row a feature, as the bundle keeps it; a number that does not exist is None."""
@@ -197,20 +213,20 @@ def reliable_features(
     if reader1.feature_names != reader2.feature_names:
         missing = [name for name in reader1.feature_names if name not in reader2.feature_names]
         raise TableError(
-            "the two readers' tables have different features",
+            tr("the two readers' tables have different features"),
             field=missing[0] if missing else "",
-            expected=f"{len(reader1.feature_names)} columns in one order",
-            received=f"{len(reader2.feature_names)} columns, {len(missing)} missing",
-            remedy="extract both readings with the same settings",
+            expected=tr("{n} columns in one order", n=len(reader1.feature_names)),
+            received=tr("{n} columns, {missing} missing", n=len(reader2.feature_names), missing=len(missing)),
+            remedy=tr("extract both readings with the same settings"),
         )
     places = [{name: n for n, name in enumerate(table.patient_ids)} for table in (reader1, reader2)]
     both = [name for name in reader1.patient_ids if name in places[1]]
     if len(both) < 3:
         raise TableError(
-            "too few patients were outlined by both readers",
-            expected="at least 3 patients",
+            tr("too few patients were outlined by both readers"),
+            expected=tr("at least 3 patients"),
             received=str(len(both)),
-            remedy="check that the patient IDs agree, or train without a second reader",
+            remedy=tr("check that the patient IDs agree, or train without a second reader"),
         )
     values = [
         table.features[[place[name] for name in both]]
@@ -219,22 +235,19 @@ def reliable_features(
     agreement = icc(np.stack(values, axis=-1).transpose(1, 0, 2), settings.form)
     if np.isin(agreement.status, ("identical", "constant")).all():
         raise TableError(
-            "the second reader's features are copies of the first reader's",
+            tr("the second reader's features are copies of the first reader's"),
             field="mask_reader2",
-            expected="outlines drawn independently",
-            received=f"{len(both)} patients without any difference",
-            remedy="leave the second reader out when there was none",
+            expected=tr("outlines drawn independently"),
+            received=tr("{n} patients without any difference", n=len(both)),
+            remedy=tr("leave the second reader out when there was none"),
         )
     kept = np.zeros(len(agreement.estimate), dtype=bool)
-    usable = np.isin(agreement.status, ("ok", "identical", "no interval"))
+    usable = np.isin(agreement.status, ("ok", "identical", NO_INTERVAL))
     kept[usable] = getattr(agreement, settings.compare)[usable] > settings.threshold
     return ReliabilityTable(
         features=reader1.feature_names,
         icc=agreement,
         kept=kept,
-        reasons=tuple(
-            _reason(status, stays, settings) for status, stays in zip(agreement.status, kept, strict=True)
-        ),
         patients=tuple(both),
         one_reader_only=tuple(sorted(places[0].keys() ^ places[1].keys())),
         settings=settings,
@@ -248,12 +261,10 @@ def _or_none(values: np.ndarray) -> list[float | None]:
 def _reason(status: str, kept: bool, settings: ReliabilitySettings) -> str:
     """Why a feature stays or goes, in words for the table."""
     if status == "constant":
-        return "constant: no agreement can be measured"
-    if status == "not finite":
-        return "a value is not a finite number"
-    if status == "no interval" and settings.compare == "ci_low":
-        return "no confidence interval"
-    measured = "ICC" if settings.compare == "estimate" else "lower confidence bound"
-    relation = "above" if kept else "not above"
-    readers = ", readers identical" if status == "identical" else ""
-    return f"{measured} {relation} {settings.threshold:g}{readers}"
+        return tr("constant: no agreement can be measured")
+    if status == NOT_FINITE:
+        return tr("a value is not a finite number")
+    if status == NO_INTERVAL and settings.compare == "ci_low":
+        return tr("no confidence interval")
+    said = tr(JUDGED[settings.compare, bool(kept)], threshold=settings.threshold)
+    return tr("{text}, readers identical", text=said) if status == "identical" else said

@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from TACEResponseLib.measuring.patient_table import PatientTable
 from TACEResponseLib.messages.errors import BundleError
+from TACEResponseLib.messages.language import tr
 from TACEResponseLib.messages.progress import Progress, silent
 from TACEResponseLib.settings import SelectionSettings, TrainingSettings
 from TACEResponseLib.statistics.outcome import Outcome
@@ -64,4 +65,4 @@ class Select(Step):
         try:
             return Selected(tuple(map(str, content["chosen"])))
         except (KeyError, TypeError) as error:
-            raise BundleError("the selected features cannot be read", received=repr(error)) from None
+            raise BundleError(tr("the selected features cannot be read"), received=repr(error)) from None

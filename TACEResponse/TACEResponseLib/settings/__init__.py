@@ -10,6 +10,7 @@ import typing
 from dataclasses import dataclass, field
 
 from TACEResponseLib.messages.errors import SettingsError
+from TACEResponseLib.messages.language import listed, mark, tr
 
 from .checked import Settings
 
@@ -114,32 +115,38 @@ class RadiomicsSettings(Settings):
 
     def check(self):
         spacing = self.resampled_spacing_mm or (1.0,)
-        self.require(all(0 <= s <= 20 for s in spacing), "resampled_spacing_mm", "0 to 20 mm an axis")
-        self.require(0 <= self.pad_distance_voxels <= 100, "pad_distance_voxels", "0 to 100 voxels")
+        self.require(all(0 <= s <= 20 for s in spacing), "resampled_spacing_mm", mark("0 to 20 mm an axis"))
+        self.require(0 <= self.pad_distance_voxels <= 100, "pad_distance_voxels", mark("0 to 100 voxels"))
         widths = (self.bin_width, *(width for _, width in self.bin_widths))
-        self.require(all(0.001 <= width <= 10_000 for width in widths), "bin_width", "0.001 to 10000")
+        self.require(all(0.001 <= width <= 10_000 for width in widths), "bin_width", mark("0.001 to 10000"))
         own = {image_type for image_type, _ in self.bin_widths}
-        self.require(own <= set(self.image_types), "bin_widths", "image types that are measured")
-        self.require(self.bin_count is None or 1 <= self.bin_count <= 10_000, "bin_count", "1 to 10000")
-        self.require(1 <= self.wavelet_levels <= 4, "wavelet_levels", "1 to 4")
-        self.require(0 <= self.wavelet_start_level <= 4, "wavelet_start_level", "0 to 4")
-        self.require(all(0.1 <= s <= 20 for s in self.log_sigmas_mm), "log_sigmas_mm", "0.1 to 20 mm each")
-        self.require(len(self.image_types) > 0, "image_types", "at least one image type")
-        self.require("LoG" not in self.image_types or self.log_sigmas_mm, "log_sigmas_mm", "at least one")
-        self.require(len(self.features) > 0, "features", "at least one feature class or feature")
+        self.require(own <= set(self.image_types), "bin_widths", mark("image types that are measured"))
+        self.require(self.bin_count is None or 1 <= self.bin_count <= 10_000, "bin_count", mark("1 to 10000"))
+        self.require(1 <= self.wavelet_levels <= 4, "wavelet_levels", mark("1 to 4"))
+        self.require(0 <= self.wavelet_start_level <= 4, "wavelet_start_level", mark("0 to 4"))
+        self.require(
+            all(0.1 <= s <= 20 for s in self.log_sigmas_mm), "log_sigmas_mm", mark("0.1 to 20 mm each")
+        )
+        self.require(len(self.image_types) > 0, "image_types", mark("at least one image type"))
+        self.require(
+            "LoG" not in self.image_types or self.log_sigmas_mm, "log_sigmas_mm", mark("at least one")
+        )
+        self.require(len(self.features) > 0, "features", mark("at least one feature class or feature"))
         classes = {name.split("_")[0] for name in self.features}
-        self.require(classes <= set(FEATURE_CLASSES), "features", ", ".join(FEATURE_CLASSES))
+        self.require(classes <= set(FEATURE_CLASSES), "features", listed(FEATURE_CLASSES))
         limits = self.resegment_range or (0.0,)
-        self.require(len(limits) in (1, 2), "resegment_range", "one or two limits")
-        self.require(0 <= self.force_2d_axis <= 2, "force_2d_axis", "0 (z), 1 (y) or 2 (x)")
+        self.require(len(limits) in (1, 2), "resegment_range", mark("one or two limits"))
+        self.require(0 <= self.force_2d_axis <= 2, "force_2d_axis", mark("0 (z), 1 (y) or 2 (x)"))
         near = bool(self.distances_voxels) and all(1 <= d <= 10 for d in self.distances_voxels)
-        self.require(near, "distances_voxels", "1 to 10 voxels each")
-        self.require(0 <= self.gldm_alpha <= 1000, "gldm_alpha", "0 to 1000")
-        self.require(self.normalize_scale > 0, "normalize_scale", "above 0")
-        self.require(self.remove_outliers is None or self.remove_outliers > 0, "remove_outliers", "above 0")
-        self.require(1 <= self.minimum_roi_dimensions <= 3, "minimum_roi_dimensions", "1 to 3")
+        self.require(near, "distances_voxels", mark("1 to 10 voxels each"))
+        self.require(0 <= self.gldm_alpha <= 1000, "gldm_alpha", mark("0 to 1000"))
+        self.require(self.normalize_scale > 0, "normalize_scale", mark("above 0"))
+        self.require(
+            self.remove_outliers is None or self.remove_outliers > 0, "remove_outliers", mark("above 0")
+        )
+        self.require(1 <= self.minimum_roi_dimensions <= 3, "minimum_roi_dimensions", mark("1 to 3"))
         size = self.minimum_roi_size_voxels
-        self.require(size is None or size > 0, "minimum_roi_size_voxels", "above 0")
+        self.require(size is None or size > 0, "minimum_roi_size_voxels", mark("above 0"))
 
 
 @dataclass(frozen=True)
@@ -156,9 +163,9 @@ class PatchSettings(Settings):
     channels: tuple[Channel, Channel, Channel] = ("tumour", "surroundings", "mask")
 
     def check(self):
-        self.require(0 <= self.margin_mm <= 100, "margin_mm", "0 to 100 mm")
-        self.require(96 <= self.size_px <= 1024, "size_px", "96 to 1024 pixels")
-        self.require(self.window_hu[0] < self.window_hu[1], "window_hu", "lower below upper")
+        self.require(0 <= self.margin_mm <= 100, "margin_mm", mark("0 to 100 mm"))
+        self.require(96 <= self.size_px <= 1024, "size_px", mark("96 to 1024 pixels"))
+        self.require(self.window_hu[0] < self.window_hu[1], "window_hu", mark("lower below upper"))
 
 
 @dataclass(frozen=True)
@@ -181,12 +188,12 @@ class NetworkSettings(Settings):
     device: typing.Literal["auto", "cpu", "gpu"] = "auto"
 
     def check(self):
-        self.require(1 <= self.epochs <= 10_000, "epochs", "1 to 10000")
-        self.require(1 <= self.batch_size <= 4096, "batch_size", "1 to 4096")
-        self.require(0 < self.learning_rate <= 1, "learning_rate", "above 0, at most 1")
-        self.require(0 <= self.l2 <= 1, "l2", "0 to 1")
-        self.require(0 <= self.patience <= 10_000, "patience", "0 to 10000")
-        self.require(0 <= self.inner_validation <= 0.5, "inner_validation", "0 to 0.5")
+        self.require(1 <= self.epochs <= 10_000, "epochs", mark("1 to 10000"))
+        self.require(1 <= self.batch_size <= 4096, "batch_size", mark("1 to 4096"))
+        self.require(0 < self.learning_rate <= 1, "learning_rate", mark("above 0, at most 1"))
+        self.require(0 <= self.l2 <= 1, "l2", mark("0 to 1"))
+        self.require(0 <= self.patience <= 10_000, "patience", mark("0 to 10000"))
+        self.require(0 <= self.inner_validation <= 0.5, "inner_validation", mark("0 to 0.5"))
 
 
 @dataclass(frozen=True)
@@ -199,7 +206,7 @@ class ReliabilitySettings(Settings):
     compare: typing.Literal["estimate", "ci_low"] = "estimate"
 
     def check(self):
-        self.require(-1 <= self.threshold <= 1, "threshold", "-1 to 1")
+        self.require(-1 <= self.threshold <= 1, "threshold", mark("-1 to 1"))
 
 
 @dataclass(frozen=True)
@@ -220,13 +227,13 @@ class SelectionSettings(Settings):
     bootstraps: int = 50
 
     def check(self):
-        self.require(all(s >= 1 for s in self.sizes), "sizes", "positive numbers")
-        self.require(2 <= self.folds <= 50, "folds", "2 to 50")
-        self.require(1 <= self.trees <= 100_000, "trees", "1 to 100000")
-        self.require(1 <= self.number <= 10_000, "number", "1 to 10000")
-        self.require(0 <= self.tolerance_percent <= 100, "tolerance_percent", "0 to 100")
-        self.require(0 < self.max_correlation <= 1, "max_correlation", "above 0, at most 1")
-        self.require(0 <= self.bootstraps <= 10_000, "bootstraps", "0 to 10000")
+        self.require(all(s >= 1 for s in self.sizes), "sizes", mark("positive numbers"))
+        self.require(2 <= self.folds <= 50, "folds", mark("2 to 50"))
+        self.require(1 <= self.trees <= 100_000, "trees", mark("1 to 100000"))
+        self.require(1 <= self.number <= 10_000, "number", mark("1 to 10000"))
+        self.require(0 <= self.tolerance_percent <= 100, "tolerance_percent", mark("0 to 100"))
+        self.require(0 < self.max_correlation <= 1, "max_correlation", mark("above 0, at most 1"))
+        self.require(0 <= self.bootstraps <= 10_000, "bootstraps", mark("0 to 10000"))
 
 
 @dataclass(frozen=True)
@@ -238,8 +245,8 @@ class ExtraTreesSettings(Settings):
     smallest_leaf: int = 3
 
     def check(self):
-        self.require(1 <= self.trees <= 100_000, "trees", "1 to 100000")
-        self.require(1 <= self.smallest_leaf <= 1000, "smallest_leaf", "1 to 1000")
+        self.require(1 <= self.trees <= 100_000, "trees", mark("1 to 100000"))
+        self.require(1 <= self.smallest_leaf <= 1000, "smallest_leaf", mark("1 to 1000"))
 
 
 @dataclass(frozen=True)
@@ -285,9 +292,9 @@ class TrainingSettings(Settings):
         return self.selection.number
 
     def check(self):
-        self.require(3 <= self.folds <= 50, "folds", "3 to 50; nested fits leave two out")
-        self.require(1 <= self.repeats <= 100, "repeats", "1 to 100")
-        self.require(0 <= self.seed < 2**31, "seed", "0 to 2147483647")
+        self.require(3 <= self.folds <= 50, "folds", mark("3 to 50; nested fits leave two out"))
+        self.require(1 <= self.repeats <= 100, "repeats", mark("1 to 100"))
+        self.require(0 <= self.seed < 2**31, "seed", mark("0 to 2147483647"))
 
 
 #: Named recipes: only what differs from the defaults above.
@@ -313,5 +320,7 @@ PRESETS: dict[str, dict] = {
 def preset(name: str, **changes) -> TrainingSettings:
     """The recipe `name` with `changes` (keyword a field of TrainingSettings) on top."""
     if name not in PRESETS:
-        raise SettingsError(f"no preset is named {name}", expected=", ".join(PRESETS), received=name)
+        raise SettingsError(
+            tr("no preset is named {name}", name=name), expected=listed(PRESETS), received=name
+        )
     return TrainingSettings.from_json({"preset": name, **PRESETS[name], **changes})

@@ -6,6 +6,7 @@ import typing
 from dataclasses import dataclass
 
 from TACEResponseLib.messages.errors import SettingsError
+from TACEResponseLib.messages.language import listed, tr
 
 
 @dataclass(frozen=True)
@@ -28,12 +29,12 @@ class Settings:
         """Raise SettingsError when a value is outside its limits; subclasses say which."""
 
     def require(self, condition: bool, name: str, expected: str) -> None:
-        """Raise SettingsError for setting `name` unless `condition` holds."""
+        """Raise SettingsError for setting `name` unless `condition` holds; expected: a marked text."""
         if not condition:
             raise SettingsError(
-                f"setting {type(self).__name__}.{name} is outside its limits",
+                tr("setting {name} is outside its limits", name=f"{type(self).__name__}.{name}"),
                 field=name,
-                expected=expected,
+                expected=tr(expected),
                 received=repr(getattr(self, name)),
             )
 
@@ -45,16 +46,18 @@ class Settings:
     def from_json(cls, content: dict) -> "Settings":
         """Settings from a dictionary; an unknown key is an error, a missing one the default."""
         if not isinstance(content, dict):
-            raise SettingsError(f"{cls.__name__} is not an object", received=type(content).__name__)
+            raise SettingsError(
+                tr("{name} is not an object", name=cls.__name__), received=type(content).__name__
+            )
         known = {item.name for item in dataclasses.fields(cls)}
         content = {name: value for name, value in content.items() if name not in cls.RETIRED}
         unknown = sorted(set(content) - known)
         if unknown:
             raise SettingsError(
-                f"{cls.__name__} has no setting {', '.join(unknown)}",
+                tr("{name} has no setting {unknown}", name=cls.__name__, unknown=listed(unknown)),
                 field=unknown[0],
-                expected=", ".join(sorted(known)),
-                received=", ".join(unknown),
+                expected=listed(sorted(known)),
+                received=listed(unknown),
             )
         return cls(**content)
 
@@ -69,15 +72,19 @@ def _conform(value, hint, name: str):
     if origin is tuple and isinstance(value, list | tuple):
         if arguments[-1] is not Ellipsis and len(value) != len(arguments):
             raise SettingsError(
-                f"setting {name} has the wrong length", expected=str(len(arguments)), received=str(len(value))
+                tr("setting {name} has the wrong length", name=name),
+                expected=str(len(arguments)),
+                received=str(len(value)),
             )
         inner = arguments * len(value) if arguments[-1] is not Ellipsis else (arguments[0],) * len(value)
         return tuple(_conform(v, a, name) for v, a in zip(value, inner, strict=False))
     if origin is typing.Literal:
         if value in arguments:
             return value
-        expected = ", ".join(map(str, arguments))
-        raise SettingsError(f"setting {name} is unknown", expected=expected, received=repr(value))
+        expected = listed(map(str, arguments))
+        raise SettingsError(
+            tr("setting {name} is unknown", name=name), expected=expected, received=repr(value)
+        )
     if isinstance(hint, type):
         if issubclass(hint, Settings) and isinstance(value, dict):
             return hint.from_json(value)
@@ -86,4 +93,6 @@ def _conform(value, hint, name: str):
         if isinstance(value, hint) and not (hint in (int, float) and isinstance(value, bool)):
             return value
     expected = getattr(hint, "__name__", str(hint))
-    raise SettingsError(f"setting {name} has the wrong type", expected=expected, received=repr(value))
+    raise SettingsError(
+        tr("setting {name} has the wrong type", name=name), expected=expected, received=repr(value)
+    )

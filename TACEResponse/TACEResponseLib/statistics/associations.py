@@ -12,6 +12,7 @@ import numpy as np
 from scipy import stats
 
 from TACEResponseLib.messages.errors import TrainingError
+from TACEResponseLib.messages.language import listed, mark, tr
 
 from .logistic import fit_logistic
 
@@ -49,8 +50,10 @@ def correlations(
     n = values.shape[1]
     if n < 3 or not np.isfinite(values).all():
         raise TrainingError(
-            "correlations need at least three patients with finite values",
-            received=f"{n} patients, {int((~np.isfinite(values)).sum())} values missing",
+            tr("correlations need at least three patients with finite values"),
+            received=tr(
+                "{n} patients, {missing} values missing", n=n, missing=int((~np.isfinite(values)).sum())
+            ),
         )
     constant = np.ptp(values, axis=1) == 0
     if method == "spearman":
@@ -75,8 +78,8 @@ class Comparison:
 
     kind: `category` or `number`. levels: category names, empty for a number. summary: one text a
     group, or for a category one tuple of texts a group, `n (%)` each; `mean ± SD` for a number that
-    is compared by t, `median (IQR)` by ranks. test: its name; p: None when nothing can be tested,
-    and then `test` says why. missing: patients without a value, for each group.
+    is compared by t, `median (IQR)` by ranks. test: its name, in English, for `tr`; p: None when nothing
+    can be tested, and then `test` says why. missing: patients without a value, for each group.
     """
 
     variable: str
@@ -101,7 +104,7 @@ def table_one(
     names = tuple(dict.fromkeys(groups.tolist()))
     if len(names) < 2:
         raise TrainingError(
-            "a comparison needs two groups", field="groups", received=", ".join(names) or "none"
+            tr("a comparison needs two groups"), field="groups", received=listed(names) or tr("none")
         )
     return tuple(
         _compare(name, np.asarray(column, dtype=object), groups, names, (kinds or {}).get(name))
@@ -142,16 +145,19 @@ def compare_counts(counts: np.ndarray) -> tuple[str, float | None]:
     counts = np.asarray(counts)
     counts = counts[counts.sum(axis=1) > 0][:, counts.sum(axis=0) > 0]
     if min(counts.shape, default=0) < 2:
-        return "not tested: one level or one group only", None
+        return mark("not tested: one level or one group only"), None
     expected = stats.contingency.expected_freq(counts)
     if counts.shape == (2, 2) and expected.min() < SMALLEST_EXPECTED:
         return "Fisher", float(stats.fisher_exact(counts).pvalue)
     yates = counts.shape == (2, 2)
     test = stats.chi2_contingency(counts, correction=yates)
-    name = "chi-squared (Yates)" if yates else "chi-squared"
+    names = (mark("chi-squared"), mark("chi-squared (Yates)"))
     if expected.min() < SMALLEST_EXPECTED:
-        name += ", small expected counts"
-    return name, float(test.pvalue)
+        names = (
+            mark("chi-squared, small expected counts"),
+            mark("chi-squared (Yates), small expected counts"),
+        )
+    return names[yates], float(test.pvalue)
 
 
 def compare_numbers(samples: Sequence[np.ndarray]) -> tuple[tuple[str, ...], tuple[str, float | None]]:
@@ -161,9 +167,9 @@ def compare_numbers(samples: Sequence[np.ndarray]) -> tuple[tuple[str, ...], tup
     than two samples Kruskal-Wallis.
     """
     if any(len(s) < 3 for s in samples):
-        return _medians(samples), ("not tested: fewer than three values in a group", None)
+        return _medians(samples), (mark("not tested: fewer than three values in a group"), None)
     if np.ptp(np.concatenate(samples)) == 0:
-        return _medians(samples), ("not tested: constant", None)
+        return _medians(samples), (mark("not tested: constant"), None)
     if len(samples) > 2:
         return _medians(samples), ("Kruskal-Wallis", float(stats.kruskal(*samples).pvalue))
     if all(np.ptp(s) > 0 and len(s) <= 5000 and stats.shapiro(s).pvalue > 0.05 for s in samples):
@@ -177,10 +183,11 @@ def _medians(samples: Sequence[np.ndarray]) -> tuple[str, ...]:
     texts = []
     for sample in samples:
         if len(sample) == 0:
-            texts.append("none")
+            texts.append(tr("none"))
             continue
         low, middle, high = np.quantile(sample, (0.25, 0.5, 0.75))
-        texts.append(f"{middle:.1f} ({low:.1f} to {high:.1f})")
+        told = {"middle": middle, "low": low, "high": high}
+        texts.append(tr("{middle:.1f} ({low:.1f} to {high:.1f})", **told))
     return tuple(texts)
 
 
@@ -223,7 +230,7 @@ def _associate(name: str, labels: np.ndarray, values: np.ndarray, level: float) 
         return Association(name, None, None, None, p, n, missing, status)
 
     if len(np.unique(y)) < 2:
-        return nothing("one class")
+        return nothing("one class")  # not a text: a code
     spread = x.std()
     if spread <= 1e-12 * max(1.0, np.abs(x).max()):
         return nothing("constant")

@@ -12,6 +12,7 @@ from scipy.special import logit
 from scipy.stats import norm
 
 from TACEResponseLib.messages.errors import TrainingError
+from TACEResponseLib.messages.language import tr
 
 from .discrimination import checked
 from .logistic import fit_logistic
@@ -112,8 +113,8 @@ def decision_curve(
     t = np.linspace(0.01, 0.99, 99) if thresholds is None else np.asarray(thresholds, dtype=float)
     if not ((t >= 0) & (t < 1)).all():
         raise TrainingError(
-            "a decision threshold is outside its limits",
-            expected="0 up to, not including, 1",
+            tr("a decision threshold is outside its limits"),
+            expected=tr("0 up to, not including, 1"),
             received=str(t),
         )
     acts, odds = probabilities >= t[:, None], t / (1 - t)
@@ -125,8 +126,8 @@ def decision_curve(
 def _check_probabilities(probabilities: np.ndarray) -> None:
     if probabilities.min() < 0 or probabilities.max() > 1:
         raise TrainingError(
-            "a probability is outside 0 to 1",
+            tr("a probability is outside 0 to 1"),
             field="probabilities",
-            received=f"{probabilities.min():g} to {probabilities.max():g}",
-            remedy="calibrate scores that are no probabilities first",
+            received=tr("{low:g} to {high:g}", low=probabilities.min(), high=probabilities.max()),
+            remedy=tr("calibrate scores that are no probabilities first"),
         )

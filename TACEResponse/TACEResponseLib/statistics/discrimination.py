@@ -14,7 +14,8 @@ from itertools import combinations
 import numpy as np
 from scipy import stats
 
-from TACEResponseLib.messages.errors import TrainingError, counted
+from TACEResponseLib.messages.errors import TrainingError
+from TACEResponseLib.messages.language import listed, several, tr
 
 
 @dataclass(frozen=True)
@@ -180,7 +181,9 @@ def youden_threshold(labels: np.ndarray, scores: np.ndarray) -> float:
     labels, scores = checked(labels, scores)
     if np.ptp(scores) == 0:
         raise TrainingError(
-            "a constant score has no threshold", field="scores", received=f"{scores[0]:g} for everybody"
+            tr("a constant score has no threshold"),
+            field="scores",
+            received=tr("{score:g} for everybody", score=scores[0]),
         )
     curve = roc_curve(labels, scores)
     index = (curve.sensitivity + curve.specificity)[1:-1]
@@ -266,24 +269,32 @@ def checked(labels: np.ndarray, scores: np.ndarray, each_class: int = 1) -> tupl
     labels, scores = np.asarray(labels), np.asarray(scores, dtype=float)
     if labels.ndim != 1 or labels.shape != scores.shape or labels.size == 0:
         raise TrainingError(
-            "labels and scores do not belong together",
-            expected="one label and one score a patient",
-            received=f"{labels.size} labels, {scores.size} scores",
+            tr("labels and scores do not belong together"),
+            expected=tr("one label and one score a patient"),
+            received=tr("{labels} labels, {scores} scores", labels=labels.size, scores=scores.size),
         )
     if not np.isin(labels, (0, 1)).all():
-        raise TrainingError("a label is neither 0 nor 1", field="label", received=str(np.unique(labels)))
+        raise TrainingError(tr("a label is neither 0 nor 1"), field="label", received=str(np.unique(labels)))
     missing = int((~np.isfinite(scores)).sum())
     if missing:
         raise TrainingError(
-            "a score is not a finite number", field="scores", received=f"{missing} of {scores.size}"
+            tr("a score is not a finite number"),
+            field="scores",
+            received=tr("{n} of {total}", n=missing, total=scores.size),
         )
     labels = labels.astype(int)
     others, responders = np.bincount(labels, minlength=2)
     if min(others, responders) < each_class:
         raise TrainingError(
-            "only one class is present" if min(others, responders) == 0 else "a class has a single patient",
+            tr("a class has a single patient" if min(others, responders) else "only one class is present"),
             field="label",
-            expected=f"at least {each_class} responders and {each_class} others",
-            received=f"{counted(responders, 'responder')}, {counted(others, 'other')}",
+            expected=tr("at least {n} responders and {n} others", n=each_class),
+            received=responders_and_others(responders, others),
         )
     return labels, scores
+
+
+def responders_and_others(responders: int, others: int) -> str:
+    """ "3 responders, 1 other"."""
+    counts = (several(responders, "1 responder", "{n} responders"), several(others, "1 other", "{n} others"))
+    return listed(counts)

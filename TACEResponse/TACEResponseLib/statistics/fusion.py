@@ -25,6 +25,7 @@ import numpy as np
 from scipy.special import expit
 
 from TACEResponseLib.messages.errors import BundleError, SettingsError, TrainingError
+from TACEResponseLib.messages.language import listed, tr
 
 from .logistic import fit_intercept, fit_logistic
 
@@ -60,7 +61,7 @@ class Fusion:
         scores = _matrix(scores)
         if scores.shape[1] != len(self.means):
             raise SettingsError(
-                "a fusion was given another number of scores than it was fitted on",
+                tr("a fusion was given another number of scores than it was fitted on"),
                 expected=str(len(self.means)),
                 received=str(scores.shape[1]),
             )
@@ -83,12 +84,14 @@ class Fusion:
             }
             fusion = cls(method=content["method"], **numbers)
         except (KeyError, TypeError, ValueError) as error:
-            raise BundleError("a fusion cannot be read", file="fusion.json", received=repr(error)) from None
+            raise BundleError(
+                tr("a fusion cannot be read"), file="fusion.json", received=repr(error)
+            ) from None
         members = len(fusion.means)
         intercepts = {"stacking": 1, "mean": members}.get(fusion.method)
         whole = members > 0 and {members} == {len(fusion.scales), len(fusion.slopes)}
         if not whole or len(fusion.intercepts) != intercepts or not np.all(np.array(fusion.scales) > 0):
-            raise BundleError("the parts of a fusion do not belong together", file="fusion.json")
+            raise BundleError(tr("the parts of a fusion do not belong together"), file="fusion.json")
         return fusion
 
 
@@ -143,9 +146,9 @@ def fit_fusion(
         return Fusion("mean", *(tuple(part) for part in parts))
     if method != "average":
         raise SettingsError(
-            "no fusion method has this name",
+            tr("no fusion method has this name"),
             field="method",
-            expected="average, stacking, mean",
+            expected=listed(("average", "stacking", "mean")),
             received=str(method),
         )
     alone = np.array([_slopes(column[:, None], labels, groups, RIDGE_OF_FUSED)[0] for column in standard.T])
@@ -213,10 +216,10 @@ def _standardised(
     scales = np.sqrt((deviations**2).mean(axis=0))
     if (scales <= 1e-12 * np.abs(scores).max(axis=0)).any():
         raise TrainingError(
-            "a model gives every patient the same score, which cannot be fused",
+            tr("a model gives every patient the same score, which cannot be fused"),
             field="scores",
-            received=f"member {int(np.argmin(scales)) + 1} of {len(scales)}",
-            remedy="leave this model out",
+            received=tr("member {n} of {total}", n=int(np.argmin(scales)) + 1, total=len(scales)),
+            remedy=tr("leave this model out"),
         )
     return (scores - means) / scales, labels, groups, means, scales
 
@@ -242,9 +245,9 @@ def _matrix(scores: np.ndarray) -> np.ndarray:
 def _check(scores: np.ndarray, labels: np.ndarray) -> None:
     if len(scores) != len(labels):
         raise TrainingError(
-            "scores and labels do not belong together",
-            expected=f"{len(labels)} patients",
-            received=f"{len(scores)} scores",
+            tr("scores and labels do not belong together"),
+            expected=tr("{n} patients", n=len(labels)),
+            received=tr("{n} scores", n=len(scores)),
         )
     if not np.isfinite(scores).all():
-        raise TrainingError("a score is not a finite number", field="scores")
+        raise TrainingError(tr("a score is not a finite number"), field="scores")

@@ -13,9 +13,10 @@ import numpy as np
 from scipy import stats
 from scipy.optimize import brentq
 
-from TACEResponseLib.messages.errors import TrainingError, counted
+from TACEResponseLib.messages.errors import TrainingError
+from TACEResponseLib.messages.language import listed, tr
 
-from .discrimination import checked, proportion
+from .discrimination import checked, proportion, responders_and_others
 
 #: With fewer patients of a class than this, neither an AUC nor an interval is stated.
 FEWEST_FOR_AUC = 5
@@ -49,12 +50,12 @@ def auc_newcombe(labels: np.ndarray, scores: np.ndarray, level: float = 0.95) ->
     responders = int(labels.sum())
     others = len(labels) - responders
     if min(responders, others) < FEWEST_FOR_AUC:
-        reason = f"fewer than {FEWEST_FOR_AUC} patients of a class"
+        reason = tr("fewer than {n} patients of a class", n=FEWEST_FOR_AUC)
         return AucInterval(None, None, None, responders, others, level, reason)
     ranks = stats.rankdata(scores)[labels == 1].sum()
     auc = float((ranks - responders * (responders + 1) / 2) / (responders * others))
     if np.ptp(scores) == 0:
-        reason = "every patient has the same score"
+        reason = tr("every patient has the same score")
         return AucInterval(auc, None, None, responders, others, level, reason)
     return AucInterval(auc, *newcombe_bounds(auc, responders, others, level), responders, others, level)
 
@@ -66,10 +67,10 @@ def newcombe_bounds(auc: float, responders: int, others: int, level: float = 0.9
     """
     if not 0 <= auc <= 1 or min(responders, others) < 1:
         raise TrainingError(
-            "no interval belongs to this AUC",
+            tr("no interval belongs to this AUC"),
             field="auc",
-            expected="an AUC from 0 to 1 and patients of both classes",
-            received=f"AUC {auc:g}, {counted(responders, 'responder')}, {counted(others, 'other')}",
+            expected=tr("an AUC from 0 to 1 and patients of both classes"),
+            received=listed((tr("AUC {auc:g}", auc=auc), responders_and_others(responders, others))),
         )
     # The variance is the same at 1 - AUC, so the upper bound is the lower one of the turned score.
     lower = _lower_bound(auc, responders, others, level)
@@ -119,7 +120,7 @@ def observed_expected(labels: np.ndarray, probabilities: np.ndarray, level: floa
     """Observed over expected responders of labels (n,) and probabilities (n,); one class alone is allowed."""
     labels, probabilities = checked(labels, probabilities, each_class=0)
     if probabilities.min() < 0 or probabilities.max() > 1:
-        raise TrainingError("a probability is outside 0 to 1", field="probabilities")
+        raise TrainingError(tr("a probability is outside 0 to 1"), field="probabilities")
     observed, expected, n = int(labels.sum()), float(probabilities.sum()), len(labels)
     share = proportion(observed, n, level)
     log_error = float(np.sqrt((1 - observed / n) / observed)) if observed else None

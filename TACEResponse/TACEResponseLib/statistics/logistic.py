@@ -11,6 +11,7 @@ import numpy as np
 from scipy.special import expit
 
 from TACEResponseLib.messages.errors import TrainingError
+from TACEResponseLib.messages.language import tr
 
 #: The largest step of a coefficient, relative to the coefficients, at which the search has ended.
 TOLERANCE = 1e-10
@@ -55,9 +56,9 @@ def fit_logistic(
     design, labels = np.asarray(design, dtype=float), np.asarray(labels, dtype=float)
     ridge = np.broadcast_to(np.asarray(ridge, dtype=float), design.shape[1])
     if set(np.unique(labels)) != {0, 1}:
-        raise TrainingError("a logistic model needs patients of both classes", field="label")
+        raise TrainingError(tr("a logistic model needs patients of both classes"), field="label")
     if np.linalg.matrix_rank(design) < design.shape[1] and not ridge.any():
-        raise TrainingError("the columns of a logistic model are not independent", field="scores")
+        raise TrainingError(tr("the columns of a logistic model are not independent"), field="scores")
 
     def loss(beta: np.ndarray) -> float:
         return -2 * _log_likelihood(offset + design @ beta, labels) + ridge @ beta**2

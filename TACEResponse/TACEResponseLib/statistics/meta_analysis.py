@@ -18,6 +18,7 @@ from scipy.special import expit, logit
 from scipy.stats import chi2, norm, t
 
 from TACEResponseLib.messages.errors import TrainingError
+from TACEResponseLib.messages.language import tr
 
 from .intervals import auc_variance
 from .prediction_interval import next_hospital
@@ -120,12 +121,14 @@ def _checked(estimates: Sequence[float], variances: Sequence[float]) -> tuple[np
     y, v = np.asarray(estimates, dtype=float), np.asarray(variances, dtype=float)
     if y.ndim != 1 or y.shape != v.shape or not y.size:
         raise TrainingError(
-            "estimates and variances do not belong together",
-            expected="one of each a hospital",
-            received=f"{y.size} estimates, {v.size} variances",
+            tr("estimates and variances do not belong together"),
+            expected=tr("one of each a hospital"),
+            received=tr("{estimates} estimates, {variances} variances", estimates=y.size, variances=v.size),
         )
     if not (np.isfinite(y) & np.isfinite(v) & (v > 0)).all():
-        raise TrainingError("an estimate or its variance cannot be pooled", expected="variances above 0")
+        raise TrainingError(
+            tr("an estimate or its variance cannot be pooled"), expected=tr("variances above 0")
+        )
     return y, v
 
 
@@ -204,7 +207,9 @@ def pool_auc(
     aucs, m, n = (np.asarray(values, dtype=float) for values in (aucs, responders, others))
     if not (aucs.shape == m.shape == n.shape) or not ((aucs >= 0) & (aucs <= 1) & (m >= 1) & (n >= 1)).all():
         raise TrainingError(
-            "an AUC cannot be pooled", field="auc", expected="AUCs from 0 to 1, patients of both classes"
+            tr("an AUC cannot be pooled"),
+            field="auc",
+            expected=tr("AUCs from 0 to 1, patients of both classes"),
         )
     at_end = (aucs == 0) | (aucs == 1)
     inside = np.where(at_end, (m * n * aucs + 0.5) / (m * n + 1), aucs)
@@ -225,8 +230,8 @@ def pool_observed_expected(
     o, e, n = (np.asarray(values, dtype=float) for values in (observed, expected, patients))
     if not (o.shape == e.shape == n.shape) or not ((o > 0) & (o < n) & (e > 0)).all():
         raise TrainingError(
-            "observed over expected cannot be pooled",
-            expected="responders and others observed, and responders expected, in every hospital",
+            tr("observed over expected cannot be pooled"),
+            expected=tr("responders and others observed, and responders expected, in every hospital"),
         )
     return _turned(pool(np.log(o / e), (1 - o / n) / o, **how), np.exp, "log")
 

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from TACEResponseLib.messages.errors import TrainingError, counted
+from TACEResponseLib.messages.errors import TrainingError
+from TACEResponseLib.messages.language import listed, mark, several, tr
 
 from .discrimination import auc_delong, youden_threshold
 
@@ -22,7 +23,7 @@ RESPONDER, NON_RESPONDER = "responder", "non-responder"
 #: mRECIST categories and whether they count as objective response.
 RESPONSES = {"CR": 1, "PR": 1, "SD": 0, "PD": 0}
 #: What the labels of a cohort say unless its table names another outcome.
-OBJECTIVE_RESPONSE = "objective response (mRECIST CR or PR)"
+OBJECTIVE_RESPONSE = mark("objective response (mRECIST CR or PR)")
 
 
 @dataclass(frozen=True)
@@ -39,14 +40,14 @@ class Outcome:
     readers: np.ndarray | None = field(default=None, repr=False)
     softened: bool = True
 
-    #: In words, for pages and manifests.
-    POSITIVE = "responder (mRECIST CR or PR)"
+    #: In English words, for manifests, and for pages through `tr`.
+    POSITIVE = mark("responder (mRECIST CR or PR)")
 
     def __post_init__(self):
         labels = np.asarray(self.labels)
         if labels.ndim != 1 or not np.isin(labels, (0, 1)).all():
             raise TrainingError(
-                "a label is neither 0 nor 1", field="label", received=str(np.unique(labels)[:5])
+                tr("a label is neither 0 nor 1"), field="label", received=str(np.unique(labels)[:5])
             )
         object.__setattr__(self, "labels", labels.astype(int))
 
@@ -99,11 +100,16 @@ class Outcome:
         fewest = max(FEWEST_PER_CLASS, folds, int(np.ceil(FEWEST_IN_A_FIT * folds / (folds - 2))))
         if counts.min() < fewest:
             raise TrainingError(
-                "too few patients of one class",
+                tr("too few patients of one class"),
                 field="label",
-                expected=f"at least {fewest} responders and {fewest} non-responders to train on",
-                received=f"{counted(counts[1], 'responder')}, {counted(counts[0], 'non-responder')}",
-                remedy="add patients, or check the labels",
+                expected=tr("at least {n} responders and {n} non-responders to train on", n=fewest),
+                received=listed(
+                    (
+                        several(counts[1], "1 responder", "{n} responders"),
+                        several(counts[0], "1 non-responder", "{n} non-responders"),
+                    )
+                ),
+                remedy=tr("add patients, or check the labels"),
             )
 
     def splits(self, folds: int, repeats: int, seed: int, groups: Sequence[str] = ()) -> np.ndarray:
@@ -128,11 +134,11 @@ class Outcome:
             fold_of[held_out] = fold
         if any(len(np.unique(self.labels[fold_of == fold])) < 2 for fold in range(folds)):
             raise TrainingError(
-                "a fold holds patients of one class only",
+                tr("a fold holds patients of one class only"),
                 field="group",
-                expected="responders and non-responders in each fold",
-                received=f"{len(set(groups))} groups in {folds} folds",
-                remedy="take fewer folds, or more patients",
+                expected=tr("responders and non-responders in each fold"),
+                received=tr("{n} groups in {folds} folds", n=len(set(groups)), folds=folds),
+                remedy=tr("take fewer folds, or more patients"),
             )
         return fold_of
 

@@ -14,6 +14,7 @@ import numpy as np
 from scipy.stats import norm
 
 from TACEResponseLib.messages.errors import TrainingError
+from TACEResponseLib.messages.language import tr
 
 from .intervals import AucInterval, auc_newcombe
 
@@ -76,10 +77,12 @@ def _cross_table(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, int
 def _complete(readings: np.ndarray) -> np.ndarray:
     readings = np.asarray(readings, dtype=float)
     if readings.ndim != 2 or readings.shape[1] < 2:
-        raise TrainingError("agreement needs two readers", received=f"readings of shape {readings.shape}")
+        raise TrainingError(
+            tr("agreement needs two readers"), received=tr("readings of shape {shape}", shape=readings.shape)
+        )
     complete = readings[np.isfinite(readings).all(axis=1)]
     if not len(complete):
-        raise TrainingError("no patient has the readings of all readers", field="readings")
+        raise TrainingError(tr("no patient has the readings of all readers"), field="readings")
     return complete
 
 
@@ -154,9 +157,9 @@ def reader_aucs(labels: np.ndarray, grades: np.ndarray, level: float = 0.95) -> 
     labels, grades = np.asarray(labels, dtype=float), np.asarray(grades, dtype=float)
     if labels.shape != grades.shape:
         raise TrainingError(
-            "labels and grades do not belong together",
-            expected="one of each a patient and reader",
-            received=f"{labels.shape} and {grades.shape}",
+            tr("labels and grades do not belong together"),
+            expected=tr("one of each a patient and reader"),
+            received=tr("{first} and {second}", first=labels.shape, second=grades.shape),
         )
     both = _complete(np.concatenate([labels, grades], axis=1))
     labels, grades = np.hsplit(both, 2)

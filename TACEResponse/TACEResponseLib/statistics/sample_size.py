@@ -16,6 +16,7 @@ from scipy.special import expit, logit, xlogy
 from scipy.stats import norm
 
 from TACEResponseLib.messages.errors import SettingsError
+from TACEResponseLib.messages.language import tr
 
 from .intervals import auc_variance
 
@@ -40,7 +41,7 @@ class LinearPredictor:
 
 def normal_predictor(mean: float, sd: float) -> LinearPredictor:
     """A linear predictor that is normal over all patients."""
-    _require(sd > 0, "the spread of a linear predictor", "above 0", sd)
+    _require(sd > 0, tr("the spread of a linear predictor"), tr("above 0"), sd)
     nodes, weights = np.polynomial.hermite_e.hermegauss(POINTS)
     return LinearPredictor(mean + sd * nodes, weights / weights.sum())
 
@@ -53,7 +54,7 @@ def binormal_predictor(c_statistic: float, responder_share: float) -> LinearPred
     Calster & Collins, Stat Med 2021;40:859).
     """
     _check_share(responder_share)
-    _require(0.5 < c_statistic < 1, "the C statistic", "above 0.5 and below 1", c_statistic)
+    _require(0.5 < c_statistic < 1, tr("the C statistic"), tr("above 0.5 and below 1"), c_statistic)
     distance = math.sqrt(2) * norm.ppf(c_statistic)
     middle = logit(responder_share)
     others = normal_predictor(middle - distance**2 / 2, distance)
@@ -131,12 +132,19 @@ def development_size(
     on new patients. Raises SettingsError for a value outside its limits, or neither, or both.
     """
     _check_share(responder_share)
-    _require(parameters >= 1, "the number of parameters", "1 or more", parameters)
+    _require(parameters >= 1, tr("the number of parameters"), tr("1 or more"), parameters)
     if (c_statistic is None) == (r2 is None):
-        raise SettingsError("the strength of the model is needed once", expected="a C statistic or an R2")
+        raise SettingsError(
+            tr("the strength of the model is needed once"), expected=tr("a C statistic or an R2")
+        )
     r2 = cox_snell_r2(c_statistic, responder_share) if r2 is None else r2
     largest = largest_cox_snell_r2(responder_share)
-    _require(0 < r2 < min(largest, SHRINKAGE), "R2 after Cox and Snell", f"0 to {largest:.3f}", r2)
+    _require(
+        0 < r2 < min(largest, SHRINKAGE),
+        tr("R2 after Cox and Snell"),
+        tr("0 to {largest:.3f}", largest=largest),
+        r2,
+    )
     by_optimism = r2 / (r2 + OPTIMISM * largest)
     sizes = (
         math.ceil(_patients_for_shrinkage(parameters, r2, SHRINKAGE)),
@@ -165,8 +173,8 @@ def expected_shrinkage(parameters: int, r2: float, patients: int) -> float:
 
     r2: Cox and Snell's, on new patients. Between 0 (nothing holds on new patients) and 1.
     """
-    _require(patients >= 1, "the number of patients", "1 or more", patients)
-    _require(0 < r2 < 1, "R2 after Cox and Snell", "above 0 and below 1", r2)
+    _require(patients >= 1, tr("the number of patients"), tr("1 or more"), patients)
+    _require(0 < r2 < 1, tr("R2 after Cox and Snell"), tr("above 0 and below 1"), r2)
     missing = lambda shrinkage: math.log(_patients_for_shrinkage(parameters, r2, shrinkage) / patients)
     # Below R2 there is no shrinkage; a handful of patients for hundreds of parameters comes to rest there.
     edge = 1e-12 * (1 - r2)
@@ -204,9 +212,9 @@ def validation_size(
     be calibrated.
     """
     _check_share(responder_share)
-    _require(0 < c_statistic < 1, "the C statistic", "above 0 and below 1", c_statistic)
+    _require(0 < c_statistic < 1, tr("the C statistic"), tr("above 0 and below 1"), c_statistic)
     for error in (auc_error, observed_expected_error, slope_error):
-        _require(error > 0, "a standard error", "above 0", error)
+        _require(error > 0, tr("a standard error"), tr("above 0"), error)
     predictor = predictor or binormal_predictor(c_statistic, responder_share)
     sizes = (
         _patients_where(lambda n: _auc_error(c_statistic, responder_share, n), auc_error),
@@ -241,10 +249,10 @@ def patients_for_difference(
     the scores. Two-sided normal test with Newcombe's variances (see `auc_variance`).
     """
     _check_share(responder_share)
-    _require(first_auc != second_auc, "the second AUC", "another than the first", second_auc)
-    _require(-1 <= correlation < 1, "the correlation of two AUCs", "-1 to below 1", correlation)
+    _require(first_auc != second_auc, tr("the second AUC"), tr("another than the first"), second_auc)
+    _require(-1 <= correlation < 1, tr("the correlation of two AUCs"), tr("-1 to below 1"), correlation)
     for auc in (first_auc, second_auc):
-        _require(0 < auc < 1, "an AUC", "above 0 and below 1", auc)
+        _require(0 < auc < 1, tr("an AUC"), tr("above 0 and below 1"), auc)
     error = lambda n: _difference_error(first_auc, second_auc, responder_share, correlation, n)
     return _patients_where(error, abs(second_auc - first_auc) / _distance(power, level))
 
@@ -259,8 +267,8 @@ def detectable_difference(
 ) -> float | None:
     """The smallest gain over `auc` that so many patients show, as `patients_for_difference`; None if none."""
     _check_share(responder_share)
-    _require(0 < auc < 1, "an AUC", "above 0 and below 1", auc)
-    _require(patients >= 2, "the number of patients", "2 or more", patients)
+    _require(0 < auc < 1, tr("an AUC"), tr("above 0 and below 1"), auc)
+    _require(patients >= 2, tr("the number of patients"), tr("2 or more"), patients)
     short = lambda gain: (
         _distance(power, level) * _difference_error(auc, auc + gain, responder_share, correlation, patients)
         - gain
@@ -294,9 +302,11 @@ def _patients_where(error: Callable[[int], float], wanted: float) -> int:
 
 
 def _check_share(share: float) -> None:
-    _require(0 < share < 1, "the share of responders", "above 0 and below 1", share)
+    _require(0 < share < 1, tr("the share of responders"), tr("above 0 and below 1"), share)
 
 
 def _require(right: bool, what: str, expected: str, received: float) -> None:
     if not right:
-        raise SettingsError(f"{what} is outside its limits", expected=expected, received=f"{received:g}")
+        raise SettingsError(
+            tr("{what} is outside its limits", what=what), expected=expected, received=f"{received:g}"
+        )

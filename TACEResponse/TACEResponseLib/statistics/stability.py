@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from TACEResponseLib.messages.errors import TrainingError
+from TACEResponseLib.messages.language import tr
 
 #: Exponents tried for a learning curve, and the fewest sizes that can tell them apart.
 EXPONENTS, FEWEST_SIZES = np.arange(0.1, 1.501, 0.05), 4
@@ -72,18 +73,20 @@ def _check(bootstrap: np.ndarray, original: np.ndarray) -> None:
         or not original.size
     ):
         raise TrainingError(
-            "the probabilities of bootstrap models and of the original do not belong together",
-            expected="B models by n patients, and n patients",
-            received=f"{bootstrap.shape} and {original.shape}",
+            tr("the probabilities of bootstrap models and of the original do not belong together"),
+            expected=tr("B models by n patients, and n patients"),
+            received=tr("{first} and {second}", first=bootstrap.shape, second=original.shape),
         )
     if len(bootstrap) < 2:
-        raise TrainingError("instability needs two bootstrap models", received=str(len(bootstrap)))
+        raise TrainingError(tr("instability needs two bootstrap models"), received=str(len(bootstrap)))
     everything = np.concatenate([bootstrap.ravel(), original])
     # NaN is not between 0 and 1 either.
     wrong = int((~((everything >= 0) & (everything <= 1))).sum())
     if wrong:
         raise TrainingError(
-            "a probability is outside 0 to 1", field="probabilities", received=f"{wrong} of {everything.size}"
+            tr("a probability is outside 0 to 1"),
+            field="probabilities",
+            received=tr("{n} of {total}", n=wrong, total=everything.size),
         )
 
 
@@ -118,13 +121,14 @@ def learning_curve(sizes: np.ndarray, values: np.ndarray, highest: float = 1.0) 
     sizes, values = np.asarray(sizes, dtype=float), np.asarray(values, dtype=float)
     if values.ndim != 2 or sizes.shape != values.shape[:1] or not np.isfinite(values).all():
         raise TrainingError(
-            "sizes and values of a learning curve do not belong together",
-            expected="k sizes, and k rows of finite values",
-            received=f"{sizes.shape} and {values.shape}",
+            tr("sizes and values of a learning curve do not belong together"),
+            expected=tr("k sizes, and k rows of finite values"),
+            received=tr("{first} and {second}", first=sizes.shape, second=values.shape),
         )
     if values.shape[1] < 2 or len(np.unique(sizes)) != len(sizes) or sizes.min() < 1:
         raise TrainingError(
-            "a learning curve needs different sizes with two repeats each", received=f"sizes {sizes}"
+            tr("a learning curve needs different sizes with two repeats each"),
+            received=tr("sizes {sizes}", sizes=sizes),
         )
     order = np.argsort(sizes)
     sizes, values = sizes[order], values[order]

@@ -13,6 +13,7 @@ from scipy.special import logit
 from scipy.stats import norm
 
 from TACEResponseLib.messages.errors import TrainingError
+from TACEResponseLib.messages.language import tr
 
 from .calibration import EDGE
 from .discrimination import checked
@@ -70,9 +71,9 @@ def subgroup_performance(
     names = np.array([_name(group) for group in groups], dtype=object)
     if len(names) != len(labels):
         raise TrainingError(
-            "groups and labels do not belong together",
+            tr("groups and labels do not belong together"),
             field=variable,
-            received=f"{len(names)} groups, {len(labels)} labels",
+            received=tr("{groups} groups, {labels} labels", groups=len(names), labels=len(labels)),
         )
     present = set(names)
     others = sorted(present - {*order, MISSING})
@@ -132,7 +133,7 @@ def cut(values: np.ndarray, parts: int = 2, unit: str = "") -> tuple[np.ndarray,
 
 def _names(edges: np.ndarray, unit: str) -> tuple[str, ...]:
     if not len(edges):
-        return ("all",)
+        return (tr("all"),)
     texts = [f"{edge:.4g}" + (f" {unit}" if unit else "") for edge in edges]
-    between = [f"above {low} to {high}" for low, high in pairwise(texts)]
-    return (f"up to {texts[0]}", *between, f"above {texts[-1]}")
+    between = [tr("above {low} to {high}", low=low, high=high) for low, high in pairwise(texts)]
+    return (tr("up to {limit}", limit=texts[0]), *between, tr("above {limit}", limit=texts[-1]))

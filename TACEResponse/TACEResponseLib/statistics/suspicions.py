@@ -17,6 +17,7 @@ from scipy.spatial.distance import pdist
 from scipy.stats import norm, rankdata
 
 from TACEResponseLib.messages.errors import Problem
+from TACEResponseLib.messages.language import tr
 
 #: A finding is reported when fewer than this many are expected by chance in the whole table.
 CHANCE = 1e-3
@@ -72,9 +73,9 @@ def outcome_columns(names: Sequence[str]) -> tuple[Problem, ...]:
             problems.append(
                 Problem(
                     "clinical_column",
-                    "a clinical column is among the image features",
+                    tr("a clinical column is among the image features"),
                     field=name,
-                    remedy="move it to the cohort's table, where clinical values stand beside the model",
+                    remedy=tr("move it to the cohort's table, where clinical values stand beside the model"),
                     severity="warning",
                 )
             )
@@ -90,12 +91,12 @@ def _says_outcome(words: Sequence[str]) -> bool:
 def _outcome(name: str, before: bool) -> Problem:
     return Problem(
         "outcome_column",
-        "a column named like an outcome is among the features",
+        tr("a column named like an outcome is among the features"),
         field=name,
-        expected="only what is known before treatment",
-        remedy="make sure that it was measured before treatment"
+        expected=tr("only what is known before treatment"),
+        remedy=tr("make sure that it was measured before treatment")
         if before
-        else "remove the column, or rename it if it was measured before treatment",
+        else tr("remove the column, or rename it if it was measured before treatment"),
         severity="warning" if before else "error",
     )
 
@@ -106,15 +107,17 @@ def unusable_columns(names: Sequence[str], values: np.ndarray) -> tuple[Problem,
     empty = np.isnan(values).all(axis=0)
     too_large = (np.abs(values) > LARGEST).any(axis=0)
     return tuple(
-        Problem("empty_column", "a column has no value at all", field=name, remedy="remove the column")
+        Problem(
+            "empty_column", tr("a column has no value at all"), field=name, remedy=tr("remove the column")
+        )
         if empty[k]
         else Problem(
             "magnitude",
-            "a value is too large to be computed with",
+            tr("a value is too large to be computed with"),
             field=name,
-            expected=f"numbers up to {LARGEST:.1e}",
+            expected=tr("numbers up to {largest:.1e}", largest=LARGEST),
             received=f"{values[np.nanargmax(np.abs(values[:, k])), k]:g}",
-            remedy="correct the value, or leave its place empty",
+            remedy=tr("correct the value, or leave its place empty"),
         )
         for k, name in enumerate(names)
         if empty[k] or too_large[k]
@@ -135,13 +138,13 @@ def telling_columns(names: Sequence[str], values: np.ndarray, labels: np.ndarray
     problems = []
     for k, name in enumerate(names):
         if max(filled[k], 1 - filled[k]) >= 1 - 1e-9 and by_pattern[k] < CHANCE:
-            problems.append(_tells(name, "a column is filled for one class only", "error"))
+            problems.append(_tells(name, tr("a column is filled for one class only"), "error"))
         elif np.isfinite(aucs[k]) and max(aucs[k], 1 - aucs[k]) >= STARTLING_AUC and of_chance[k] < CHANCE:
             perfect = max(aucs[k], 1 - aucs[k]) >= 1 - 1e-9
             message = (
-                "a column alone ranks every patient"
+                tr("a column alone ranks every patient")
                 if perfect
-                else "a column alone ranks nearly every patient"
+                else tr("a column alone ranks nearly every patient")
             )
             problems.append(_tells(name, message, "error" if perfect else "warning", f"AUC {aucs[k]:.3f}"))
     return tuple(problems)
@@ -153,7 +156,7 @@ def _tells(name: str, message: str, severity: str, received: str = "") -> Proble
         message,
         field=name,
         received=received,
-        remedy="make sure that the column was measured before treatment and without knowing the response",
+        remedy=tr("make sure that the column was measured before treatment and without knowing the response"),
         severity=severity,
     )
 
@@ -209,8 +212,8 @@ def copied_rows(
     ids = [str(patient_ids[k]) for k in rows]
     exact = close & (distances == 0)
     return (
-        *_copies(ids, first[exact], second[exact], "copies", "error"),
-        *_copies(ids, first[close & ~exact], second[close & ~exact], "nearly copies", "warning"),
+        *_copies(ids, first[exact], second[exact], exact=True),
+        *_copies(ids, first[close & ~exact], second[close & ~exact], exact=False),
     )
 
 
@@ -249,29 +252,33 @@ def _copy_distance(distances: np.ndarray) -> float:
 def _too_many(rows: int) -> Problem:
     return Problem(
         "copied_rows",
-        "copies were not looked for among so many rows",
-        expected=f"up to {MOST_ROWS}",
+        tr("copies were not looked for among so many rows"),
+        expected=tr("up to {limit}", limit=MOST_ROWS),
         received=str(rows),
         severity="warning",
     )
 
 
-def _copies(
-    ids: Sequence[str], first: np.ndarray, second: np.ndarray, what: str, severity: str
-) -> tuple[Problem, ...]:
+def _copies(ids: Sequence[str], first: np.ndarray, second: np.ndarray, exact: bool) -> tuple[Problem, ...]:
+    """The pairs as sets of rows: copies are errors, near-copies warnings."""
     if not len(first):
         return ()
     links = coo_array((np.ones(len(first)), (first, second)), shape=(len(ids), len(ids)))
     _, member_of = connected_components(links, directed=False)
     sets = [np.flatnonzero(member_of == k) for k in np.flatnonzero(np.bincount(member_of) > 1)]
-    listed = "; ".join(" = ".join(ids[k] for k in rows[:LISTED]) for rows in sets[:LISTED])
-    more = f"; and {len(sets) - LISTED} more" if len(sets) > LISTED else ""
+    shown = [" = ".join(ids[k] for k in rows[:LISTED]) for rows in sets[:LISTED]]
+    if len(sets) > LISTED:
+        shown.append(tr("and {n} more", n=len(sets) - LISTED))
     return (
         Problem(
             "copied_rows",
-            f"rows of different patients are {what} of each other",
-            received=f"{sum(map(len, sets))} rows: {listed}{more}",
-            remedy="remove the copies, or name the rows of one patient in the column `group`",
-            severity=severity,
+            tr(
+                "rows of different patients are copies of each other"
+                if exact
+                else "rows of different patients are nearly copies of each other"
+            ),
+            received=tr("{n} rows: {rows}", n=sum(map(len, sets)), rows=tr("; ").join(shown)),
+            remedy=tr("remove the copies, or name the rows of one patient in the column `group`"),
+            severity="error" if exact else "warning",
         ),
     )

@@ -16,6 +16,7 @@ from scipy.special import expit, logit
 from scipy.stats import chi2
 
 from TACEResponseLib.messages.errors import BundleError, TrainingError
+from TACEResponseLib.messages.language import tr
 
 from .calibration import EDGE
 from .discrimination import checked
@@ -86,10 +87,12 @@ class Update:
             texts = {name: str(content[name]) for name in ("method", "reason")}
             update = cls(**texts, **numbers, **counts, tests=tests)
         except (KeyError, TypeError, ValueError) as error:
-            raise BundleError("an update cannot be read", file="fusion.json", received=repr(error)) from None
+            raise BundleError(
+                tr("an update cannot be read"), file="fusion.json", received=repr(error)
+            ) from None
         finite = np.isfinite([getattr(update, name) for name in _NUMBERS]).all()
         if update.method not in DEGREES or not finite or not update.slope > 0:
-            raise BundleError("an update would not keep the ranking of patients", file="fusion.json")
+            raise BundleError(tr("an update would not keep the ranking of patients"), file="fusion.json")
         return update
 
 
@@ -110,19 +113,19 @@ def update_model(
     """
     labels, probabilities = checked(labels, probabilities, each_class=0)
     if probabilities.min() < 0 or probabilities.max() > 1:
-        raise TrainingError("a probability is outside 0 to 1", field="probabilities")
+        raise TrainingError(tr("a probability is outside 0 to 1"), field="probabilities")
     responders = int(labels.sum())
     if min(responders, len(labels) - responders) < FEWEST_TO_UPDATE:
-        reason = f"fewer than {FEWEST_TO_UPDATE} patients of a class"
+        reason = tr("fewer than {n} patients of a class", n=FEWEST_TO_UPDATE)
         return Update("none", 0.0, 1.0, 0.0, 1.0, 1.0, (), reason, len(labels), responders)
     linear = _linear(probabilities)
     fits = _fits(linear, labels)
     tests = _tests(fits)
-    reason = f"{method} was asked for"
+    reason = tr("{method} was asked for", method=method)
     if method not in fits:
         method, reason = _closed(tests, significance)
     if "slope" not in fits:
-        reason = f"{_no_slope(linear, labels)}; {reason}"
+        reason = tr("; ").join((_no_slope(linear, labels), reason))
     return _shrunk(method, fits, tests, reason, labels)
 
 
@@ -174,19 +177,19 @@ def _tests(fits: dict[Method, _Fit]) -> tuple[UpdateTest, ...]:
 def _closed(tests: tuple[UpdateTest, ...], significance: float) -> tuple[Method, str]:
     """The simplest method that is not rejected against the fullest."""
     for test in tests:
+        compared = {"simpler": test.simpler, "fuller": test.fuller, "p": test.p}
         if test.p >= significance:
-            return test.simpler, f"{test.simpler} is not rejected against {test.fuller}, p = {test.p:.3f}"
-    last = tests[-1]
-    return last.fuller, f"{last.simpler} is rejected against {last.fuller}, p = {last.p:.3f}"
+            return test.simpler, tr("{simpler} is not rejected against {fuller}, p = {p:.3f}", **compared)
+    return test.fuller, tr("{simpler} is rejected against {fuller}, p = {p:.3f}", **compared)
 
 
 def _no_slope(linear: np.ndarray, labels: np.ndarray) -> str:
     both = _both(linear, labels)
     if both is None:
-        return "equal probabilities have no slope"
+        return tr("equal probabilities have no slope")
     if both.separated:
-        return "the classes are perfectly separated, and no slope exists"
-    return f"a slope of {both.coefficients[1]:.2f} would turn the ranking round"
+        return tr("the classes are perfectly separated, and no slope exists")
+    return tr("a slope of {slope:.2f} would turn the ranking round", slope=both.coefficients[1])
 
 
 def _shrunk(

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from TACEResponseLib.messages.errors import Problem, TrainingError, counted
+from TACEResponseLib.messages.errors import Problem, TrainingError
+from TACEResponseLib.messages.language import listed, several, tr
 from TACEResponseLib.messages.progress import Progress, within
 from TACEResponseLib.settings import TrainingSettings
 from TACEResponseLib.statistics.intervals import FEWEST_FOR_AUC
@@ -45,11 +46,11 @@ def hold_out_centers(
     names = sorted(set(centers.tolist()) - {""})
     if len(names) < 2:
         raise TrainingError(
-            "no centre can be held out",
+            tr("no centre can be held out"),
             field="center",
-            expected="the names of two centres or more in the column center",
-            received=", ".join(names) or "none",
-            remedy="fill the column, or train without --by-center",
+            expected=tr("the names of two centres or more in the column center"),
+            received=listed(names) or tr("none"),
+            remedy=tr("fill the column, or train without --by-center"),
         )
     found, problems = [], []
     for result in _each(patients, centers, names, settings, jobs, progress):
@@ -69,11 +70,14 @@ def _each(
         own, rest = patients.rows(centers == name), patients.rows(centers != name)
         fewest = min(own.outcome.responders, len(own) - own.outcome.responders)
         if fewest < FEWEST_FOR_AUC:
-            received = f"{counted(own.outcome.responders, 'responder')} of {counted(len(own), 'patient')}"
-            yield _not_held_out(name, f"{FEWEST_FOR_AUC} responders and others", received)
+            responders = several(own.outcome.responders, "1 responder", "{n} responders")
+            patients_here = several(len(own), "1 patient", "{n} patients")
+            received = tr("{responders} of {patients}", responders=responders, patients=patients_here)
+            yield _not_held_out(name, tr("{n} responders and others", n=FEWEST_FOR_AUC), received)
             continue
+        stage = within(tr("without centre {name}", name=name), progress)
         try:
-            yield _held_out(name, own, rest, settings, jobs, within(f"without centre {name}", progress))
+            yield _held_out(name, own, rest, settings, jobs, stage)
         except TrainingError as error:
             yield _not_held_out(name, error.problem.expected, error.problem.message)
 
@@ -89,7 +93,7 @@ def _held_out(
 def _not_held_out(name: str, expected: str, received: str) -> Problem:
     return Problem(
         "training",
-        f"the centre {name} was not held out",
+        tr("the centre {name} was not held out", name=name),
         field="center",
         expected=expected,
         received=received,

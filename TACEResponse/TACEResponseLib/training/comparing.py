@@ -8,6 +8,7 @@ import numpy as np
 from TACEResponseLib.answer.response_model import ResponseModel
 from TACEResponseLib.cohorts.table import Cohort
 from TACEResponseLib.messages.errors import Problem, SettingsError, TrainingError
+from TACEResponseLib.messages.language import tr
 from TACEResponseLib.messages.progress import Progress, silent
 from TACEResponseLib.statistics.discrimination import AucDifference
 from TACEResponseLib.statistics.intervals import (
@@ -67,9 +68,9 @@ def compare_models(
     """
     if len({model.settings.outcome for model in models}) > 1:
         raise SettingsError(
-            "the two models predict different readings of the response",
+            tr("the two models predict different readings of the response"),
             field="outcome",
-            received=" and ".join(model.settings.outcome for model in models),
+            received=tr(" and ").join(model.settings.outcome for model in models),
         )
     found, left_out = [], {}
     for model in models:
@@ -78,7 +79,8 @@ def compare_models(
         left_out |= unusable
     ids = [name for name in found[0].table.patient_ids if name in found[1].table.patient_ids]
     if not ids:
-        raise TrainingError("no patient has an answer of both models", received=f"{len(left_out)} left out")
+        received = tr("{n} left out", n=len(left_out))
+        raise TrainingError(tr("no patient has an answer of both models"), received=received)
     rows = [[patients.table.patient_ids.index(name) for name in ids] for patients in found]
     outcome = found[0].outcome.rows(np.array(rows[0]))
     one, other = (

@@ -19,6 +19,7 @@ from TACEResponseLib.measuring.cohort import measure_patients
 from TACEResponseLib.measuring.controls import CONTROLS
 from TACEResponseLib.measuring.patient_table import PatientTable
 from TACEResponseLib.messages.errors import Problem, TrainingError
+from TACEResponseLib.messages.language import mark, tr
 from TACEResponseLib.messages.progress import Progress, silent, within
 from TACEResponseLib.resumable import CaseJob, CaseResult, StoredResult, affordable_jobs, run_cases
 from TACEResponseLib.settings import TrainingSettings
@@ -33,6 +34,11 @@ from .stability import fingerprint, shown_for
 
 #: Times that labels are shuffled: their mean AUC then has a standard error of about 0.03 with 93 patients.
 SHUFFLES = 10
+#: The controls that are measured anew, in words.
+REGIONS = {
+    "shuffled_voxels": mark("shuffled voxels"),
+    "moved_region": mark("moved region"),
+}
 
 
 @dataclass(frozen=True)
@@ -131,12 +137,12 @@ def _shuffled_labels(
     progress: Progress,
 ) -> list[StoredResult | Problem]:
     recipe = {
-        "work": "shuffled labels",
+        "work": "shuffled labels",  # not a text: a name in the store
         "settings": settings.to_json(),
         "patients": fingerprint(table, outcome),
     }
     tasks = [CaseJob(f"shuffle {n}", (), (table, outcome, settings, n)) for n in range(SHUFFLES)]
-    how = {"jobs_in_parallel": affordable_jobs(jobs), "progress": progress, "stage": "shuffled labels"}
+    how = {"jobs_in_parallel": affordable_jobs(jobs), "progress": progress, "stage": tr("shuffled labels")}
     return run_cases(tasks, _one_shuffle, store=store, recipe=recipe, **how)
 
 
@@ -175,7 +181,7 @@ def _region(
     known = {"patients": len(kept), "tumour_hu": _tumour_hu(there), "same_patients": len(kept) == len(table)}
     try:
         of_there.check(settings.folds)
-        stage = within(name.replace("_", " "), progress)
+        stage = within(tr(REGIONS[name]), progress)
         folds = of_there.splits(settings.folds, settings.repeats, settings.seed, there.groups)
         held_out, _ = score_out_of_fold(there, of_there, folds, settings, jobs, stage)
     except TrainingError as error:  # a control that cannot be had must not cost the report

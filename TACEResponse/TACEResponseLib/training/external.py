@@ -6,6 +6,7 @@ from TACEResponseLib.answer.response_model import ResponseModel
 from TACEResponseLib.cohorts.table import Cohort
 from TACEResponseLib.measuring.cohort import measure_patients
 from TACEResponseLib.messages.errors import Problem, TrainingError
+from TACEResponseLib.messages.language import tr
 from TACEResponseLib.messages.progress import Progress, silent
 from TACEResponseLib.radiomics import feature_names
 
@@ -34,11 +35,11 @@ def external_patients(
     """
     if not model.extraction_known:
         raise TrainingError(
-            "the model cannot be evaluated on images",
+            tr("the model cannot be evaluated on images"),
             field="features",
-            expected="a model that knows how its features were extracted",
-            received="one trained on a feature table without diagnostics columns",
-            remedy="train from images, or from a table that has them",
+            expected=tr("a model that knows how its features were extracted"),
+            received=tr("one trained on a feature table without diagnostics columns"),
+            remedy=tr("train from images, or from a table that has them"),
         )
     if for_update:
         refusals.require_response(cohort.outcome)
@@ -63,8 +64,8 @@ def external_patients(
     usable = [p for p in patients if p.patient_id not in left_out]
     if not usable:
         raise TrainingError(
-            f"no patient is left to {'update' if for_update else 'evaluate'} on",
-            received=f"{len(left_out)} left out",
+            tr("no patient is left to update on" if for_update else "no patient is left to evaluate on"),
+            received=tr("{n} left out", n=len(left_out)),
         )
     found = measured_patients(usable, measured, feature_names(settings.radiomics), source)
     if not allow_training_patients:

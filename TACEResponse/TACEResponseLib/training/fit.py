@@ -4,6 +4,7 @@ import dataclasses
 
 from TACEResponseLib.measuring.patient_table import PatientTable
 from TACEResponseLib.messages.errors import TrainingError
+from TACEResponseLib.messages.language import listed, tr
 from TACEResponseLib.messages.progress import Progress
 from TACEResponseLib.models.fold_models import FoldModels, views
 from TACEResponseLib.models.learners import LEARNERS, configured
@@ -46,9 +47,9 @@ def without_pictures(settings: TrainingSettings) -> TrainingSettings:
     models = tuple(name for name in settings.models if LEARNERS[name].needs != "pixels")
     if not models:
         raise TrainingError(
-            "the recipe has no model that can be fitted many times",
+            tr("the recipe has no model that can be fitted many times"),
             field="models",
-            expected="a model of features or of tumour size",
-            received=", ".join(settings.models),
+            expected=tr("a model of features or of tumour size"),
+            received=listed(settings.models),
         )
     return dataclasses.replace(settings, models=models, network=None)

@@ -13,6 +13,7 @@ from TACEResponseLib.measuring.feature_table import DIAGNOSTICS
 from TACEResponseLib.measuring.patient_table import PatientTable, stack
 from TACEResponseLib.measuring.tabled import tabled
 from TACEResponseLib.messages.errors import Problem, TableError
+from TACEResponseLib.messages.language import listed, tr
 from TACEResponseLib.settings import LabelSource
 from TACEResponseLib.statistics.outcome import Outcome
 
@@ -125,12 +126,12 @@ def _require_features_only(names: Sequence[str], outcome: Iterable[str], file: s
     foreign = [name for name in names if name.casefold() in taken or is_own_column(name.casefold())]
     if foreign:
         raise TableError(
-            "the feature table holds columns that are no features",
+            tr("the feature table holds columns that are no features"),
             file=file,
             field=foreign[0],
-            expected="patient_id and measured features",
-            received=", ".join(foreign[:5]),
-            remedy="take them out; outcome, centre and clinical data belong into the table of labels",
+            expected=tr("patient_id and measured features"),
+            received=listed(foreign[:5]),
+            remedy=tr("take them out; outcome, centre and clinical data belong into the table of labels"),
         )
 
 
@@ -138,9 +139,10 @@ def _unusable_row(
     patient_id: str, row: Mapping, names: Sequence[str], outcomes: Mapping, source: LabelSource
 ) -> Problem | None:
     empty = sum(row[name] == "" for name in names)
-    what = {"severity": "warning", "patient_id": patient_id, "remedy": "the patient was left out"}
+    what = {"severity": "warning", "patient_id": patient_id, "remedy": tr("the patient was left out")}
     if empty:
-        return Problem("table", f"{empty} of {len(names)} features are empty", field="features", **what)
+        message = tr("{empty} of {n} features are empty", empty=empty, n=len(names))
+        return Problem("table", message, field="features", **what)
     if patient_id not in outcomes or label_of(outcomes[patient_id][1], source) is None:
-        return Problem("table", "no label is known", field="label", **what)
+        return Problem("table", tr("no label is known"), field="label", **what)
     return None

@@ -14,6 +14,7 @@ from TACEResponseLib.answer.comparing import to_compare_with
 from TACEResponseLib.answer.response_model import ResponseModel, TrainingPatients
 from TACEResponseLib.measuring.patient_table import PatientTable
 from TACEResponseLib.messages.errors import Problem, SettingsError
+from TACEResponseLib.messages.language import listed, tr
 from TACEResponseLib.messages.progress import Progress, silent, within
 from TACEResponseLib.models.calibrated import CalibratedFit
 from TACEResponseLib.models.combination import ALL, combine, fit_combinations, fusions_of
@@ -63,7 +64,7 @@ def fit_response_model(
     outcome.check(settings.folds)
     folds = outcome.splits(settings.folds, settings.repeats, settings.seed, table.groups)
     out_of_fold, fits = score_out_of_fold(table, outcome, folds, settings, jobs, progress)
-    final = fit_models(table, outcome, settings, settings.seed, jobs, within("final fit", progress))
+    final = fit_models(table, outcome, settings, settings.seed, jobs, within(tr("final fit"), progress))
     models = final.without(out_of_fold.uninformative)
     scores = {name: values[0] for name, values in out_of_fold.scores.items()}
     combinations = fit_combinations(scores, outcome, settings.fusion, out_of_fold.folds[0])
@@ -110,8 +111,8 @@ def _check_headline(settings: TrainingSettings) -> None:
     known = (*LEARNERS, *fusions_of(LEARNERS))
     if settings.fusion.headline not in known:
         raise SettingsError(
-            "no model has the name of the headline",
+            tr("no model has the name of the headline"),
             field="headline",
-            expected=", ".join(known),
+            expected=listed(known),
             received=settings.fusion.headline,
         )

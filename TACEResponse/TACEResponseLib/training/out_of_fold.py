@@ -11,6 +11,7 @@ from itertools import combinations
 import numpy as np
 
 from TACEResponseLib.measuring.patient_table import PatientTable
+from TACEResponseLib.messages.language import tr
 from TACEResponseLib.messages.progress import Progress, silent, within
 from TACEResponseLib.models.combination import Combination
 from TACEResponseLib.models.fold_models import FoldModels
@@ -161,12 +162,12 @@ def _each_fit(
         pool = Parallel(n_jobs=jobs, return_as="generator")
         results = pool(delayed(_fit_without)(*of, 1, silent) for of in arguments)
     else:
-        where = (f"fold fit {n} of {len(work)}" for n in range(1, len(work) + 1))
+        where = (tr("fold fit {n} of {total}", n=n, total=len(work)) for n in range(1, len(work) + 1))
         results = (
             _fit_without(*of, jobs, within(name, progress)) for of, name in zip(arguments, where, strict=True)
         )
     for done, (place, result) in enumerate(zip(work, results, strict=True), start=1):
-        progress("fit the folds", done, len(work))
+        progress(tr("fit the folds"), done, len(work))
         yield place, *result
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from TACEResponseLib.cohorts.table import Patient
 from TACEResponseLib.measuring.patient_table import PatientTable
 from TACEResponseLib.messages.errors import Problem, TableError, TrainingError
+from TACEResponseLib.messages.language import listed, several, tr
 from TACEResponseLib.models.combination import title
 from TACEResponseLib.statistics.outcome import OBJECTIVE_RESPONSE, Outcome
 from TACEResponseLib.statistics.suspicions import (
@@ -22,9 +23,9 @@ def unmeasured(patient_id: str) -> Problem:
     """A patient with a label and without features."""
     return Problem(
         "table",
-        "the feature table has no row for this patient",
+        tr("the feature table has no row for this patient"),
         field="features",
-        remedy="the patient was left out",
+        remedy=tr("the patient was left out"),
         patient_id=patient_id,
         severity="warning",
     )
@@ -35,10 +36,10 @@ def not_asked_for(patient: Patient, for_update: bool = False) -> Problem:
     marked, wanted = ("validation", "training") if for_update else ("training", "validation")
     return Problem(
         "table",
-        f"the table marks the patient for {marked}",
+        tr("the table marks the patient for {marked}", marked=marked),
         field="cohort",
-        expected=f"only the part for {wanted} where one is marked",
-        received=patient.cohort or "an empty cell",
+        expected=tr("only the part for {wanted} where one is marked", wanted=wanted),
+        received=patient.cohort or tr("an empty cell"),
         patient_id=patient.patient_id,
         severity="warning",
     )
@@ -48,17 +49,17 @@ def require_response(outcome: str) -> None:
     """Raise TrainingError when the labels of a cohort are of another outcome than objective response."""
     if outcome != OBJECTIVE_RESPONSE:
         raise TrainingError(
-            "the labels of the cohort are of another outcome than response",
+            tr("the labels of the cohort are of another outcome than response"),
             field="label_meaning",
-            expected=OBJECTIVE_RESPONSE,
+            expected=tr(OBJECTIVE_RESPONSE),
             received=outcome,
-            remedy="use evaluate, which names the outcome; no model is trained or updated on it",
+            remedy=tr("use evaluate, which names the outcome; no model is trained or updated on it"),
         )
 
 
 def unread_outline(problem: Problem) -> Problem:
     """A second reader's outline that could not be measured."""
-    message = f"the second reader's outline was left out: {problem.message}"
+    message = tr("the second reader's outline was left out: {message}", message=problem.message)
     return dataclasses.replace(problem, message=message, field="mask_reader2", severity="warning")
 
 
@@ -69,11 +70,11 @@ def require_second_reading(
     if outlined and not measured:
         why = unread_outline(next(iter(unread.values())))
         raise TrainingError(
-            "no outline of the second reader can be measured",
+            tr("no outline of the second reader can be measured"),
             field="mask_reader2",
-            expected=f"outlines of {len(outlined)} patients",
-            received="none",
-            remedy=f"{why} - correct them, or empty the column to train without a second reader",
+            expected=several(len(outlined), "the outline of 1 patient", "outlines of {n} patients"),
+            received=tr("none"),
+            remedy=tr("{why} - correct them, or empty the column to train without a second reader", why=why),
         )
 
 
@@ -81,12 +82,12 @@ def unrecorded_extraction(file: str) -> Problem:
     """A feature table without the settings of its extraction."""
     return Problem(
         "extraction",
-        "the table does not say how its features were extracted",
+        tr("the table does not say how its features were extracted"),
         field="features",
         file=file,
-        expected="one setting in the columns diagnostics_Configuration_...",
-        received="none, several, or one that is not supported",
-        remedy="the model says beside every answer that new patients may be measured otherwise",
+        expected=tr("one setting in the columns diagnostics_Configuration_..."),
+        received=tr("none, several, or one that is not supported"),
+        remedy=tr("the model says beside every answer that new patients may be measured otherwise"),
         severity="warning",
     )
 
@@ -95,9 +96,9 @@ def uninformative(model: str) -> Problem:
     """A model that told nobody apart and was left out."""
     return Problem(
         "training",
-        f"the model {title(model)} was left out",
-        received="one score for every patient of a fold",
-        remedy="train on more patients",
+        tr("the model {model} was left out", model=title(model)),
+        received=tr("one score for every patient of a fold"),
+        remedy=tr("train on more patients"),
         severity="warning",
     )
 
@@ -106,11 +107,15 @@ def require_unseen(fitted: Sequence[str]) -> None:
     """Raise TrainingError when patients to evaluate on were trained on."""
     if fitted:
         raise TrainingError(
-            f"{len(fitted)} patients of the cohort were used to train this model",
+            several(
+                len(fitted),
+                "1 patient of the cohort was used to train this model",
+                "{n} patients of the cohort were used to train this model",
+            ),
             field="cohort",
-            expected="patients that the model has not seen, whatever they are called",
-            received=", ".join(fitted[:5]),
-            remedy="remove them, or allow training patients by name and read the result as optimism",
+            expected=tr("patients that the model has not seen, whatever they are called"),
+            received=listed(fitted[:5]),
+            remedy=tr("remove them, or allow training patients by name and read the result as optimism"),
         )
 
 
@@ -135,11 +140,11 @@ def require_own_images(training: PatientTable, external: PatientTable | None) ->
     ]
     if shared:
         raise TrainingError(
-            "the same CT stands under several patient IDs",
+            tr("the same CT stands under several patient IDs"),
             field="image",
-            expected="one row a patient, all tumours of the patient in one mask",
-            received="; ".join(shared[:5]),
-            remedy="keep one row of each; several segments of a mask can be taken together",
+            expected=tr("one row a patient, all tumours of the patient in one mask"),
+            received=tr("; ").join(shared[:5]),
+            remedy=tr("keep one row of each; several segments of a mask can be taken together"),
         )
 
 
@@ -183,8 +188,10 @@ def require_believable(
 
 def _with_column(problem: Problem, file: str) -> Problem:
     """The finding with its column in the sentence, and the file that it stands in."""
-    named = f"{problem.message}: {problem.field}" if problem.field else problem.message
-    return dataclasses.replace(problem, message=named, file=file)
+    if problem.field:
+        named = tr("{message}: {column}", message=problem.message, column=problem.field)
+        problem = dataclasses.replace(problem, message=named)
+    return dataclasses.replace(problem, file=file)
 
 
 def _parted_groups(training: PatientTable, external: PatientTable | None) -> list[Problem]:
@@ -195,9 +202,9 @@ def _parted_groups(training: PatientTable, external: PatientTable | None) -> lis
     return [
         Problem(
             "group",
-            "rows of one group are for training and for validation",
-            expected="every row of a patient in the same part",
-            received=", ".join(parted[:5]),
-            remedy="correct the column cohort",
+            tr("rows of one group are for training and for validation"),
+            expected=tr("every row of a patient in the same part"),
+            received=listed(parted[:5]),
+            remedy=tr("correct the column cohort"),
         )
     ]

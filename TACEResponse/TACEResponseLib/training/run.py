@@ -16,6 +16,7 @@ from TACEResponseLib.cohorts.table import Cohort
 from TACEResponseLib.measuring.cohort import measure_patients
 from TACEResponseLib.measuring.patient_table import PatientTable, stack
 from TACEResponseLib.messages.errors import Problem, TrainingError
+from TACEResponseLib.messages.language import tr
 from TACEResponseLib.messages.progress import Progress, silent, within
 from TACEResponseLib.radiomics import feature_names
 from TACEResponseLib.radiomics.parameters import recorded_settings
@@ -90,10 +91,10 @@ def train_on_cohort(
     training = [p for p in usable if p.patient_id in marked]
     if not training:
         raise TrainingError(
-            "no patient is left to train on",
-            expected="patients whose column cohort is training or empty",
-            received=f"{len(cohort.patients)} patients, {len(left_out)} left out",
-            remedy=str(next(iter(left_out.values()), "check the cohort table")),
+            tr("no patient is left to train on"),
+            expected=tr("patients whose column cohort is training or empty"),
+            received=tr("{n} patients, {left_out} left out", n=len(cohort.patients), left_out=len(left_out)),
+            remedy=str(next(iter(left_out.values()), tr("check the cohort table"))),
         )
     second = [p for p in training if p.mask_reader2 is not None]
     again, unread = measure_patients(second, settings.radiomics, None, reader=2, **how)
@@ -197,17 +198,18 @@ def _fit(
             size=chosen.selection.size,
             seed=settings.seed,
             jobs=jobs,
-            progress=within("stability", progress),
+            progress=within(tr("stability"), progress),
         )
     return Trained(model, record, reliability, training, external, left_out, stability, warnings)
 
 
 def _reliable_names(reliability: ReliabilityTable, settings: TrainingSettings) -> tuple[str, ...]:
+    asked = settings.reliability
     if not reliability.kept_features:
         raise TrainingError(
-            "the two readers agree on no feature",
-            expected=f"{settings.reliability.form} above {settings.reliability.threshold}",
-            received=f"{len(reliability.features)} features below",
-            remedy="check that both masks show the same tumours",
+            tr("the two readers agree on no feature"),
+            expected=tr("{form} above {threshold}", form=asked.form, threshold=asked.threshold),
+            received=tr("{n} features below", n=len(reliability.features)),
+            remedy=tr("check that both masks show the same tumours"),
         )
     return reliability.kept_features

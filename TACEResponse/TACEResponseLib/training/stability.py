@@ -26,6 +26,7 @@ import numpy as np
 from TACEResponseLib import __version__
 from TACEResponseLib.measuring.patient_table import PatientTable
 from TACEResponseLib.messages.errors import Problem, TrainingError
+from TACEResponseLib.messages.language import mark, several, tr
 from TACEResponseLib.messages.progress import Progress, silent
 from TACEResponseLib.models.calibrated import CalibratedFit
 from TACEResponseLib.models.combination import ALL, WITH_EACH, combine, fit_combinations
@@ -41,6 +42,12 @@ from .out_of_fold import judged_again
 SHARES = (0.5, 0.65, 0.8, 1.0)
 #: Resamples for which the learning curve draws the folds once more, and the fewest drawings.
 RESAMPLES_PER_DRAWING, FEWEST_DRAWINGS = 20, 2
+#: What is fitted again, as the store names it and as the reader does.
+RESAMPLE, LEARNING_CURVE = "resample", "learning curve"  # not a text: names in the store
+STAGES = {
+    RESAMPLE: mark("fit again: resample"),
+    LEARNING_CURVE: mark("fit again: learning curve"),
+}
 #: Fewer resamples than this give no percentile.
 FEWEST_RESAMPLES = 2
 
@@ -93,9 +100,9 @@ def refit(
     rows = dataclasses.replace(table, pixels=None, clinical=(), diagnostics=(), burdens=())
     drawings = max(FEWEST_DRAWINGS, resamples // RESAMPLES_PER_DRAWING)
     how = {"store": store, "jobs": jobs, "progress": progress}
-    answers = _run("resample", range(resamples), _resample, (rows, outcome, quick), **how)
+    answers = _run(RESAMPLE, range(resamples), _resample, (rows, outcome, quick), **how)
     places = [(drawing, fold) for drawing in range(drawings) for fold in range(quick.folds)]
-    points = _run("learning curve", places, _curve_part, (rows, outcome, quick), **how)
+    points = _run(LEARNING_CURVE, places, _curve_part, (rows, outcome, quick), **how)
     fitted = _succeeded(answers)
     failed = [answer for answer in (*answers, *points) if isinstance(answer, Problem)]
     failed += [Problem(**reason) for p in points if p not in failed for reason in p.values["reasons"]]
@@ -177,7 +184,7 @@ def _run(what: str, places, work, content: tuple, *, store: Path, jobs: int, pro
         "patients": fingerprint(table, outcome),
     }
     tasks = [CaseJob(f"{what} {place}", (), (*content, place)) for place in places]
-    done = {"jobs_in_parallel": affordable_jobs(jobs), "progress": progress, "stage": f"fit again: {what}"}
+    done = {"jobs_in_parallel": affordable_jobs(jobs), "progress": progress, "stage": tr(STAGES[what])}
     return run_cases(tasks, work, store=store, recipe=recipe, **done)
 
 
@@ -216,7 +223,11 @@ def _curve_part(job: CaseJob) -> CaseResult:
         try:
             fit = fit_whole(rest.rows(rows), of_rest.rows(rows), settings, settings.seed)
         except TrainingError as error:
-            reasons.append(dataclasses.asdict(error.about(patient_id=f"{len(rows)} patients").problem))
+            reasons.append(
+                dataclasses.asdict(
+                    error.about(patient_id=several(len(rows), "1 patient", "{n} patients")).problem
+                )
+            )
             continue
         for name, values in fit.probabilities(table.rows(held_out)).items():
             aucs.setdefault(name, [None] * len(SHARES))[k] = judged.metric(values)
@@ -237,9 +248,9 @@ def _original(
 def _require_resamples(resamples: int) -> None:
     if resamples < FEWEST_RESAMPLES:
         raise TrainingError(
-            "too few resamples to say how stable a model is",
+            tr("too few resamples to say how stable a model is"),
             field="stability",
-            expected=f"at least {FEWEST_RESAMPLES}, 200 for a report",
+            expected=tr("at least {n}, 200 for a report", n=FEWEST_RESAMPLES),
             received=str(resamples),
         )
 
@@ -250,10 +261,15 @@ def _succeeded(answers: Sequence[StoredResult | Problem]) -> list[StoredResult]:
     if len(fitted) < FEWEST_RESAMPLES:
         reason = next(answer for answer in answers if isinstance(answer, Problem))
         raise TrainingError(
-            "the training cannot be repeated on resamples of its patients",
-            expected=f"at least {FEWEST_RESAMPLES} resamples that can be fitted",
-            received=f"{len(fitted)} of {len(answers)}; the first that cannot: {reason}",
-            remedy="more patients, fewer folds, or train without --stability",
+            tr("the training cannot be repeated on resamples of its patients"),
+            expected=tr("at least {n} resamples that can be fitted", n=FEWEST_RESAMPLES),
+            received=tr(
+                "{n} of {total}; the first that cannot: {reason}",
+                n=len(fitted),
+                total=len(answers),
+                reason=reason,
+            ),
+            remedy=tr("more patients, fewer folds, or train without --stability"),
         )
     return fitted
 

@@ -13,7 +13,8 @@ from dataclasses import replace
 import numpy as np
 
 from TACEResponseLib.answer.response_model import Origin, ResponseModel, TrainingPatients
-from TACEResponseLib.messages.errors import TrainingError, counted
+from TACEResponseLib.messages.errors import TrainingError
+from TACEResponseLib.messages.language import in_language, listed, several, tr
 from TACEResponseLib.models.calibrated import CalibratedFit
 from TACEResponseLib.models.combination import Combination
 from TACEResponseLib.statistics.outcome import Outcome
@@ -38,12 +39,15 @@ def update_response_model(
     missing = sorted(set(model.combinations) - set(probabilities))
     if missing:
         raise TrainingError(
-            "a model cannot answer for these patients",
-            expected=", ".join(model.combinations),
-            received=f"no answer of {', '.join(missing)}",
-            remedy="give images and masks as the model was trained on",
+            tr("a model cannot answer for these patients"),
+            expected=listed(model.combinations),
+            received=tr("no answer of {missing}", missing=listed(missing)),
+            remedy=tr("give images and masks as the model was trained on"),
         )
-    updates = {name: update_model(values, patients.outcome.labels) for name, values in probabilities.items()}
+    with in_language("en"):  # the reason of an update goes into the bundle
+        updates = {
+            name: update_model(values, patients.outcome.labels) for name, values in probabilities.items()
+        }
     centers = tuple(sorted({center for center in patients.table.centers if center}))
     return replace(
         model,
@@ -82,11 +86,11 @@ def require_original(model: ResponseModel) -> None:
     """Raise TrainingError for a model that was updated before."""
     if model.origin is not None:
         raise TrainingError(
-            "the model was updated before",
+            tr("the model was updated before"),
             field="bundle",
-            expected="a bundle as it was trained",
+            expected=tr("a bundle as it was trained"),
             received=model.identity,
-            remedy=f"update the bundle {model.origin.bundle_id} instead",
+            remedy=tr("update the bundle {bundle_id} instead", bundle_id=model.origin.bundle_id),
         )
 
 
@@ -95,11 +99,16 @@ def require_enough(outcome: Outcome) -> None:
     others = len(outcome) - outcome.responders
     if min(outcome.responders, others) < FEWEST_TO_UPDATE:
         raise TrainingError(
-            "too few patients of one class to update a model",
+            tr("too few patients of one class to update a model"),
             field="label",
-            expected=f"at least {FEWEST_TO_UPDATE} responders and {FEWEST_TO_UPDATE} non-responders",
-            received=f"{counted(outcome.responders, 'responder')}, {counted(others, 'non-responder')}",
-            remedy="use the model as it is until there are more patients",
+            expected=tr("at least {n} responders and {n} non-responders", n=FEWEST_TO_UPDATE),
+            received=listed(
+                (
+                    several(outcome.responders, "1 responder", "{n} responders"),
+                    several(others, "1 non-responder", "{n} non-responders"),
+                )
+            ),
+            remedy=tr("use the model as it is until there are more patients"),
         )
 
 

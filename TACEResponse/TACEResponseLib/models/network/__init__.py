@@ -27,6 +27,7 @@ from pathlib import Path
 import numpy as np
 
 from TACEResponseLib.messages.errors import Problem, TrainingError
+from TACEResponseLib.messages.language import tr
 from TACEResponseLib.messages.progress import Progress, silent
 from TACEResponseLib.settings import NetworkSettings
 
@@ -136,12 +137,16 @@ def train_network(
     except Exception as error:
         if framework.device == "cpu" or not is_out_of_memory(error):
             raise
-    trained = _train(framework.on_cpu("the GPU ran out of memory"), pixels, labels, settings, seed, progress)
+    framework = framework.on_cpu(tr("the GPU ran out of memory"))
+    trained = _train(framework, pixels, labels, settings, seed, progress)
     note = Problem(
         "device",
-        "the GPU ran out of memory, and the network was trained on the CPU",
+        tr("the GPU ran out of memory, and the network was trained on the CPU"),
         field="device",
-        remedy=f"close other programs that use the GPU, or choose a batch size below {settings.batch_size}",
+        remedy=tr(
+            "close other programs that use the GPU, or choose a batch size below {batch_size}",
+            batch_size=settings.batch_size,
+        ),
         severity="warning",
     )
     return dataclasses.replace(trained, warnings=(note,))
@@ -152,34 +157,34 @@ def _checked(pixels: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.nda
     pixels, labels = np.asarray(pixels, dtype=np.float32), np.asarray(labels)
     if pixels.ndim != 4 or pixels.shape[1] != pixels.shape[2] or pixels.shape[3] != 3:
         raise TrainingError(
-            "the patches are not square pictures of three channels",
+            tr("the patches are not square pictures of three channels"),
             field="pixels",
-            expected="(patients, size, size, 3)",
+            expected=tr("(patients, size, size, 3)"),
             received=str(pixels.shape),
         )
     if pixels.shape[1] < SMALLEST_SIZE_PX:
         raise TrainingError(
-            "the patches are too small for the network",
+            tr("the patches are too small for the network"),
             field="pixels",
-            expected=f"at least {SMALLEST_SIZE_PX} pixels a side",
+            expected=tr("at least {n} pixels a side", n=SMALLEST_SIZE_PX),
             received=str(pixels.shape[1]),
         )
     if not np.isfinite(pixels).all() or pixels.min() < 0 or pixels.max() > 1:
-        raise TrainingError("the patches hold values outside [0, 1]", field="pixels")
+        raise TrainingError(tr("the patches hold values outside [0, 1]"), field="pixels")
     if labels.shape != (len(pixels),) or not np.isin(labels, (0, 1)).all():
         raise TrainingError(
-            "the labels do not fit the patches",
+            tr("the labels do not fit the patches"),
             field="labels",
-            expected=f"{len(pixels)} values of 0 or 1",
-            received=f"shape {labels.shape}, values {np.unique(labels)[:5].tolist()}",
+            expected=tr("{n} values of 0 or 1", n=len(pixels)),
+            received=tr("shape {shape}, values {values}", shape=labels.shape, values=np.unique(labels)[:5]),
         )
     numbers = np.bincount(labels.astype(int), minlength=2)
     if numbers.min() < FEWEST_PER_CLASS:
         raise TrainingError(
-            "there are too few patients to train the network",
+            tr("there are too few patients to train the network"),
             field="labels",
-            expected=f"at least {FEWEST_PER_CLASS} responders and {FEWEST_PER_CLASS} non-responders",
-            received=f"{numbers[1]} and {numbers[0]}",
+            expected=tr("at least {n} responders and {n} non-responders", n=FEWEST_PER_CLASS),
+            received=tr("{first} and {second}", first=numbers[1], second=numbers[0]),
         )
     return pixels, labels.astype(np.int64)
 

@@ -14,11 +14,11 @@ import numpy as np
 #: Name -> the transformed picture, from and to (rows, columns, channels); views, nothing is copied.
 VARIANTS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "original": lambda picture: picture,
-    "flipped in both directions": lambda picture: picture[::-1, ::-1],
-    "flipped vertically": lambda picture: picture[::-1],
-    "flipped horizontally": lambda picture: picture[:, ::-1],
-    "turned by -90 degrees": lambda picture: np.rot90(picture, -1),
-    "turned by +90 degrees": lambda picture: np.rot90(picture, 1),
+    "flipped_in_both_directions": lambda picture: picture[::-1, ::-1],
+    "flipped_vertically": lambda picture: picture[::-1],
+    "flipped_horizontally": lambda picture: picture[:, ::-1],
+    "turned_by_-90_degrees": lambda picture: np.rot90(picture, -1),
+    "turned_by_+90_degrees": lambda picture: np.rot90(picture, 1),
 }
 
 

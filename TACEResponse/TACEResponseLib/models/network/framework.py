@@ -19,13 +19,14 @@ from pathlib import Path
 from types import ModuleType
 
 from TACEResponseLib.messages.errors import DependencyError
+from TACEResponseLib.messages.language import listed, tr
 from TACEResponseLib.settings import NetworkSettings
 
 #: Keras backend -> how people write it, in the order of preference.
 BACKENDS = {"tensorflow": "TensorFlow", "torch": "PyTorch", "jax": "JAX"}
 #: How the frameworks' errors of a full GPU are told apart from all others, without importing them.
 OUT_OF_MEMORY_NAMES = ("ResourceExhaustedError", "OutOfMemoryError")
-OUT_OF_MEMORY_TEXTS = ("resource_exhausted", "out of memory")
+OUT_OF_MEMORY_TEXTS = ("resource_exhausted", "out of memory")  # not a text
 
 
 @dataclass(frozen=True)
@@ -69,20 +70,22 @@ def start_framework(settings: NetworkSettings) -> Framework:
             keras, framework = importlib.import_module("keras"), importlib.import_module(backend)
         except Exception as error:  # broken binaries fail in many ways
             raise DependencyError(
-                f"{BACKENDS[backend]} is installed and does not start",
+                tr("{framework} is installed and does not start", framework=BACKENDS[backend]),
                 received=f"{type(error).__name__}: {error}",
-                remedy=f"install {backend} again, or choose another framework with KERAS_BACKEND",
+                remedy=tr(
+                    "install {backend} again, or choose another framework with KERAS_BACKEND", backend=backend
+                ),
             ) from error
         obstacle = _why_not_the_gpu(backend, framework)
     if settings.device == "gpu" and obstacle:
         raise DependencyError(
-            "the GPU cannot be used",
+            tr("the GPU cannot be used"),
             field="device",
             received=obstacle,
-            remedy="choose device auto or cpu, or install a framework that supports this GPU",
+            remedy=tr("choose device auto or cpu, or install a framework that supports this GPU"),
         )
     if settings.device == "cpu":
-        obstacle = "the CPU was asked for"
+        obstacle = tr("the CPU was asked for")
     device = "cpu" if obstacle else "gpu"
     if backend == "tensorflow" and device == "cpu":
         framework.config.experimental.enable_op_determinism()
@@ -96,29 +99,35 @@ def choose_backend(wanted: str = "auto") -> str:
         wanted = running or os.environ.get("KERAS_BACKEND") or "auto"
     if wanted not in ("auto", *BACKENDS):
         raise DependencyError(
-            f"the network cannot be trained with {wanted}",
+            tr("the network cannot be trained with {wanted}", wanted=wanted),
             field="KERAS_BACKEND",
-            expected=", ".join(BACKENDS),
+            expected=listed(BACKENDS),
             received=wanted,
         )
     if running and wanted != running:
         raise DependencyError(
-            f"Keras already runs on {BACKENDS.get(running, running)} in this process",
+            tr("Keras already runs on {running} in this process", running=BACKENDS.get(running, running)),
             field="backend",
             expected=BACKENDS[wanted],
             received=BACKENDS.get(running, running),
-            remedy="start the program again to change the framework",
+            remedy=tr("start the program again to change the framework"),
         )
     installed = [name for name in ("keras", *BACKENDS) if importlib.util.find_spec(name)]
     usable = [name for name in BACKENDS if name in installed and wanted in ("auto", name)]
     if "keras" not in installed or not usable:
-        missing = BACKENDS.get(wanted, "any of TensorFlow, PyTorch and JAX")
+        missing = BACKENDS.get(wanted) or tr("any of TensorFlow, PyTorch and JAX")
+        missing = missing if "keras" in installed else "Keras"
         raise DependencyError(
-            "the network cannot be trained without " + ("Keras" if "keras" not in installed else missing),
-            expected="Keras and one of TensorFlow, PyTorch, JAX",
-            received=f"only {', '.join(installed)}" if installed else "none of them",
-            remedy=f"install them with: pip install keras {wanted if wanted != 'auto' else 'tensorflow'}; "
-            "without the CNN nothing is needed (--no-cnn)",
+            tr("the network cannot be trained without {missing}", missing=missing),
+            expected=tr("Keras and one of TensorFlow, PyTorch, JAX"),
+            received=tr("only {names}", names=listed(installed))
+            if installed
+            else tr("none of them is installed"),
+            remedy=tr(
+                "install them with: pip install keras {framework}; "
+                "without the CNN nothing is needed (--no-cnn)",
+                framework=wanted if wanted != "auto" else "tensorflow",
+            ),
         )
     return usable[0]
 
@@ -136,7 +145,7 @@ def _why_not_the_gpu(backend: str, framework: ModuleType) -> str:
         visible = framework.config.list_physical_devices("GPU")
         built = framework.test.is_built_with_gpu_support()
         if not visible and sys.platform == "win32":
-            return "TensorFlow has no GPU support on Windows, PyTorch has"
+            return tr("TensorFlow has no GPU support on Windows, PyTorch has")
     elif backend == "torch":
         visible = framework.cuda.is_available()
         built = bool(framework.version.cuda or getattr(framework.version, "hip", None))
@@ -145,15 +154,18 @@ def _why_not_the_gpu(backend: str, framework: ModuleType) -> str:
         built = True  # jax has no word on this
     if visible:
         return ""
-    obstacle = f"{name} finds no GPU" if built else f"this build of {name} has no GPU support"
-    return f"an NVIDIA driver is installed, but {obstacle}" if shutil.which("nvidia-smi") else obstacle
+    obstacle = tr("{name} finds no GPU" if built else "this build of {name} has no GPU support", name=name)
+    if shutil.which("nvidia-smi"):
+        return tr("an NVIDIA driver is installed, but {obstacle}", obstacle=obstacle)
+    return obstacle
 
 
 def _in_words(backend: str, device: str, obstacle: str) -> str:
     """For example `TensorFlow 2.21.0 on the CPU (this build of TensorFlow has no GPU support)`."""
     version = getattr(sys.modules[backend], "__version__", "")
-    words = f"{BACKENDS[backend]} {version} on the {device.upper()}"
-    return f"{words} ({obstacle})" if obstacle else words
+    told = {"framework": BACKENDS[backend], "version": version, "device": device.upper()}
+    words = tr("{framework} {version} on the {device}", **told)
+    return tr("{words} ({obstacle})", words=words, obstacle=obstacle) if obstacle else words
 
 
 @contextlib.contextmanager

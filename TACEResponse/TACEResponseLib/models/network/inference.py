@@ -18,6 +18,7 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from TACEResponseLib.messages.errors import InputError
+from TACEResponseLib.messages.language import listed, tr
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,10 +153,10 @@ class NumpyNetwork:
         expected = (self.size_px, self.size_px, self.blocks[0].kernel.shape[1])
         if pixels.ndim != 4 or pixels.shape[1:] != expected:
             raise InputError(
-                "the patches have another size than the network",
+                tr("the patches have another size than the network"),
                 field="pixels",
-                expected=f"(patches, {', '.join(map(str, expected))})",
+                expected=tr("(patches, {shape})", shape=listed(map(str, expected))),
                 received=str(pixels.shape),
-                remedy="make the patches with the settings of the model",
+                remedy=tr("make the patches with the settings of the model"),
             )
         return np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))

@@ -15,6 +15,7 @@ import h5py
 import numpy as np
 
 from TACEResponseLib.messages.errors import BundleError
+from TACEResponseLib.messages.language import listed, tr
 
 from .inference import Block, NumpyNetwork
 
@@ -58,36 +59,38 @@ def read_keras_file(content: bytes) -> NumpyNetwork:
 
 def _damaged(received: str) -> BundleError:
     return BundleError(
-        "the network file is damaged",
+        tr("the network file is damaged"),
         field="network",
-        expected="a .keras file as the training writes it",
+        expected=tr("a .keras file as the training writes it"),
         received=received,
-        remedy="copy the bundle again, or train the network again",
+        remedy=tr("copy the bundle again, or train the network again"),
     )
 
 
 def _foreign(received: str, expected: str) -> BundleError:
     return BundleError(
-        "the network file describes a network that is not known here",
+        tr("the network file describes a network that is not known here"),
         field="network",
         expected=expected,
         received=received,
-        remedy="use a bundle that was made by this program, of this version or an older one",
+        remedy=tr("use a bundle that was made by this program, of this version or an older one"),
     )
 
 
 def _unpack(content: bytes) -> dict[str, bytes]:
     """Name -> bytes of the files in the archive, never more than LARGEST_BYTES of them."""
     if len(content) > LARGEST_BYTES:
-        raise _foreign(f"{len(content)} bytes", f"at most {LARGEST_BYTES} bytes")
+        raise _foreign(tr("{n} bytes", n=len(content)), tr("at most {n} bytes", n=LARGEST_BYTES))
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             entries = archive.infolist()
             names = sorted(entry.filename for entry in entries)
             if names != sorted(MEMBERS):
-                raise _foreign(f"files {', '.join(names[:10]) or 'none'}", ", ".join(sorted(MEMBERS)))
+                raise _foreign(
+                    tr("files {names}", names=listed(names[:10]) or tr("none")), listed(sorted(MEMBERS))
+                )
             if sum(entry.file_size for entry in entries) > LARGEST_BYTES:
-                raise _foreign("more when unpacked", f"at most {LARGEST_BYTES} bytes")
+                raise _foreign(tr("more when unpacked"), tr("at most {n} bytes", n=LARGEST_BYTES))
             return {entry.filename: archive.read(entry) for entry in entries}
     except BundleError:
         raise
@@ -98,21 +101,30 @@ def _unpack(content: bytes) -> dict[str, bytes]:
 def _layers(config: dict) -> list[tuple[str, dict]]:
     """(class name, options) of each layer, all of them from the fixed list with the fixed options."""
     if config["class_name"] != "Sequential":
-        raise _foreign(f"a {config['class_name']}", "a Sequential network")
+        raise _foreign(tr("a {name}", name=config["class_name"]), tr("a Sequential network"))
     layers = []
     for layer in config["config"]["layers"]:
         name, options = layer["class_name"], layer["config"]
         known = layer["module"] == "keras.layers" and not layer.get("registered_name")
         if not known or name not in FIXED:
-            raise _foreign(f"a layer {layer['module']}.{name}", f"only {', '.join(FIXED)}")
+            raise _foreign(
+                tr("a layer {name}", name=f"{layer['module']}.{name}"),
+                tr("only {names}", names=listed(FIXED)),
+            )
         for option, expected in FIXED[name].items():
             if options[option] != expected:
-                raise _foreign(f"{name} with {option} {options[option]}", f"{option} {expected}")
+                raise _foreign(
+                    tr("{name} with {option} {value}", name=name, option=option, value=options[option]),
+                    f"{option} {expected}",
+                )
         layers.append((name, options))
     names = [name for name, _ in layers]
     blocks = (len(names) - 3) // len(BLOCK)
     if blocks < 1 or names != ["InputLayer", *BLOCK * blocks, "Flatten", "Dense"]:
-        raise _foreign(f"layers {', '.join(names)}", f"blocks of {', '.join(BLOCK)}, then Flatten, Dense")
+        raise _foreign(
+            tr("layers {names}", names=listed(names)),
+            tr("blocks of {names}, then Flatten, Dense", names=listed(BLOCK)),
+        )
     return layers
 
 
@@ -127,7 +139,7 @@ class _Arrays:
         where = self._file
         for name in ("layers", layer, "vars", str(number)):
             if not isinstance(where.get(name, getlink=True), h5py.HardLink):
-                raise _damaged(f"no array {number} of {layer}")
+                raise _damaged(tr("no array {number} of {layer}", number=number, layer=layer))
             where = where[name]
         plain = (
             isinstance(where, h5py.Dataset)
@@ -140,10 +152,19 @@ class _Arrays:
             and where.id.get_storage_size() == math.prod(shape) * 4 <= LARGEST_BYTES
         )
         if not plain:
-            raise _damaged(f"array {number} of {layer} is not plain float32 of shape {shape}")
+            raise _damaged(
+                tr(
+                    "array {number} of {layer} is not plain float32 of shape {shape}",
+                    number=number,
+                    layer=layer,
+                    shape=shape,
+                )
+            )
         values = where[...]
         if not np.isfinite(values).all():
-            raise _damaged(f"array {number} of {layer} holds values that are not numbers")
+            raise _damaged(
+                tr("array {number} of {layer} holds values that are not numbers", number=number, layer=layer)
+            )
         return values
 
 
@@ -151,14 +172,20 @@ def _network(layers: list[tuple[str, dict]], arrays: _Arrays, content: bytes) ->
     """Build the network block by block, following the size of the picture through it."""
     _, size, width, maps = layers[0][1]["batch_shape"]
     if not (type(size) is int and size == width and 1 <= size <= 1024 and type(maps) is int and maps == 3):
-        raise _foreign(f"an input of {size} x {width} x {maps}", "a square input of three channels")
+        raise _foreign(
+            tr("an input of {size} x {width} x {maps}", size=size, width=width, maps=maps),
+            tr("a square input of three channels"),
+        )
     blocks, side = [], size
     for number in range((len(layers) - 3) // len(BLOCK)):
         options = [layer[1] for layer in layers[1 + number * len(BLOCK) :][: len(BLOCK)]]
         blocks.append(_block(options, number, maps, arrays))
         side, maps = blocks[-1].output_size(side), len(blocks[-1].kernel)
         if side < 1:
-            raise _foreign(f"a picture of {size} pixels", "a picture that the layers leave something of")
+            raise _foreign(
+                tr("a picture of {size} pixels", size=size),
+                tr("a picture that the layers leave something of"),
+            )
     weights = arrays("dense", 0, (side * side * maps, 2))
     return NumpyNetwork(size, tuple(blocks), weights, arrays("dense", 1, (2,)), content)
 
@@ -173,16 +200,16 @@ def _block(options: list[dict], number: int, maps_in: int, arrays: _Arrays) -> B
     bias = arrays(f"conv2d{suffix}", 1, (maps,))
     gamma, beta, mean, variance = (arrays(f"batch_normalization{suffix}", n, (maps,)) for n in range(4))
     if (variance < 0).any():
-        raise _damaged("a negative variance")
+        raise _damaged(tr("a negative variance"))
     factor = gamma.astype(np.float64) / np.sqrt(variance.astype(np.float64) + float(norm["epsilon"]))
     slope = float(relu["negative_slope"])
     if not 0 <= slope <= 1:
-        raise _foreign(f"a leaky ReLU of slope {slope}", "a slope of 0 to 1")
+        raise _foreign(tr("a leaky ReLU of slope {slope}", slope=slope), tr("a slope of 0 to 1"))
     with np.errstate(all="ignore"):
         kernel = np.ascontiguousarray((kernel * factor).astype(np.float32).transpose(3, 2, 0, 1))
         bias = ((bias - mean) * factor + beta).astype(np.float32)
     if not (np.isfinite(kernel).all() and np.isfinite(bias).all()):
-        raise _damaged("weights beyond all bounds")
+        raise _damaged(tr("weights beyond all bounds"))
     return Block(
         kernel=kernel,
         bias=bias,
@@ -197,11 +224,11 @@ def _same(values: list[int]) -> int:
     """The number that is given for both directions."""
     first, second = values
     if first != second:
-        raise _foreign(f"{first} x {second}", "the same number in both directions")
+        raise _foreign(f"{first} x {second}", tr("the same number in both directions"))
     return _whole(first, 64)
 
 
 def _whole(value: int, largest: int) -> int:
     if type(value) is not int or not 1 <= value <= largest:
-        raise _foreign(str(value), f"a whole number from 1 to {largest}")
+        raise _foreign(str(value), tr("a whole number from 1 to {largest}", largest=largest))
     return value
