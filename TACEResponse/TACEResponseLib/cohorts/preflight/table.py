@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from scipy import ndimage
 
-from TACEResponseLib.messages.language import listed, mark, several, tr
+from TACEResponseLib.messages.language import in_language, language, listed, mark, several, tr
 from TACEResponseLib.storage import quoted, whole_file
 
 from . import CohortCheck, PatientCheck
@@ -28,7 +28,7 @@ VERDICT_COLOURS = {"ok": "#7fd17f", "warning": "#ffcc55", "error": "#ff7a70"}
 OUTLINE, OUTLINE_READER2 = (255, 70, 70), (80, 200, 255)
 #: What the two outlines are, for every contact sheet.
 LEGEND = ((mark("first reader"), OUTLINE), (mark("second reader"), OUTLINE_READER2))
-#: Fonts that know more letters than matplotlib's own; used where they are installed.
+#: Matplotlib's own font, and such as know Chinese letters, too; used where they are installed.
 FONTS = (
     "DejaVu Sans",  # not a text
     "Noto Sans CJK SC",  # not a text
@@ -36,6 +36,8 @@ FONTS = (
     "SimHei",
     "PingFang SC",  # not a text
     "WenQuanYi Zen Hei",  # not a text
+    "WenQuanYi Micro Hei",  # not a text
+    "Hiragino Sans GB",  # not a text
 )
 
 
@@ -175,6 +177,7 @@ def _draw_page(checks: Sequence[PatientCheck], path: Path) -> None:
         "family": [name for name in FONTS if name in set(get_font_names())],
         "parse_math": False,
     }
+    spoken = drawn_language(words["family"])
     for number, check in enumerate(checks):
         x, y = number % columns * step_x, number // columns * step_y
         colour = VERDICT_COLOURS[check.verdict]
@@ -184,16 +187,23 @@ def _draw_page(checks: Sequence[PatientCheck], path: Path) -> None:
             tile = outlined(check)
             top, left = y + CAPTION_PIXELS, x
             mosaic[top : top + tile.shape[0], left : left + tile.shape[1]] = tile
-        if message := _written_over(check):
+        if spoken == language() and (message := _written_over(check)):
             box = {"facecolor": "#181818", "edgecolor": "none", "pad": 2, "alpha": 0.7}
             axes.text(x + 6, y + 28, message, color=colour, size=7, va="top", bbox=box, **words)
     for number, (reader, colour) in enumerate(LEGEND):
         place = {"x": 3 + number * step_x // 2, "y": mosaic.shape[0] - CAPTION_PIXELS / 2}
-        axes.text(**place, s=tr(reader), color=np.array(colour) / 255, size=8, va="center", **words)
+        with in_language(spoken):
+            words["s"] = tr(reader)
+        axes.text(**place, color=np.array(colour) / 255, size=8, va="center", **words)
     axes.imshow(mosaic, interpolation="nearest", extent=(0, mosaic.shape[1], mosaic.shape[0], 0))
     with warnings.catch_warnings(), whole_file(path) as stream:
         warnings.simplefilter("ignore")  # letters that no installed font has are drawn as boxes
         FigureCanvasAgg(figure).print_png(stream)
+
+
+def drawn_language(families: Sequence[str]) -> str:
+    """The language of a page's texts: the reader's, or "en" where no family has its letters."""
+    return language() if set(families) - {FONTS[0]} else "en"
 
 
 def _written_over(check: PatientCheck) -> str:
