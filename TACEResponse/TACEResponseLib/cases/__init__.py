@@ -13,6 +13,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from TACEResponseLib.messages.errors import GeometryError, IntensityError, MaskError, Problem
+from TACEResponseLib.messages.language import listed, tr
 
 from .geometry import axial_grid_around, check_volume, to_grid
 from .hounsfield import check_intensities
@@ -78,8 +79,8 @@ def make_case(
     Raises GeometryError, MaskError or IntensityError naming the patient.
     """
     try:
-        check_volume(image, "image", "CT")
-        check_volume(mask, "mask", "mask")
+        check_volume(image, "image")
+        check_volume(mask, "mask")
         binary, label, united = _select_label(mask, label, UNION in repairs)
         binary, repaired = repair_geometry(binary, image, repairs)
         binary, moved = to_grid(binary, image, cropped_is_normal)
@@ -104,27 +105,29 @@ def choose_segments(names: list[str], wanted: str | None) -> list[str]:
     """The segments called `wanted`: the only one for None, all of them for `"all"`."""
     if wanted == "all":
         return names
-    listed = ", ".join(f'"{name}"' for name in names) or "none"
+    held = listed(f'"{name}"' for name in names) or tr("none")
     if wanted is None and len(names) == 1:
         return names
     if wanted is None:
         raise MaskError(
-            "the segmentation holds several segments",
+            tr("the segmentation holds several segments"),
             field="mask",
-            expected="one segment, or a choice",
-            received=listed,
-            remedy="name the tumour's segment, or all",
+            expected=tr("one segment, or a choice"),
+            received=held,
+            remedy=tr("name the tumour's segment, or all"),
         )
     wanted = wanted.strip()
     exact = [name for name in names if name == wanted]
     chosen = exact or [name for name in names if name.casefold() == wanted.casefold()]
     if len(chosen) != 1:
         raise MaskError(
-            f'{"no" if not chosen else "more than one"} segment is named "{wanted}"',
+            tr('more than one segment is named "{wanted}"', wanted=wanted)
+            if chosen
+            else tr('no segment is named "{wanted}"', wanted=wanted),
             field="mask",
-            expected=f'one segment "{wanted}"',
-            received=listed,
-            remedy="choose one of those names, or all",
+            expected=tr('one segment "{wanted}"', wanted=wanted),
+            received=held,
+            remedy=tr("choose one of those names, or all"),
         )
     return chosen
 
@@ -137,30 +140,30 @@ def _select_label(
     unite: take all labels where there are several and none was chosen.
     """
     present = _labels_of(mask)
-    listed = ", ".join(map(str, present[:20])) or "none"
+    labels = listed(map(str, present[:20])) or tr("none")
     if label is None and len(present) == 1:
         label = present[0]
     if label is None and unite:
-        message = f"labels {listed} were united into one tumour"
-        remedy = f"look at the outline; this was asked for as {UNION}"
+        message = tr("labels {labels} were united into one tumour", labels=labels)
+        remedy = tr("look at the outline; this was asked for as {repair}", repair=UNION)
         return mask != 0, "all", [Problem("repair", message, "label", remedy=remedy, severity="warning")]
     if label is None:
         raise MaskError(
-            "the mask holds several labels",
+            tr("the mask holds several labels"),
             field="label",
-            expected="one label, or a choice",
-            received=f"labels {listed}",
-            remedy="choose one label, or all",
+            expected=tr("one label, or a choice"),
+            received=tr("labels {labels}", labels=labels),
+            remedy=tr("choose one label, or all"),
         )
     if label == "all":
         return mask != 0, label, []
     if not str(label).lstrip("-").isdecimal() or int(label) not in present:
         raise MaskError(
-            f"label {label} is not in the mask",
+            tr("label {label} is not in the mask", label=label),
             field="label",
-            expected=f"label {label}",
-            received=f"labels {listed}",
-            remedy="choose one of those labels, or all",
+            expected=tr("label {label}", label=label),
+            received=tr("labels {labels}", labels=labels),
+            remedy=tr("choose one of those labels, or all"),
         )
     if present == [1] and mask.GetPixelID() == sitk.sitkUInt8:
         return mask, label, []  # it is that already
@@ -177,20 +180,20 @@ def _labels_of(mask: sitk.Image) -> list[int]:
     values = np.unique(np.concatenate(found))
     if not (np.isfinite(values).all() and np.array_equal(values, np.round(values))):
         raise MaskError(
-            "the mask holds fractions",
+            tr("the mask holds fractions"),
             field="mask",
-            expected="whole numbers, 0 outside the tumour",
-            received=f"{len(values)} values from {values[0]:g} to {values[-1]:g}",
-            remedy="threshold the probabilities and export a labelmap",
+            expected=tr("whole numbers, 0 outside the tumour"),
+            received=tr("{n} values from {low:g} to {high:g}", n=len(values), low=values[0], high=values[-1]),
+            remedy=tr("threshold the probabilities and export a labelmap"),
         )
     present = [int(v) for v in values if v != 0]
     if not present:
         raise MaskError(
-            "the mask is empty",
+            tr("the mask is empty"),
             field="mask",
-            expected="at least one voxel above 0",
-            received="0 in every voxel",
-            remedy="draw the tumour, or choose another mask",
+            expected=tr("at least one voxel above 0"),
+            received=tr("0 in every voxel"),
+            remedy=tr("draw the tumour, or choose another mask"),
         )
     return present
 
@@ -205,22 +208,28 @@ def _check_shape(mask: sitk.Image) -> list[Problem]:
     voxels, slices = sum(voxels_by_slice), np.count_nonzero(voxels_by_slice)
     if voxels == 1:
         raise MaskError(
-            "the tumour is one voxel",
+            tr("the tumour is one voxel"),
             field="mask",
-            expected="a tumour of many voxels, on every slice it reaches",
-            received="1 voxel",
-            remedy="draw the tumour, or choose another label or segment",
+            expected=tr("a tumour of many voxels, on every slice it reaches"),
+            received=tr("1 voxel"),
+            remedy=tr("draw the tumour, or choose another label or segment"),
         )
     notes = []
     if voxels == mask.GetNumberOfPixels():
-        notes.append(("the mask covers the whole volume", "check that it is the tumour"))
+        notes.append((tr("the mask covers the whole volume"), tr("check that it is the tumour")))
     elif cut := _cut_off_at(layers, voxels_by_slice):
         notes.append(
-            (f"the tumour is cut off: it touches {cut} of the scan", "use a scan that holds all of it")
+            (
+                tr("the tumour is cut off: it touches {cut} of the scan", cut=cut),
+                tr("use a scan that holds all of it"),
+            )
         )
     if slices == 1:
         notes.append(
-            (f"the tumour is drawn on one slice only ({voxels} voxels)", "draw it on every slice it reaches")
+            (
+                tr("the tumour is drawn on one slice only ({voxels} voxels)", voxels=voxels),
+                tr("draw it on every slice it reaches"),
+            )
         )
     return [Problem("mask", text, field="mask", remedy=remedy, severity="warning") for text, remedy in notes]
 
@@ -230,11 +239,13 @@ def _cut_off_at(layers: np.ndarray, voxels_by_slice: Sequence[int]) -> str:
     slices = np.flatnonzero(voxels_by_slice)
     drawn = layers[slices[0] : slices[-1] + 1]
     ends = {
-        "the first slice": voxels_by_slice[0],
-        "the last slice": voxels_by_slice[-1],
-        "the border": any(edge.any() for edge in (drawn[:, 0], drawn[:, -1], drawn[..., 0], drawn[..., -1])),
+        tr("the first slice"): voxels_by_slice[0],
+        tr("the last slice"): voxels_by_slice[-1],
+        tr("the border"): any(
+            edge.any() for edge in (drawn[:, 0], drawn[:, -1], drawn[..., 0], drawn[..., -1])
+        ),
     }
-    return " and ".join(name for name, touched in ends.items() if touched)
+    return tr(" and ").join(name for name, touched in ends.items() if touched)
 
 
 def bounding_box(mask: np.ndarray) -> tuple[slice, slice, slice]:

@@ -9,40 +9,54 @@ import numpy as np
 import SimpleITK as sitk
 
 from TACEResponseLib.messages.errors import GeometryError, Problem
+from TACEResponseLib.messages.language import mark, tr
 
 #: Corner displacement in mm below which two grids are one: rounding of headers, not movement.
 SAME_GRID_MM = 1e-3
 #: No scanner places a voxel farther away than this; a header that does is damaged.
 FARTHEST_MM = 1e5
+#: What is wrong with a volume that is no usable one, by the part that it plays.
+NOT_3D = {
+    "image": mark("the CT is not a three-dimensional volume"),
+    "mask": mark("the mask is not a three-dimensional volume"),
+}
+SEVERAL_VALUES = {
+    "image": mark("the CT holds several values a voxel"),
+    "mask": mark("the mask holds several values a voxel"),
+}
+NOWHERE = {
+    "image": mark("the CT's header places it nowhere"),
+    "mask": mark("the mask's header places it nowhere"),
+}
 
 
-def check_volume(volume: sitk.Image, field_name: str, noun: str) -> None:
-    """Raise GeometryError unless `volume` is one 3D scalar volume of finite extent."""
+def check_volume(volume: sitk.Image, field_name: str) -> None:
+    """Raise GeometryError unless `volume`, "image" or "mask", is one 3D scalar volume of finite extent."""
     if volume.GetDimension() != 3:
         raise GeometryError(
-            f"the {noun} is not a three-dimensional volume",
+            tr(NOT_3D[field_name]),
             field=field_name,
-            expected="three dimensions",
-            received=f"{volume.GetDimension()} dimensions ({_size(volume)})",
-            remedy="export one time point or phase as a volume of its own",
+            expected=tr("three dimensions"),
+            received=tr("{n} dimensions ({size})", n=volume.GetDimension(), size=_size(volume)),
+            remedy=tr("export one time point or phase as a volume of its own"),
         )
     values = 2 if "complex" in volume.GetPixelIDTypeAsString() else volume.GetNumberOfComponentsPerPixel()
     if values != 1:
         raise GeometryError(
-            f"the {noun} holds several values a voxel",
+            tr(SEVERAL_VALUES[field_name]),
             field=field_name,
-            expected="one value",
-            received=f"{values} values (a colour or vector volume)",
-            remedy="export the volume as grey values",
+            expected=tr("one value"),
+            received=tr("{values} values (a colour or vector volume)", values=values),
+            remedy=tr("export the volume as grey values"),
         )
     numbers = np.array([*volume.GetSpacing(), *volume.GetOrigin(), *volume.GetDirection()])
     if not np.isfinite(numbers).all() or np.abs(numbers).max() > FARTHEST_MM:
         raise GeometryError(
-            f"the {noun}'s header places it nowhere",
+            tr(NOWHERE[field_name]),
             field=field_name,
-            expected="spacing and origin in mm",
+            expected=tr("spacing and origin in mm"),
             received=grid_in_words(volume),
-            remedy="export the volume again",
+            remedy=tr("export the volume again"),
         )
 
 
@@ -63,18 +77,20 @@ def to_grid(mask: sitk.Image, image: sitk.Image, cropped_is_normal: bool) -> tup
     before, after = (int(sitk.GetArrayViewFromImage(m).sum()) for m in (mask, on_grid))
     if after < before:
         raise GeometryError(
-            "part of the tumour lies outside the CT",
+            tr("part of the tumour lies outside the CT"),
             field="mask",
-            expected=f"{before} tumour voxels inside the CT",
-            received=f"{after} inside",
-            remedy="choose the CT on which the tumour was drawn",
+            expected=tr("{before} tumour voxels inside the CT", before=before),
+            received=tr("{after} inside", after=after),
+            remedy=tr("choose the CT on which the tumour was drawn"),
         )
     if sub_voxel:
-        message = f"the mask is shifted by {shift_mm:.3g} mm, less than half a voxel"
-        remedy = "it was moved onto the CT's grid by nearest neighbour; look at the outline"
+        message = tr("the mask is shifted by {shift_mm:.3g} mm, less than half a voxel", shift_mm=shift_mm)
+        remedy = tr("it was moved onto the CT's grid by nearest neighbour; look at the outline")
     elif not cropped_is_normal:
-        message = f"the mask covers {_size(reordered)} voxels and the CT {_size(image)}"
-        remedy = "the rest was taken as outside the tumour; look at the outline"
+        message = tr(
+            "the mask covers {part} voxels and the CT {whole}", part=_size(reordered), whole=_size(image)
+        )
+        remedy = tr("the rest was taken as outside the tumour; look at the outline")
     else:
         return on_grid, []
     return on_grid, [Problem("geometry", message, field="mask", remedy=remedy, severity="warning")]
@@ -84,19 +100,20 @@ def _another_grid(mask: sitk.Image, image: sitk.Image, shift_mm: float | None) -
     """The error for a mask that is on another grid, with the remedy that fits."""
     if has_lost_geometry(mask, image):
         return GeometryError(
-            "the mask has lost its geometry",
+            tr("the mask has lost its geometry"),
             field="mask",
             expected=grid_in_words(image),
             received=grid_in_words(mask),
-            remedy="copy the CT's geometry to the mask when you know that it was drawn on this CT",
+            remedy=tr("copy the CT's geometry to the mask when you know that it was drawn on this CT"),
         )
-    away = "" if shift_mm is None else f", {shift_mm:.1f} mm away"
+    grid = grid_in_words(mask)
+    away = grid if shift_mm is None else tr("{grid}, {shift_mm:.1f} mm away", grid=grid, shift_mm=shift_mm)
     return GeometryError(
-        "the mask lies on another grid than the CT",
+        tr("the mask lies on another grid than the CT"),
         field="mask",
         expected=grid_in_words(image),
-        received=grid_in_words(mask) + away,
-        remedy="export the mask on the CT's grid, or choose the CT on which it was drawn",
+        received=away,
+        remedy=tr("export the mask on the CT's grid, or choose the CT on which it was drawn"),
     )
 
 
@@ -167,4 +184,6 @@ def grid_in_words(volume: sitk.Image) -> str:
     """Size, spacing and origin of a grid in words."""
     spacing = " x ".join(f"{s:.4g}" for s in volume.GetSpacing())
     origin = ", ".join(f"{o:.2f}" for o in volume.GetOrigin())
-    return f"{_size(volume)} voxels of {spacing} mm at ({origin})"
+    return tr(
+        "{size} voxels of {spacing} mm at ({origin})", size=_size(volume), spacing=spacing, origin=origin
+    )

@@ -9,6 +9,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from TACEResponseLib.messages.errors import IntensityError, Problem
+from TACEResponseLib.messages.language import mark, tr
 
 #: Values below air; scanners write them outside the reconstructed circle.
 BELOW_AIR_HU = -1050
@@ -29,7 +30,7 @@ BEYOND_SURELY, PADDING_VALUES = 0.001, 2
 CLIPPED_SURELY, CLIPPED_LIKELY = 0.001, 0.01
 #: Types whose numbers are all below it, or can be above it with their sign only.
 BELOW_BEYOND = (sitk.sitkInt8, sitk.sitkUInt8, sitk.sitkInt16)
-TUMOUR_HU = "HU, for example -50 to 200 in a tumour"
+TUMOUR_HU = mark("HU, for example -50 to 200 in a tumour")
 
 
 def check_intensities(image: sitk.Image, mask: sitk.Image) -> list[Problem]:
@@ -40,27 +41,33 @@ def check_intensities(image: sitk.Image, mask: sitk.Image) -> list[Problem]:
     inside = sitk.GetArrayViewFromImage(image)[drawn][tumour[drawn] > 0]
     if not np.isfinite(inside).all():
         raise IntensityError(
-            "the CT holds values inside the tumour that are not numbers",
+            tr("the CT holds values inside the tumour that are not numbers"),
             field="image",
-            expected="finite HU",
-            received=f"{int((~np.isfinite(inside)).sum())} of {inside.size} voxels",
-            remedy="export the CT again",
+            expected=tr("finite HU"),
+            received=tr("{n} of {size} voxels", n=int((~np.isfinite(inside)).sum()), size=inside.size),
+            remedy=tr("export the CT again"),
         )
     padding = float((inside < BELOW_AIR_HU).mean())
     if padding > 0.5:
         raise IntensityError(
-            "most of the tumour lies on padding of the CT",
+            tr("most of the tumour lies on padding of the CT"),
             field="image",
-            expected="HU of tissue",
-            received=f"{100 * padding:.0f} % of the tumour below {BELOW_AIR_HU} HU",
-            remedy="check that CT and mask belong together",
+            expected=tr("HU of tissue"),
+            received=tr(
+                "{percent:.0f} % of the tumour below {limit} HU", percent=100 * padding, limit=BELOW_AIR_HU
+            ),
+            remedy=tr("check that CT and mask belong together"),
         )
     sample = _sample(image, inside)
     _require_hu(inside, sample)
     notes = [*_beyond(image), *_windowed(sample, image), *_tissue(float(np.median(inside)))]
     if padding > 0:
-        message = f"{100 * padding:.1f} % of the tumour is at padding value ({float(inside.min()):g} HU)"
-        notes.append(_note(message, "correct the tumour's outline"))
+        message = tr(
+            "{percent:.1f} % of the tumour is at padding value ({value:g} HU)",
+            percent=100 * padding,
+            value=float(inside.min()),
+        )
+        notes.append(_note(message, tr("correct the tumour's outline")))
     return notes
 
 
@@ -75,49 +82,54 @@ def _sample(image: sitk.Image, inside: np.ndarray) -> np.ndarray:
 def _require_hu(inside: np.ndarray, sample: np.ndarray) -> None:
     """Raise IntensityError when the values inside the tumour, beside those of the volume, are no HU."""
     low, median, high = float(inside.min()), float(np.median(inside)), float(inside.max())
-    spread = f"{low:g} to {high:g}"
+    spread = tr("{low:g} to {high:g}", low=low, high=high)
     if low == high and inside.size > 1:
         raise IntensityError(
-            "the CT is constant inside the tumour",
+            tr("the CT is constant inside the tumour"),
             field="image",
-            expected="HU that vary",
-            received=f"{low:g} in {inside.size} voxels",
-            remedy="check that CT and mask belong together",
+            expected=tr("HU that vary"),
+            received=tr("{low:g} in {size} voxels", low=low, size=inside.size),
+            remedy=tr("check that CT and mask belong together"),
         )
     whole = np.array_equal(inside, np.round(inside))
     if not whole and (high - low <= 1.5 or np.ptp(sample) < LEAST_RANGE_HU):
         raise _no_hu(
-            "the CT looks scaled, not in HU", spread, "export the CT without scaling its intensities"
+            tr("the CT looks scaled, not in HU"), spread, tr("export the CT without scaling its intensities")
         )
     beyond = sample[sample > BRIGHTEST_HU]
     many = len(beyond) > BEYOND_SURELY * len(sample) and len(np.unique(beyond)) > PADDING_VALUES
     if high > BRIGHTEST_HU or many:
-        share = f"{100 * len(beyond) / len(sample):.1f} % of the volume"
         raise _no_hu(
-            "the CT looks as if its signed numbers were read as unsigned ones",
-            f"{share} above {BRIGHTEST_HU} HU, up to {sample.max():g}",
-            "export the CT with signed voxels, as HU are",
+            tr("the CT looks as if its signed numbers were read as unsigned ones"),
+            tr(
+                "{percent:.1f} % of the volume above {limit} HU, up to {most:g}",
+                percent=100 * len(beyond) / len(sample),
+                limit=BRIGHTEST_HU,
+                most=sample.max(),
+            ),
+            tr("export the CT with signed voxels, as HU are"),
         )
     brightest = float(np.percentile(sample, 95))
-    found, again = f"{spread}, median {median:g}", "export the CT again with the intercept applied once"
+    found = tr("{spread}, median {median:g}", spread=spread, median=median)
+    again = tr("export the CT again with the intercept applied once")
     if median > 850 and low > 500:
-        raise _no_hu("the CT looks as if its rescale intercept of -1024 was not applied", found, again)
+        raise _no_hu(tr("the CT looks as if its rescale intercept of -1024 was not applied"), found, again)
     if max(median, brightest) < NO_TISSUE_HU:
-        raise _no_hu("the CT looks as if its rescale intercept of -1024 was applied twice", found, again)
+        raise _no_hu(tr("the CT looks as if its rescale intercept of -1024 was applied twice"), found, again)
     if median < 0 and brightest > 700:
-        raise _no_hu("the CT looks negated: what is air is bright", found, "export the CT again")
+        raise _no_hu(tr("the CT looks negated: what is air is bright"), found, tr("export the CT again"))
     clipped = [float((sample == end).mean()) for end in (0, 255)]
     if _is_of_a_byte(sample) and min(clipped) > CLIPPED_SURELY:
-        shares = " and ".join(f"{100 * share:.1f} %" for share in clipped)
+        shares = tr(" and ").join(f"{100 * share:.1f} %" for share in clipped)
         raise _no_hu(
-            "the CT looks windowed to 0 to 255, not in HU",
-            f"{shares} of the volume at 0 and at 255",
-            "export the CT with all its values, not a picture of it",
+            tr("the CT looks windowed to 0 to 255, not in HU"),
+            tr("{shares} of the volume at 0 and at 255", shares=shares),
+            tr("export the CT with all its values, not a picture of it"),
         )
 
 
 def _no_hu(message: str, received: str, remedy: str) -> IntensityError:
-    return IntensityError(message, field="image", expected=TUMOUR_HU, received=received, remedy=remedy)
+    return IntensityError(message, field="image", expected=tr(TUMOUR_HU), received=received, remedy=remedy)
 
 
 def _is_of_a_byte(sample: np.ndarray) -> bool:
@@ -131,9 +143,9 @@ def _beyond(image: sitk.Image) -> list[Problem]:
         return []
     values = sitk.GetArrayViewFromImage(image)
     number = int(np.count_nonzero(values > BRIGHTEST_HU))
-    where = f"{number} voxels of the CT are above {BRIGHTEST_HU} HU"
+    where = tr("{number} voxels of the CT are above {limit} HU", number=number, limit=BRIGHTEST_HU)
     return (
-        [_note(where, "check whether they are padding, or negative numbers stored without their sign")]
+        [_note(where, tr("check whether they are padding, or negative numbers stored without their sign"))]
         if number
         else []
     )
@@ -145,16 +157,31 @@ def _windowed(sample: np.ndarray, image: sitk.Image) -> list[Problem]:
     of_bytes = image.GetPixelID() == sitk.sitkUInt8
     if not _is_of_a_byte(sample) or not (of_bytes or clipped > CLIPPED_LIKELY):
         return []
-    return [_note("the CT holds only values from 0 to 255, as a windowed picture does", "check its HU")]
+    return [
+        _note(tr("the CT holds only values from 0 to 255, as a windowed picture does"), tr("check its HU"))
+    ]
 
 
 def _tissue(median: float) -> list[Problem]:
     """A warning when the tumour's median is not that of an organ."""
     if FAT_HU <= median <= BONE_HU:
         return []
-    where = "air or lung" if median < LUNG_HU else "fat" if median < FAT_HU else "bone, metal or lipiodol"
+    where = (
+        tr("air or lung")
+        if median < LUNG_HU
+        else tr("fat")
+        if median < FAT_HU
+        else tr("bone, metal or lipiodol")
+    )
     return [
-        _note(f"the mask lies in what looks like {where} (median {median:.0f} HU)", "look at the outline")
+        _note(
+            tr(
+                "the mask lies in what looks like {where} (median {median:.0f} HU)",
+                where=where,
+                median=median,
+            ),
+            tr("look at the outline"),
+        )
     ]
 
 

@@ -9,15 +9,16 @@ import numpy as np
 import SimpleITK as sitk
 
 from TACEResponseLib.messages.errors import GeometryError, InputError, Problem
+from TACEResponseLib.messages.language import listed, mark, tr
 
 from .geometry import grid_in_words, has_lost_geometry, is_on_grid
 
 COPY_GEOMETRY, RESAMPLE_MASK, UNION = "copy-geometry", "resample-mask", "union"
 #: The repairs by the name under which they are asked for.
 REPAIRS = {
-    COPY_GEOMETRY: "give a mask without geometry that of the CT, when both have the same size",
-    RESAMPLE_MASK: "resample a mask that lies on another grid to the CT, by nearest neighbour",
-    UNION: "take every label, or every segment, of the mask as tumour",
+    COPY_GEOMETRY: mark("give a mask without geometry that of the CT, when both have the same size"),
+    RESAMPLE_MASK: mark("resample a mask that lies on another grid to the CT, by nearest neighbour"),
+    UNION: mark("take every label, or every segment, of the mask as tumour"),
 }
 
 
@@ -27,11 +28,11 @@ def parse_repairs(text: str) -> tuple[str, ...]:
     for name in names:
         if name not in REPAIRS:
             raise InputError(
-                "no repair has this name",
+                tr("no repair has this name"),
                 field="repair",
-                expected=", ".join(REPAIRS),
+                expected=listed(REPAIRS),
                 received=name,
-                remedy="choose one of those, or leave it empty",
+                remedy=tr("choose one of those, or leave it empty"),
             )
     return names
 
@@ -48,7 +49,7 @@ def repair_geometry(
     if COPY_GEOMETRY in repairs and has_lost_geometry(mask, image):
         copied = sitk.Image(mask)
         copied.CopyInformation(image)
-        return copied, [_done("the mask had lost its geometry and got that of the CT", COPY_GEOMETRY)]
+        return copied, [_done(tr("the mask had lost its geometry and got that of the CT"), COPY_GEOMETRY)]
     if RESAMPLE_MASK in repairs:
         return _resampled(mask, image)
     return mask, []
@@ -61,17 +62,19 @@ def _resampled(mask: sitk.Image, image: sitk.Image) -> tuple[sitk.Image, list[Pr
     outside_ml = _outside_ml(mask, image)
     if after_ml == 0 or outside_ml > 0:
         raise GeometryError(
-            "part of the tumour lies outside the CT",
+            tr("part of the tumour lies outside the CT"),
             field="mask",
-            expected=f"{before_ml:.3g} mL inside the CT",
-            received=f"{outside_ml:.3g} mL outside it"
+            expected=tr("{before_ml:.3g} mL inside the CT", before_ml=before_ml),
+            received=tr("{outside_ml:.3g} mL outside it", outside_ml=outside_ml)
             if outside_ml
-            else "a tumour thinner than the CT's voxels",
-            remedy="choose the CT on which the tumour was drawn",
+            else tr("a tumour thinner than the CT's voxels"),
+            remedy=tr("choose the CT on which the tumour was drawn"),
         )
-    message = (
-        f"the mask was resampled from {grid_in_words(mask)}; "
-        f"its volume went from {before_ml:.3f} to {after_ml:.3f} mL"
+    message = tr(
+        "the mask was resampled from {grid}; its volume went from {before_ml:.3f} to {after_ml:.3f} mL",
+        grid=grid_in_words(mask),
+        before_ml=before_ml,
+        after_ml=after_ml,
     )
     return on_grid, [_done(message, RESAMPLE_MASK)]
 
@@ -96,6 +99,6 @@ def _done(message: str, repair: str) -> Problem:
         "repair",
         message,
         field="mask",
-        remedy=f"look at the outline; this was asked for as {repair}",
+        remedy=tr("look at the outline; this was asked for as {repair}", repair=repair),
         severity="warning",
     )

@@ -7,6 +7,7 @@ and is an error that says so, because a score computed from the wrong one looks 
 from typing import Literal
 
 from TACEResponseLib.messages.errors import TableError
+from TACEResponseLib.messages.language import mark, tr
 
 from .values import MISSING, place_of
 
@@ -24,7 +25,7 @@ ASCITES: dict[Ascites, tuple[str, ...]] = {
         "massive",
         "tense",
         "refractory",
-        "moderate to severe",
+        "moderate to severe",  # not a text
         "中量",
         "大量",
         "中度",
@@ -35,9 +36,9 @@ ASCITES: dict[Ascites, tuple[str, ...]] = {
 ENCEPHALOPATHY: dict[int, tuple[str, ...]] = {
     0: ("0", "none", "no", "absent", "grade 0", "nein", "keine", "无"),
     1: ("1", "i", "grade 1", "grade i"),
-    2: ("2", "ii", "grade 2", "grade ii"),
-    3: ("3", "iii", "grade 3", "grade iii"),
-    4: ("4", "iv", "grade 4", "grade iv"),
+    2: ("2", "ii", "grade 2", "grade ii"),  # not a text
+    3: ("3", "iii", "grade 3", "grade iii"),  # not a text
+    4: ("4", "iv", "grade 4", "grade iv"),  # not a text
 }
 YES = ("yes", "y", "1", "true", "present", "positive", "ja", "是", "有", "vp1", "vp2", "vp3", "vp4")
 NO = ("no", "n", "0", "false", "absent", "negative", "none", "nein", "keine", "否", "无", "vp0")
@@ -51,6 +52,15 @@ FLAGS = {
     ),
     "spread": ("extrahepatic_spread", "spread", "metastasis", "metastases"),
 }
+#: What a cell is not, and what it should hold.
+NO_ASCITES = mark("{place} is not a degree of ascites"), mark("none, mild or more, or an empty cell")
+NO_GRADE = mark("{place} is not a grade of encephalopathy"), mark("none, 1, 2, 3 or 4, or an empty cell")
+NO_FLAG = mark("{place} is not yes or no"), mark("yes or no, or an empty cell")
+#: What a cell looks like that could mean several things.
+GRADE_OR_POINTS = mark('"{text}", which may be a grade or Child-Pugh\'s points')
+NOT_HOW_MUCH = mark('"{text}", which says that there is some, not how much')
+NOT_HOW_SEVERE = mark('"{text}", which says that there is one, not how severe')
+ONE_OF_TWO_CODES = mark('"{text}", which may be one of two codes')
 #: "none" is a finding here, unlike in a column of numbers.
 _MISSING = tuple(word for word in MISSING if word != "none")
 
@@ -65,10 +75,10 @@ def parse_ascites(text: str, column: str = "ascites", *, row: int = 0, table: st
             return degree
     looks = ""
     if word in ("1", "2", "3"):
-        looks = ", which may be a grade or Child-Pugh's points"
+        looks = GRADE_OR_POINTS
     elif word in ("yes", "y", "+", "present", "ja", "有"):
-        looks = ", which says that there is some, not how much"
-    raise _unread(text, column, row, table, "a degree of ascites", "none, mild or more", looks)
+        looks = NOT_HOW_MUCH
+    raise _unread(text, column, row, table, NO_ASCITES, looks)
 
 
 def parse_encephalopathy(
@@ -81,12 +91,8 @@ def parse_encephalopathy(
     for grade, words in ENCEPHALOPATHY.items():
         if word in words:
             return grade
-    looks = (
-        ", which says that there is one, not how severe"
-        if word in ("yes", "y", "+", "present", "ja", "有")
-        else ""
-    )
-    raise _unread(text, column, row, table, "a grade of encephalopathy", "none, 1, 2, 3 or 4", looks)
+    looks = NOT_HOW_SEVERE if word in ("yes", "y", "+", "present", "ja", "有") else ""
+    raise _unread(text, column, row, table, NO_GRADE, looks)
 
 
 def parse_flag(text: str, column: str, *, row: int = 0, table: str = "") -> bool | None:
@@ -96,20 +102,22 @@ def parse_flag(text: str, column: str, *, row: int = 0, table: str = "") -> bool
         return None
     if word in YES or word in NO:
         return word in YES
-    looks = ", which may be one of two codes" if word == "2" else ""
-    raise _unread(text, column, row, table, "yes or no", "yes or no", looks)
+    raise _unread(text, column, row, table, NO_FLAG, ONE_OF_TWO_CODES if word == "2" else "")
 
 
 def _word(text: str) -> str:
     return " ".join(text.strip().casefold().replace("_", " ").split())
 
 
-def _unread(text: str, column: str, row: int, table: str, what: str, expected: str, looks: str) -> TableError:
+def _unread(
+    text: str, column: str, row: int, table: str, message_expected: tuple[str, str], looks: str
+) -> TableError:
+    message, expected = message_expected
     return TableError(
-        f"{place_of(column, row)} is not {what}",
+        tr(message, place=place_of(column, row)),
         field=column,
         file=table,
-        expected=f"{expected}, or an empty cell",
-        received=f'"{text.strip()}"{looks}',
-        remedy="write the word",
+        expected=tr(expected),
+        received=tr(looks, text=text.strip()) if looks else f'"{text.strip()}"',
+        remedy=tr("write the word"),
     )

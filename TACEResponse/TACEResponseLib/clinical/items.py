@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from TACEResponseLib.cases.lesions import Lesions
 from TACEResponseLib.messages.errors import InputError, Problem, TableError
+from TACEResponseLib.messages.language import tr
 
 from .findings import FLAGS, Ascites, parse_ascites, parse_encephalopathy, parse_flag
 from .values import Measured, checked_quantity, parse_clinical, place_of, quantity_of
@@ -45,16 +46,16 @@ class ClinicalValues:
             object.__setattr__(self, name, checked_quantity(getattr(self, name), quantity))
         if self.ascites not in (None, "none", "mild", "more"):
             raise TableError(
-                "ascites is no degree",
+                tr("ascites is no degree"),
                 field="ascites",
-                expected="none, mild or more",
+                expected=tr("none, mild or more"),
                 received=str(self.ascites),
             )
         if self.encephalopathy not in (None, 0, 1, 2, 3, 4):
             raise TableError(
-                "encephalopathy is no grade",
+                tr("encephalopathy is no grade"),
                 field="encephalopathy",
-                expected="0 to 4",
+                expected=tr("0 to 4"),
                 received=str(self.encephalopathy),
             )
 
@@ -75,12 +76,14 @@ class ClinicalValues:
                 value = value or bool(found.get(item))  # one yes is a yes
             elif value is not None and found.get(item, value) != value:
                 raise TableError(
-                    f"{place_of(column, row)} contradicts another {'column' if row else 'value'}",
+                    tr("{place} contradicts another column", place=place_of(column, row))
+                    if row
+                    else tr("{place} contradicts another value", place=column),
                     field=column,
                     file=table,
                     expected=f"{found[item]}",
                     received=f"{value}",
-                    remedy="keep one of them",
+                    remedy=tr("keep one of them"),
                 )
             if value is not None:
                 found[item] = value
@@ -154,13 +157,13 @@ class TumourBurden:
         object.__setattr__(self, "diameters_cm", tuple(sorted(self.diameters_cm, reverse=True)))
         if not 1 <= len(self.diameters_cm) <= self.number:
             raise InputError(
-                "number and diameters of the lesions do not belong together",
+                tr("number and diameters of the lesions do not belong together"),
                 field="lesions",
-                expected="at least one diameter, and no more than lesions",
-                received=f"{self.number} lesions, {len(self.diameters_cm)} diameters",
+                expected=tr("at least one diameter, and no more than lesions"),
+                received=tr("{number} lesions, {n} diameters", number=self.number, n=len(self.diameters_cm)),
             )
         if self.diameters_cm[-1] <= 0:
-            raise InputError("a lesion without a diameter", field="diameter", expected="above 0 cm")
+            raise InputError(tr("a lesion without a diameter"), field="diameter", expected=tr("above 0 cm"))
 
     @classmethod
     def from_lesions(
@@ -195,9 +198,11 @@ def _check_diameter(largest_cm: float) -> None:
     if SMALLEST_CM <= largest_cm <= LARGEST_CM:
         return
     raise InputError(
-        "a lesion's diameter cannot be cm",
+        tr("a lesion's diameter cannot be cm"),
         field="diameter",
-        expected=f"{SMALLEST_CM} to {LARGEST_CM} cm",
-        received=f"{largest_cm:g}" + (", which looks like mm" if LARGEST_CM < largest_cm <= 400 else ""),
-        remedy="write it in cm",
+        expected=tr("{low} to {high} cm", low=SMALLEST_CM, high=LARGEST_CM),
+        received=tr("{value:g}, which looks like mm", value=largest_cm)
+        if LARGEST_CM < largest_cm <= 400
+        else f"{largest_cm:g}",
+        remedy=tr("write it in cm"),
     )

@@ -8,11 +8,24 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import hypot, log10
 
+from TACEResponseLib.messages.language import mark
+
 from .items import ClinicalValues, TumourBurden
 from .values import TOLERANCE, Measured
 
+#: The items by the names under which `missing` holds them; `scores.item_in_words` says them.
+ALBUMIN, BILIRUBIN, AFP, CRP, INR = (
+    mark("albumin"),
+    mark("bilirubin"),
+    mark("AFP"),
+    mark("CRP"),
+    mark("INR"),
+)
+ASCITES, ENCEPHALOPATHY = mark("ascites"), mark("encephalopathy")
+INVASION, SPREAD = mark("macrovascular invasion"), mark("extrahepatic spread")
+LESIONS, EVERY_DIAMETER = mark("lesions"), mark("diameter of every lesion")
 #: How an item ends whose censored value lies across the cut.
-UNDECIDED = " decides nothing"
+UNDECIDED = " decides nothing"  # not a text
 
 
 class Missing(str):
@@ -55,7 +68,7 @@ def _exact(item: str, measured: Measured | None) -> float | Missing:
     return Missing(f"{item} {measured}{UNDECIDED}") if measured.bound else measured.value
 
 
-def _larger(value: float | None, limit: float, item: str = "lesions") -> int | Missing:
+def _larger(value: float | None, limit: float, item: str = LESIONS) -> int | Missing:
     return Missing(item) if value is None else int(value > limit + TOLERANCE)
 
 
@@ -80,15 +93,15 @@ def _by_points(items: Sequence[int | Missing], level: Callable[[int], int]) -> O
 def _by_cuts(value: float | None, cuts: Sequence[float]) -> Outcome:
     """Groups between cuts; a value on a cut belongs to the group below it."""
     if value is None:
-        return Outcome(missing=("lesions",))
+        return Outcome(missing=(LESIONS,))
     return Outcome(value=value, level=sum(value > cut + TOLERANCE for cut in cuts))
 
 
 def _hap_items(v: ClinicalValues, burden: TumourBurden | None) -> list[int | Missing]:
     return [
-        _below("albumin", v.albumin_g_l, 36),
-        _above("bilirubin", v.bilirubin_umol_l, 17),
-        _above("AFP", v.afp_ng_ml, 400),
+        _below(ALBUMIN, v.albumin_g_l, 36),
+        _above(BILIRUBIN, v.bilirubin_umol_l, 17),
+        _above(AFP, v.afp_ng_ml, 400),
         _larger(_largest_cm(burden), 7),
     ]
 
@@ -112,7 +125,7 @@ def sum_with_cuts(*cuts: float) -> Callable[[ClinicalValues, TumourBurden | None
 def tumour_burden(_: ClinicalValues, burden: TumourBurden | None) -> Outcome:
     """Root of D squared + N squared."""
     if burden is None:
-        return Outcome(missing=("lesions",))
+        return Outcome(missing=(LESIONS,))
     value = hypot(burden.largest_cm, burden.number)
     # 3.36 itself is in the middle, and so is 13.74.
     level = 0 if value < 3.36 - TOLERANCE else 1 if value <= 13.74 + TOLERANCE else 2
@@ -137,7 +150,7 @@ def ucsf(v: ClinicalValues, burden: TumourBurden | None) -> Outcome:
     most_cm = known_cm + (burden.number - len(burden.diameters_cm)) * burden.diameters_cm[-1]
     small = burden.number <= 3 and _fits(burden.largest_cm, 4.5) and _fits(known_cm, 8)
     if small and not _fits(most_cm, 8):
-        return _transplantable(None, v, "diameter of every lesion")
+        return _transplantable(None, v, EVERY_DIAMETER)
     return _transplantable(small, v)
 
 
@@ -145,15 +158,15 @@ def _fits(value: float, limit: float) -> bool:
     return value <= limit + TOLERANCE
 
 
-def _transplantable(inside: bool | None, v: ClinicalValues, undecided: str = "lesions") -> Outcome:
+def _transplantable(inside: bool | None, v: ClinicalValues, undecided: str = LESIONS) -> Outcome:
     """In when the lesions are, without macrovascular invasion and without spread.
 
     undecided: what is missing when `inside` is None.
     """
     items = {
         undecided: inside,
-        "macrovascular invasion": v.vascular_invasion,
-        "extrahepatic spread": v.spread,
+        INVASION: v.vascular_invasion,
+        SPREAD: v.spread,
     }
     if missing := tuple(name for name, answer in items.items() if answer is None):
         return Outcome(missing=missing)
@@ -167,7 +180,7 @@ def albi_value(albumin_g_l: float, bilirubin_umol_l: float) -> float:
 
 def albi(v: ClinicalValues, _: TumourBurden | None = None) -> Outcome:
     """ALBI and its grades."""
-    items = (_exact("albumin", v.albumin_g_l), _exact("bilirubin", v.bilirubin_umol_l))
+    items = (_exact(ALBUMIN, v.albumin_g_l), _exact(BILIRUBIN, v.bilirubin_umol_l))
     if missing := _missing(items):
         return Outcome(missing=missing)
     return _by_cuts(albi_value(*items), (-2.60, -1.39))
@@ -179,7 +192,7 @@ def albi_tae(v: ClinicalValues, burden: TumourBurden | None) -> Outcome:
     items = [
         *(Missing(item) for item in grade.missing),
         *([] if grade.missing else [int(grade.level > 0)]),
-        _above("AFP", v.afp_ng_ml, 200),
+        _above(AFP, v.afp_ng_ml, 200),
         _larger(_sum(burden), 11),
     ]
     return _by_points(items, lambda points: points)
@@ -188,11 +201,11 @@ def albi_tae(v: ClinicalValues, burden: TumourBurden | None) -> Outcome:
 def child_pugh(v: ClinicalValues, _: TumourBurden | None) -> Outcome:
     """Five items of 1 to 3 points."""
     items = [
-        _three("bilirubin", v.bilirubin_umol_l, 34, 51),
-        _falling("albumin", v.albumin_g_l, 35, 28),
-        _three("INR", v.inr, 1.7, 2.3),
-        Missing("ascites") if v.ascites is None else {"none": 1, "mild": 2, "more": 3}[v.ascites],
-        Missing("encephalopathy") if v.encephalopathy is None else (1, 2, 2, 3, 3)[v.encephalopathy],
+        _three(BILIRUBIN, v.bilirubin_umol_l, 34, 51),
+        _falling(ALBUMIN, v.albumin_g_l, 35, 28),
+        _three(INR, v.inr, 1.7, 2.3),
+        Missing(ASCITES) if v.ascites is None else {"none": 1, "mild": 2, "more": 3}[v.ascites],
+        Missing(ENCEPHALOPATHY) if v.encephalopathy is None else (1, 2, 2, 3, 3)[v.encephalopathy],
     ]
     return _by_points(items, lambda points: 0 if points <= 6 else 1 if points <= 9 else 2)
 
@@ -219,8 +232,8 @@ def _falling(item: str, measured: Measured | None, high: float, low: float) -> i
 
 def state(v: ClinicalValues, burden: TumourBurden | None) -> Outcome:
     """Albumin in g/L, less 12 for D + N above 7 and 12 for CRP from 1 mg/dL."""
-    albumin, large = _exact("albumin", v.albumin_g_l), _larger(_sum(burden), 7)
-    inflamed = _at_least("CRP", v.crp_mg_dl, 1)
+    albumin, large = _exact(ALBUMIN, v.albumin_g_l), _larger(_sum(burden), 7)
+    inflamed = _at_least(CRP, v.crp_mg_dl, 1)
     if missing := _missing((albumin, large, inflamed)):
         return Outcome(missing=missing)
     value = albumin - 12 * large - 12 * inflamed

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from TACEResponseLib.messages.errors import TableError
+from TACEResponseLib.messages.language import tr
 
 #: Two numbers closer than this are equal: 3.5 g/dL is 35 g/L, whatever floats say.
 TOLERANCE = 1e-9
@@ -90,7 +91,7 @@ def quantity_of(column: str) -> tuple[str, str] | None:
 
 def place_of(column: str, row: int) -> str:
     """How a message names a value: by its cell, or by its name where it was not read from a table."""
-    return f"row {row}, column {column}" if row else column
+    return tr("row {number}, column {column}", number=row, column=column) if row else column
 
 
 def parse_clinical(text: str, column: str, *, row: int = 0, table: str = "") -> Measured | None:
@@ -109,12 +110,12 @@ def parse_clinical(text: str, column: str, *, row: int = 0, table: str = "") -> 
     quantity = QUANTITIES[name]
     if unit not in quantity.factors:
         raise TableError(
-            f"{where} does not say its unit",
+            tr("{place} does not say its unit", place=where),
             field=column,
             file=table,
-            expected=" or ".join(f"{name}_{u}" for u in quantity.factors),
+            expected=tr(" or ").join(f"{name}_{u}" for u in quantity.factors),
             received=column,
-            remedy="rename the column" if row else "write the unit behind the name",
+            remedy=tr("rename the column") if row else tr("write the unit behind the name"),
         )
     measured = Measured(number.value * quantity.factors[unit], number.bound)
     _check_limits(measured, name, unit, column, row, table, text.strip())
@@ -145,15 +146,25 @@ def _check_limits(
         if u != unit and quantity.lowest <= written * factor <= quantity.highest
     ]
     limits = [f"{limit / quantity.factors[unit]:.4g}" for limit in (quantity.lowest, quantity.highest)]
-    rename, correct = ("rename the column to", "correct the cell") if row else ("give", "correct the value")
+    other, received = (others or [""])[0], text
+    if other:
+        received = tr("{text}, which looks like {unit}", text=text, unit=other.replace("_", "/"))
     raise TableError(
-        f"{place_of(column, row)} cannot be {unit.replace('_', '/') or name}",
+        tr("{place} cannot be {unit}", place=place_of(column, row), unit=unit.replace("_", "/") or name),
         field=column,
         file=table,
-        expected=f"{limits[0]} to {limits[1]}",
-        received=text + (f", which looks like {others[0].replace('_', '/')}" if others else ""),
-        remedy=(f"{rename} {name}_{others[0]}, or " if others else "") + correct,
+        expected=tr("{low} to {high}", low=limits[0], high=limits[1]),
+        received=received,
+        remedy=_correction(f"{name}_{other}" if other else "", of_a_cell=row > 0),
     )
+
+
+def _correction(column: str, of_a_cell: bool) -> str:
+    """What to do about a value that its unit cannot have; column: the name that would fit, if any."""
+    if of_a_cell:
+        renamed = tr("rename the column to {column}, or correct the cell", column=column)
+        return renamed if column else tr("correct the cell")
+    return tr("give {column}, or correct the value", column=column) if column else tr("correct the value")
 
 
 def _number(text: str, where: str, column: str, table: str) -> Measured | None:
@@ -168,12 +179,14 @@ def _number(text: str, where: str, column: str, table: str) -> Measured | None:
         ambiguous = bool(re.fullmatch(r"[1-9]\d{0,2},\d{3}", digits))
         date = bool(re.fullmatch(r"\d{4}-\d\d-\d\d.*|\d{1,2}[./]\d{1,2}[./]\d{2,4}", cell))
         raise TableError(
-            f"{where} {'can be read in two ways' if ambiguous else 'is not a number'}",
+            tr("{place} can be read in two ways", place=where)
+            if ambiguous
+            else tr("{place} is not a number", place=where),
             field=column,
             file=table,
-            expected="a number, for example 12.5, <0.9 or >1210, or an empty cell",
-            received=f'"{cell}"' + (", a date" if date else ""),
-            remedy="write a decimal point and no thousands separator",
+            expected=tr("a number, for example 12.5, <0.9 or >1210, or an empty cell"),
+            received=tr('"{cell}", a date', cell=cell) if date else f'"{cell}"',
+            remedy=tr("write a decimal point and no thousands separator"),
         )
     return Measured(float(plain), bound)
 

@@ -8,12 +8,18 @@ import re
 from collections.abc import Iterable
 
 from TACEResponseLib.messages.errors import TableError, TrainingError
+from TACEResponseLib.messages.language import listed, mark, tr
 from TACEResponseLib.readers.tables import Row
 from TACEResponseLib.settings import LabelSource
 from TACEResponseLib.statistics.outcome import RESPONSES
 
 #: What the column label may hold.
 LABELS = {"0": 0, "1": 1, "0.0": 0, "1.0": 1}
+#: What is said of a cell that holds something else.
+UNREAD = {
+    "label": mark("row {number}, column {column} is not a label"),
+    "response": mark("row {number}, column {column} is not a response"),
+}
 FURTHER_READER = re.compile(r"(?:label|response)_reader([2-9])")
 
 
@@ -35,23 +41,32 @@ def responder_label(row: dict[str, str], number: int, table: str, reader: int = 
             continue
         if text not in known:
             raise TableError(
-                f"row {number}, column {column} is not a {name}",
+                tr(UNREAD[name], number=number, column=column),
                 patient_id=row["patient_id"],
                 file=table,
                 field=column,
-                expected=", ".join(name for name in known if "." not in name),
+                expected=listed(name for name in known if "." not in name),
                 received=f'"{row[column]}"',
-                remedy="correct the cell",
+                remedy=tr("correct the cell"),
             )
         by_column[name] = known[text]
     if len(set(by_column.values())) > 1:
         raise TableError(
-            f"row {number}: label{end} and response{end} contradict each other",
+            tr(
+                "row {number}: {label} and {response} contradict each other",
+                number=number,
+                label=f"label{end}",
+                response=f"response{end}",
+            ),
             patient_id=row["patient_id"],
             file=table,
-            expected="label 1 with CR or PR, label 0 with SD or PD",
-            received=f"label {row['label' + end]}, response {row['response' + end]}",
-            remedy="correct one of them",
+            expected=tr("label 1 with CR or PR, label 0 with SD or PD"),
+            received=tr(
+                "label {label}, response {response}",
+                label=row[f"label{end}"],
+                response=row[f"response{end}"],
+            ),
+            remedy=tr("correct one of them"),
         )
     return next(iter(by_column.values()), None)
 
@@ -82,9 +97,9 @@ def require_readers(readings: Iterable[tuple[int | None, ...]], source: LabelSou
     """Raise TrainingError when a label of several readers is asked for and the table has one."""
     if source != "reader1" and not any(len(of) > 1 for of in readings):
         raise TrainingError(
-            "the response of several readers is asked for",
+            tr("the response of several readers is asked for"),
             field="outcome",
-            expected="a column response_reader2 or label_reader2",
-            received=f"one reader, outcome {source}",
-            remedy="add the columns, or take the outcome reader1",
+            expected=tr("a column response_reader2 or label_reader2"),
+            received=tr("one reader, outcome {source}", source=source),
+            remedy=tr("add the columns, or take the outcome reader1"),
         )

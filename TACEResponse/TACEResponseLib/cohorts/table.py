@@ -11,6 +11,7 @@ from pathlib import Path
 from TACEResponseLib.cases import Case
 from TACEResponseLib.cases.repair import parse_repairs
 from TACEResponseLib.messages.errors import InputError, MaskError, Problem, TableError
+from TACEResponseLib.messages.language import listed, tr
 from TACEResponseLib.readers import read_case
 from TACEResponseLib.readers.tables import Row, invisible_characters, read_rows, read_table
 from TACEResponseLib.settings import LabelSource
@@ -76,11 +77,11 @@ class Patient:
         mask = self.mask if reader == 1 else self.mask_reader2
         if mask is None:
             raise MaskError(
-                "the second reader has no mask of this patient",
+                tr("the second reader has no mask of this patient"),
                 field="mask_reader2",
                 patient_id=self.patient_id,
-                expected="a path in the column mask_reader2",
-                received="none",
+                expected=tr("a path in the column mask_reader2"),
+                received=tr("none"),
             )
         return read_case(
             self.patient_id,
@@ -130,24 +131,24 @@ class Cohort:
 
 def _unlabelled(patient: Patient, source: LabelSource) -> Problem:
     if source != "reader1":
-        said = ", ".join("none" if label is None else str(label) for label in patient.readings)
+        labels = listed(tr("none") if label is None else str(label) for label in patient.readings)
         return Problem(
             "table",
-            "the readers give no majority",
+            tr("the readers give no majority"),
             field="response",
-            expected="a response by every reader, and more of one kind than of the other",
-            received=f"labels {said}",
-            remedy="the patient was left out",
+            expected=tr("a response by every reader, and more of one kind than of the other"),
+            received=tr("labels {labels}", labels=labels),
+            remedy=tr("the patient was left out"),
             patient_id=patient.patient_id,
             severity="warning",
         )
     return Problem(
         "table",
-        "no response is known",
+        tr("no response is known"),
         field="response",
-        expected="CR, PR, SD, PD or a label",
-        received="an empty cell",
-        remedy="the patient was left out",
+        expected=tr("CR, PR, SD, PD or a label"),
+        received=tr("an empty cell"),
+        remedy=tr("the patient was left out"),
         patient_id=patient.patient_id,
         severity="warning",
     )
@@ -167,7 +168,7 @@ def read_cohort(path: Path, *, encoding: str | None = None) -> Cohort:
     path = Path(path)
     if not path.exists():
         raise InputError(
-            "there is no such cohort", field="cohort", received=str(path), remedy="check the path"
+            tr("there is no such cohort"), field="cohort", received=str(path), remedy=tr("check the path")
         )
     if path.is_dir():
         tables = [path / name for name in ("cohort.csv", "cohort.xlsx") if (path / name).exists()]
@@ -175,11 +176,11 @@ def read_cohort(path: Path, *, encoding: str | None = None) -> Cohort:
             return _from_folders(path)
         if len(tables) > 1:
             raise TableError(
-                "the folder holds two tables of the cohort",
+                tr("the folder holds two tables of the cohort"),
                 file=path.name,
-                expected="cohort.csv or cohort.xlsx",
-                received="both",
-                remedy="name the one that counts, or remove the other",
+                expected=tr("cohort.csv or cohort.xlsx"),
+                received=tr("both"),
+                remedy=tr("name the one that counts, or remove the other"),
             )
         path = tables[0]
     rows, faults = read_rows(path, required=("patient_id", "image", "mask"), encoding=encoding)
@@ -191,7 +192,7 @@ def read_cohort(path: Path, *, encoding: str | None = None) -> Cohort:
     if faults:
         raise TableError.listing(faults, path.name)
     if not rows:
-        raise TableError("the table has no patients", file=path.name, expected="a row a patient")
+        raise TableError(tr("the table has no patients"), file=path.name, expected=tr("a row a patient"))
     _require_one_outcome(patients, path.name)
     return Cohort(path.parent, tuple(patients))
 
@@ -201,21 +202,21 @@ def _require_one_outcome(patients: list[Patient], table: str) -> None:
     outcomes = sorted({p.label_meaning or OBJECTIVE_RESPONSE for p in patients})
     if len(outcomes) > 1:
         raise TableError(
-            "the labels of the table have different meanings",
+            tr("the labels of the table have different meanings"),
             file=table,
             field="label_meaning",
-            expected="one meaning for all patients; an empty cell is objective response",
-            received="; ".join(outcomes)[:200],
-            remedy="make a table for each outcome",
+            expected=tr("one meaning for all patients; an empty cell is objective response"),
+            received=tr("; ").join(map(tr, outcomes))[:200],
+            remedy=tr("make a table for each outcome"),
         )
     if outcomes != [OBJECTIVE_RESPONSE] and any(p.response for p in patients):
         raise TableError(
-            "the label means another outcome, and the column response is filled",
+            tr("the label means another outcome, and the column response is filled"),
             file=table,
             field="label_meaning",
-            expected="the column label alone, since response is mRECIST",
-            received=outcomes[0][:200],
-            remedy="take one of the two columns out",
+            expected=tr("the column label alone, since response is mRECIST"),
+            received=tr(outcomes[0])[:200],
+            remedy=tr("take one of the two columns out"),
         )
 
 
@@ -257,7 +258,10 @@ def _located(row: Row, table: Path, column: str) -> Path:
     """The path in a cell, from the table's folder; TableError when the cell is empty."""
     if not row.get(column):
         raise TableError(
-            f"row {row.number}, column {column} is empty", file=table.name, field=column, expected="a path"
+            tr("row {number}, column {column} is empty", number=row.number, column=column),
+            file=table.name,
+            field=column,
+            expected=tr("a path"),
         )
     path = (table.parent / row[column]).absolute()
     if os.sep == "/" and "\\" in row[column] and not os.path.lexists(path):  # written on Windows
@@ -271,7 +275,7 @@ def _repairs(row: Row, table: str) -> tuple[str, ...]:
     except InputError as error:
         problem = error.problem
         raise TableError(
-            f"row {row.number}, column repair: {problem.message}",
+            tr("row {number}, column repair: {message}", number=row.number, message=problem.message),
             file=table,
             field="repair",
             expected=problem.expected,
@@ -292,25 +296,25 @@ def _from_folders(folder: Path) -> Cohort:
         image, mask = named(place, "image"), named(place, "mask")
         if image is None and mask is None:
             continue
-        if invisible_characters(place.name):
+        if unseen := invisible_characters(place.name):
             raise InputError(
-                f"the name of a patient's folder holds {invisible_characters(place.name)}",
+                tr("the name of a patient's folder holds {characters}", characters=unseen),
                 field="patient_id",
                 file=folder.name,
-                expected="characters that can be seen",
+                expected=tr("characters that can be seen"),
                 received=f'"{shown_text(place.name)}"',
-                remedy="rename the folder",
+                remedy=tr("rename the folder"),
             )
         # A missing one is a path that is not there, so that it is said about this patient.
         paths = [(found or place / stem).absolute() for found, stem in ((image, "image"), (mask, "mask"))]
         patients.append(Patient(place.name, *paths, named(place, "mask_reader2")))
     if not patients:
         raise InputError(
-            "the folder holds no cohort",
+            tr("the folder holds no cohort"),
             field="cohort",
             file=folder.name,
-            expected="cohort.csv, cohort.xlsx, or a folder a patient with image.* and mask.*",
-            received=", ".join(sorted(p.name for p in folder.iterdir())[:5]) or "nothing",
-            remedy="add a table, or lay the patients out in folders",
+            expected=tr("cohort.csv, cohort.xlsx, or a folder a patient with image.* and mask.*"),
+            received=listed(sorted(p.name for p in folder.iterdir())[:5]) or tr("nothing"),
+            remedy=tr("add a table, or lay the patients out in folders"),
         )
     return Cohort(folder, tuple(patients))

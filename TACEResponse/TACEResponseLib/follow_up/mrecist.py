@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from TACEResponseLib.cases.lesions import Lesions
 from TACEResponseLib.messages.errors import InputError
+from TACEResponseLib.messages.language import tr
 
 SMALLEST_TARGET_MM, MOST_TARGETS = 10.0, 2
 #: Thresholds of mRECIST are compared with this tolerance: 33 -> 23.1 mm is PR, plain floats say SD.
@@ -26,8 +27,13 @@ class ObservedResponse:
     def sentence(self) -> str:
         """The sums and the category in words."""
         change = 100 * (self.follow_up_mm / self.baseline_mm - 1)
-        sums = f"{self.baseline_mm:.1f} mm before, {self.follow_up_mm:.1f} mm after ({change:+.0f} %)"
-        return f"Viable tumour {sums}: {self.response}"
+        return tr(
+            "Viable tumour {before:.1f} mm before, {after:.1f} mm after ({change:+.0f} %): {response}",
+            before=self.baseline_mm,
+            after=self.follow_up_mm,
+            change=change,
+            response=self.response,
+        )
 
 
 def observed_response(
@@ -40,27 +46,27 @@ def observed_response(
     """
     if not viable_arterial:
         raise InputError(
-            "a mask cannot say of itself that it is viable tumour, which mRECIST measures",
+            tr("a mask cannot say of itself that it is viable tumour, which mRECIST measures"),
             field="viable_arterial",
-            expected="masks of the parts that enhance in the arterial phase",
-            received="masks that may hold the whole tumour, necrosis included",
-            remedy="outline viable tumour on both arterial CTs and say so with --viable-arterial",
+            expected=tr("masks of the parts that enhance in the arterial phase"),
+            received=tr("masks that may hold the whole tumour, necrosis included"),
+            remedy=tr("outline viable tumour on both arterial CTs and say so with --viable-arterial"),
         )
     if follow_up is None and new_lesion:
         raise InputError(
-            "a new lesion is viable tumour",
+            tr("a new lesion is viable tumour"),
             field="new_lesion",
-            received="no viable tumour, and a new lesion",
-            remedy="say either, or give the response as you read it with --response",
+            received=tr("no viable tumour, and a new lesion"),
+            remedy=tr("say either, or give the response as you read it with --response"),
         )
     targets = [mm for mm in baseline.diameters_mm if mm >= SMALLEST_TARGET_MM - TOLERANCE][:MOST_TARGETS]
     if not targets:
         raise InputError(
-            "no lesion before TACE is large enough for mRECIST",
+            tr("no lesion before TACE is large enough for mRECIST"),
             field="baseline_mask",
-            expected=f"viable tumour of at least {SMALLEST_TARGET_MM:.0f} mm",
+            expected=tr("viable tumour of at least {smallest:.0f} mm", smallest=SMALLEST_TARGET_MM),
             received=f"{baseline.largest_diameter_mm:.1f} mm",
-            remedy="give the response as you read it with --response",
+            remedy=tr("give the response as you read it with --response"),
         )
     left = () if follow_up is None else follow_up.diameters_mm
     # The two CTs lie on different grids and are not registered: the largest parts after stand for the
@@ -75,11 +81,21 @@ def _notes(targets: int, before: int, left: tuple[float, ...]) -> tuple[str, ...
     notes = []
     if len(left) > before:
         notes.append(
-            f"{len(left)} viable parts after, {before} before: a new lesion is PD (--new-lesion), pieces of "
-            "a treated one are not"
+            tr(
+                "{n} viable parts after, {before} before: a new lesion is PD (--new-lesion), pieces "
+                "of a treated one are not",
+                n=len(left),
+                before=before,
+            )
         )
     if len(left) > targets:
-        notes.append(f"of {len(left)} viable parts after, the largest {targets} stand for the targets")
+        notes.append(
+            tr(
+                "of {n} viable parts after, the largest {targets} stand for the targets",
+                n=len(left),
+                targets=targets,
+            )
+        )
     return tuple(notes)
 
 

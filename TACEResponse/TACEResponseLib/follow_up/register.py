@@ -18,10 +18,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from TACEResponseLib.messages.errors import RegisterError
+from TACEResponseLib.messages.language import listed, tr
 from TACEResponseLib.statistics.outcome import RESPONSES
 from TACEResponseLib.storage import make_folder
 
-from .register_schema import APPLICATION_ID, MIGRATIONS, VERSION
+from .register_schema import APPLICATION_ID, FIRST_PREDICTIONS, MIGRATIONS, VERSION
 
 if TYPE_CHECKING:
     from TACEResponseLib.answer.prediction import Prediction
@@ -83,10 +84,10 @@ class Register:
         if not self.path.exists():
             if not create:
                 raise RegisterError(
-                    "there is no such register",
+                    tr("there is no such register"),
                     field="register",
                     received=str(path),
-                    remedy="check the path; predict --register makes one",
+                    remedy=tr("check the path; predict --register makes one"),
                 )
             make_folder(self.path.parent)
         with self._named():
@@ -123,7 +124,8 @@ class Register:
         }
         places = ", ".join(f":{name}" for name in cells)
         with self._transaction():
-            self._connection.execute(f"INSERT INTO predictions ({', '.join(cells)}) VALUES ({places})", cells)
+            statement = f"INSERT INTO predictions ({', '.join(cells)}) VALUES ({places})"  # not a text
+            self._connection.execute(statement, cells)
 
     def record_outcome(
         self,
@@ -140,22 +142,24 @@ class Register:
         """
         if response not in RESPONSES:
             raise RegisterError(
-                "the response is no category",
+                tr("the response is no category"),
                 field="response",
-                expected=", ".join(RESPONSES),
+                expected=listed(RESPONSES),
                 received=str(response),
             )
         patient_id, now = checked_id(patient_id), _now()
         with self._transaction():
             self._check_open(patient_id, replace)
             self._connection.execute(
-                "UPDATE outcomes SET replaced_at = ? WHERE patient_id = ? AND replaced_at IS NULL",
+                "UPDATE outcomes SET replaced_at = ? "  # not a text
+                "WHERE patient_id = ? AND replaced_at IS NULL",
                 (now, patient_id),
             )
             # The place in the order of recording, since the clocks of two computers may differ.
             self._connection.execute(
-                "INSERT INTO outcomes (patient_id, response, baseline_mm, follow_up_mm, recorded_at, "
-                "after_prediction) VALUES (?, ?, ?, ?, ?, (SELECT max(id) FROM predictions))",
+                "INSERT INTO outcomes "  # not a text
+                "(patient_id, response, baseline_mm, follow_up_mm, recorded_at, after_prediction) "
+                "VALUES (?, ?, ?, ?, ?, (SELECT max(id) FROM predictions))",
                 (patient_id, response, baseline_mm, follow_up_mm, now),
             )
         return tuple(r for r in self.recorded() if r.patient_id == patient_id)
@@ -167,20 +171,8 @@ class Register:
 
     def recorded(self) -> tuple[Recorded, ...]:
         """The first prediction of every patient and bundle, in the order of recording."""
-        query = """
-            SELECT p.patient_id, p.bundle_id, p.demonstration, p.model, p.probability, p.threshold, p.day,
-                p.similarity,
-                f.predictions - 1,
-                p.response_known OR EXISTS (SELECT 1 FROM outcomes b
-                    WHERE b.patient_id = p.patient_id AND b.after_prediction < p.id),
-                o.response, o.baseline_mm, o.follow_up_mm
-            FROM (SELECT min(id) AS id, count(*) AS predictions
-                FROM predictions GROUP BY patient_id, bundle_id) f
-            JOIN predictions p ON p.id = f.id
-            LEFT JOIN outcomes o ON o.patient_id = p.patient_id AND o.replaced_at IS NULL
-            ORDER BY p.id"""
         with self._named():
-            rows = self._connection.execute(query).fetchall()
+            rows = self._connection.execute(FIRST_PREDICTIONS).fetchall()
         return tuple(Recorded(*row[:2], bool(row[2]), *row[3:9], bool(row[9]), *row[10:]) for row in rows)
 
     # --- the file ---------------------------------------------------------------------------------
@@ -188,33 +180,34 @@ class Register:
     def _prepare(self) -> None:
         """Check that the file is a whole register and bring its schema up to date."""
         # In this order: another program may make the register between the two questions.
-        tables, mark = self._ask("SELECT count(*) FROM sqlite_master"), self._ask("PRAGMA application_id")
+        tables = self._ask("SELECT count(*) FROM sqlite_master")  # not a text
+        mark = self._ask("PRAGMA application_id")  # not a text
         if mark != APPLICATION_ID and (mark or tables):
             raise RegisterError(
-                "the file is a database of another program",
+                tr("the file is a database of another program"),
                 field="register",
                 file=self.path.name,
-                expected="a register of tace-response",
-                remedy="choose another file",
+                expected=tr("a register of tace-response"),
+                remedy=tr("choose another file"),
             )
-        found = self._ask("PRAGMA quick_check")
+        found = self._ask("PRAGMA quick_check")  # not a text
         if found != "ok":
             raise _damaged(self.path, found)
-        self._connection.execute("PRAGMA synchronous = FULL")
+        self._connection.execute("PRAGMA synchronous = FULL")  # not a text
         if self._version() != VERSION:
             self._migrate()
 
     def _version(self) -> int:
         """The schema's version; RegisterError when it is one that this software does not know."""
-        version = self._ask("PRAGMA user_version")
+        version = self._ask("PRAGMA user_version")  # not a text
         if version > VERSION:
             raise RegisterError(
-                "the register was written by a newer version of this software",
+                tr("the register was written by a newer version of this software"),
                 field="register",
                 file=self.path.name,
-                expected=f"schema {VERSION} or older",
-                received=f"schema {version}",
-                remedy="update the software",
+                expected=tr("schema {version} or older", version=VERSION),
+                received=tr("schema {version}", version=version),
+                remedy=tr("update the software"),
             )
         return version
 
@@ -223,8 +216,8 @@ class Register:
             # Asked again inside the transaction: another program may have been faster.
             for statement in (s for step in MIGRATIONS[self._version() :] for s in step):
                 self._connection.execute(statement)
-            self._connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-            self._connection.execute(f"PRAGMA user_version = {VERSION}")
+            self._connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")  # not a text
+            self._connection.execute(f"PRAGMA user_version = {VERSION}")  # not a text
 
     def _ask(self, query: str, *values: str):
         """The first cell of the answer, None where there is no row."""
@@ -235,7 +228,7 @@ class Register:
     def _transaction(self) -> Iterator[None]:
         """All or nothing, and nobody else in between."""
         with self._named():
-            self._connection.execute("BEGIN IMMEDIATE")
+            self._connection.execute("BEGIN IMMEDIATE")  # not a text
             try:
                 yield
                 self._connection.execute("COMMIT")
@@ -256,30 +249,36 @@ class Register:
 
     def _check_open(self, patient_id: str, replace: bool) -> None:
         """That the patient was predicted, and that no response is recorded unless it is to be replaced."""
-        if self._ask("SELECT 1 FROM predictions WHERE patient_id = ?", patient_id) is None:
+        known = "SELECT 1 FROM predictions WHERE patient_id = ?"  # not a text
+        if self._ask(known, patient_id) is None:
             raise self._unknown(patient_id)
         before = self._ask(
-            "SELECT response FROM outcomes WHERE patient_id = ? AND replaced_at IS NULL", patient_id
+            "SELECT response FROM outcomes "  # not a text
+            "WHERE patient_id = ? AND replaced_at IS NULL",
+            patient_id,
         )
         if before is not None and not replace:
             raise RegisterError(
-                "the response of this patient is recorded already",
+                tr("the response of this patient is recorded already"),
                 field="response",
                 patient_id=patient_id,
-                received=f"{before}, recorded before",
-                remedy="say --replace if that was wrong; give another treatment an ID of its own",
+                received=tr("{before}, recorded before", before=before),
+                remedy=tr("say --replace if that was wrong; give another treatment an ID of its own"),
             )
 
     def _unknown(self, patient_id: str) -> RegisterError:
         plain = lambda text: text.casefold().lstrip("0")
-        ids = [row[0] for row in self._connection.execute("SELECT DISTINCT patient_id FROM predictions")]
+        query = "SELECT DISTINCT patient_id FROM predictions"  # not a text
+        ids = [row[0] for row in self._connection.execute(query)]
         near = [known for known in ids if plain(known) == plain(patient_id)]
         return RegisterError(
-            "the register holds no prediction of this patient",
+            tr("the register holds no prediction of this patient"),
             field="patient",
             patient_id=patient_id,
-            expected=f"{near[0]} perhaps" if near else f"an ID as it was recorded; {len(ids)} are in it",
-            remedy="predict with --register first, or correct the ID",
+            expected=tr("{name} perhaps", name=near[0])
+            if near
+            else tr("an ID as it was recorded; {n} are in it", n=len(ids)),
+            remedy=tr("predict with --register first, or correct the ID"),
         )
 
 
@@ -288,10 +287,10 @@ def checked_id(patient_id: str) -> str:
     patient_id = patient_id.strip()
     if not patient_id:
         raise RegisterError(
-            "the register needs an ID of the patient",
+            tr("the register needs an ID of the patient"),
             field="patient",
-            expected="an ID or a pseudonym of your choice",
-            received="none",
+            expected=tr("an ID or a pseudonym of your choice"),
+            received=tr("none"),
         )
     return patient_id
 
@@ -304,9 +303,9 @@ def checked_day(day: str | None) -> str:
         return datetime.date.fromisoformat(day.strip()).isoformat()
     except ValueError:
         raise RegisterError(
-            "the date is none",
+            tr("the date is none"),
             field="date",
-            expected="year-month-day, for example 2025-03-31",
+            expected=tr("year-month-day, for example 2025-03-31"),
             received=day,
         ) from None
 
@@ -319,29 +318,29 @@ def _named_error(path: Path, error: sqlite3.DatabaseError) -> RegisterError:
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # without the extended part
     if code in IN_USE:
         return RegisterError(
-            "the register is in use by another program",
+            tr("the register is in use by another program"),
             field="register",
             file=path.name,
-            received=f"no turn in {PATIENCE_S:.0f} s",
-            remedy="try again later",
+            received=tr("no turn in {seconds:.0f} s", seconds=PATIENCE_S),
+            remedy=tr("try again later"),
         )
     if code in REFUSED:
         return RegisterError(
-            "the register cannot be read or written",
+            tr("the register cannot be read or written"),
             field="register",
             file=path.name,
             received=str(error),
-            remedy="check that it is a file, its permissions and its folder's, and the room on the disk",
+            remedy=tr("check that it is a file, its permissions and its folder's, and the room on the disk"),
         )
     return _damaged(path, str(error))
 
 
 def _damaged(path: Path, reason: str) -> RegisterError:
     return RegisterError(
-        "the register is damaged, or is no register",
+        tr("the register is damaged, or is no register"),
         field="register",
         file=path.name,
-        expected="a whole SQLite file of tace-response",
+        expected=tr("a whole SQLite file of tace-response"),
         received=reason.splitlines()[0][:200],
-        remedy="restore a copy of it",
+        remedy=tr("restore a copy of it"),
     )

@@ -12,6 +12,7 @@ import SimpleITK as sitk
 from TACEResponseLib.cases import Case, bounding_box
 from TACEResponseLib.cases.lesions import Lesions, measure_lesions
 from TACEResponseLib.messages.errors import FeatureError, Problem
+from TACEResponseLib.messages.language import tr
 from TACEResponseLib.messages.progress import Progress, silent
 from TACEResponseLib.radiomics import extract_row
 from TACEResponseLib.settings import PatchSettings, RadiomicsSettings
@@ -60,17 +61,17 @@ def measure(
     error becomes `feature_problem` and the rest is measured all the same.
     """
     row, problem = {}, None
-    progress("measure lesions", 0, 3)
+    progress(tr("measure lesions"), 0, 3)
     lesions, scan = measure_lesions(case), measure_scan(case)
     picture = largest_layer_patch(case, patch) if patch is not None else None
-    progress("measure texture", 1, 3)
+    progress(tr("measure texture"), 1, 3)
     try:
         row = extract_row(case, radiomics, engine=engine, threads=threads, only=only)
     except FeatureError as error:
         if features_required:
             raise
         problem = error.problem
-    progress("measure texture", 2, 3)
+    progress(tr("measure texture"), 2, 3)
     phase = case.provenance.get("image", {}).get("phase", "")
     return Measurements(case.patient_id, row, lesions, scan, picture, problem, phase)
 

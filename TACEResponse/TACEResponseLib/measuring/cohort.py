@@ -14,6 +14,7 @@ from TACEResponseLib.cases import Case
 from TACEResponseLib.cases.lesions import Lesions
 from TACEResponseLib.cohorts.table import Patient
 from TACEResponseLib.messages.errors import Problem
+from TACEResponseLib.messages.language import tr
 from TACEResponseLib.messages.progress import Progress, silent
 from TACEResponseLib.radiomics import engine_version
 from TACEResponseLib.radiomics.parameters import settings_from_file
@@ -22,7 +23,7 @@ from TACEResponseLib.resumable import CaseJob, CaseResult, StoredResult, afforda
 from TACEResponseLib.settings import PatchSettings, RadiomicsSettings
 
 from .case import SCAN, Measurements, measure
-from .controls import CONTROLS, CONTROLS_VERSION
+from .controls import CONTROLS, CONTROLS_VERSION, IN_WORDS
 from .feature_table import extract_features
 from .patch import Patch
 
@@ -64,7 +65,9 @@ def measure_patients(
             recipe=recipe,
             jobs_in_parallel=affordable_jobs(jobs),
             progress=progress,
-            stage=f"measure, {control.replace('_', ' ') or f'reader {reader}'}",
+            stage=tr("measure, {control}", control=tr(IN_WORDS[control]))
+            if control
+            else tr("measure, reader {reader}", reader=reader),
         )
         for patient, outcome in zip(patients, outcomes, strict=True):
             if isinstance(outcome, Problem):

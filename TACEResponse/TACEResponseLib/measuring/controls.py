@@ -24,6 +24,7 @@ from scipy.signal import fftconvolve
 
 from TACEResponseLib.cases import Case, bounding_box
 from TACEResponseLib.messages.errors import MaskError
+from TACEResponseLib.messages.language import mark, tr
 
 from .case import measure_scan
 
@@ -78,12 +79,12 @@ def moved_region(case: Case) -> Case:
             break
     if best is None:
         raise MaskError(
-            "no other place in the body holds a region of the tumour's shape",
+            tr("no other place in the body holds a region of the tumour's shape"),
             patient_id=case.patient_id,
             field="mask",
-            expected="a place inside the CT that does not touch the tumour",
-            received=f"a region of {' x '.join(map(str, shape.shape[::-1]))} voxels",
-            remedy="the patient is left out of this control",
+            expected=tr("a place inside the CT that does not touch the tumour"),
+            received=tr("a region of {size} voxels", size=" x ".join(map(str, shape.shape[::-1]))),
+            remedy=tr("the patient is left out of this control"),
         )
     moved = np.zeros(mask.shape, dtype=np.uint8)
     moved[best][shape] = 1
@@ -97,6 +98,8 @@ CONTROLS: dict[str, Callable[[Case], Case]] = {
     "shuffled_voxels": shuffled_voxels,
     "moved_region": moved_region,
 }
+#: The same names in words.
+IN_WORDS = {"shuffled_voxels": mark("shuffled voxels"), "moved_region": mark("moved region")}
 
 
 def _controlled(case: Case, name: str, **changes) -> Case:

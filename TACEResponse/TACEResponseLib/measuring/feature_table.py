@@ -16,6 +16,7 @@ from pathlib import Path
 
 from TACEResponseLib.cases import Case
 from TACEResponseLib.messages.errors import FeatureError, Problem, TableError
+from TACEResponseLib.messages.language import tr
 from TACEResponseLib.messages.progress import Progress, silent
 from TACEResponseLib.radiomics import engine_version, extract_row, feature_names
 from TACEResponseLib.resumable import CaseJob, CaseResult, StoredResult, run_cases
@@ -66,7 +67,7 @@ def extract_features(
         backend=backend,
         scheduler=scheduler,
         progress=progress,
-        stage="extracting features",
+        stage=tr("extracting features"),
     )
 
 
@@ -86,11 +87,11 @@ def write_feature_csv(path: Path, rows: Mapping[str, Mapping[str, float | str]])
     for patient_id, row in rows.items():
         if list(row) != columns:
             raise TableError(
-                "the rows of a feature table have different columns",
+                tr("the rows of a feature table have different columns"),
                 patient_id=patient_id,
-                expected=f"{len(columns)} columns as in the first row",
-                received=f"{len(row)} columns",
-                remedy="extract all patients with the same settings",
+                expected=tr("{n} columns as in the first row", n=len(columns)),
+                received=tr("{n} columns", n=len(row)),
+                remedy=tr("extract all patients with the same settings"),
             )
         lines.append([quoted(patient_id), *(_cell(row[name], name, patient_id) for name in columns)])
     _write_lines(path, lines)
@@ -99,10 +100,10 @@ def write_feature_csv(path: Path, rows: Mapping[str, Mapping[str, float | str]])
 def _cell(value: float | str, name: str, patient_id: str) -> str:
     if isinstance(value, float) and not math.isfinite(value):
         raise FeatureError(
-            "a feature has no value",
+            tr("a feature has no value"),
             field=name,
             patient_id=patient_id,
-            expected="a number",
+            expected=tr("a number"),
             received=f"{value}",
         )
     return repr(value) if isinstance(value, float) else str(value)

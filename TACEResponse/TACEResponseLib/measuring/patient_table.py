@@ -13,6 +13,7 @@ import numpy as np
 
 from TACEResponseLib.clinical.items import TumourBurden
 from TACEResponseLib.messages.errors import FeatureError
+from TACEResponseLib.messages.language import listed, tr
 
 from .case import SCAN, Measurements
 from .feature_table import IMAGE_HASH, diagnostics_of
@@ -91,9 +92,9 @@ class PatientTable:
         missing = [name for name in names if name not in position]
         if missing:
             raise FeatureError(
-                f"{len(missing)} features that the model needs were not extracted",
-                expected=", ".join(missing[:3]),
-                remedy="extract them with the settings of the bundle",
+                tr("{n} features that the model needs were not extracted", n=len(missing)),
+                expected=listed(missing[:3]),
+                remedy=tr("extract them with the settings of the bundle"),
             )
         chosen = self.features[:, [position[name] for name in names]]
         return dataclasses.replace(self, feature_names=tuple(names), features=chosen)

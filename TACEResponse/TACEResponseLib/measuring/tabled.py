@@ -6,6 +6,7 @@ import numpy as np
 
 from TACEResponseLib.clinical.items import TumourBurden
 from TACEResponseLib.messages.errors import TableError
+from TACEResponseLib.messages.language import tr
 from TACEResponseLib.readers.tables import Row
 
 from .case import SCAN
@@ -86,12 +87,12 @@ def _number(text: str, row: Row, column: str, file: str) -> float:
         value = float("nan")
     if not np.isfinite(value):
         raise TableError(
-            f"row {row.number}, column {column} is not a number",
+            tr("row {number}, column {column} is not a number", number=row.number, column=column),
             patient_id=row["patient_id"],
             file=file,
             field=column,
-            expected="a finite number",
+            expected=tr("a finite number"),
             received=f'"{text}"',
-            remedy="correct the cell, or empty the patient's row",
+            remedy=tr("correct the cell, or empty the patient's row"),
         )
     return value

@@ -23,6 +23,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from TACEResponseLib.messages.errors import InputError
+from TACEResponseLib.messages.language import listed, mark, tr
 from TACEResponseLib.messages.progress import Progress, silent
 
 from .anatomy import Body, paint_frame
@@ -43,7 +44,7 @@ from .response import (
 #: Raised when the same seed gives other patients than before.
 PHANTOM_VERSION = 2
 #: First line of everything a phantom cohort is accompanied by.
-NOT_PATIENTS = "Synthetic images computed from random numbers; no patient is in them."
+NOT_PATIENTS = mark("Synthetic images computed from random numbers; no patient is in them.")
 #: Files beside the patients' folders; the last one is in each folder.
 COHORT_FILE, TRUTH_FILE, SCORES_FILE, README_FILE = "cohort.csv", "truth.json", "truth.csv", "README.txt"
 _PATIENT_FILE = "patient.json"
@@ -86,7 +87,9 @@ def make_patient(
     image. Raises InputError for values outside their limits.
     """
     if size not in ("small", "full"):
-        raise InputError(f"size {size} is unknown", field="size", expected="small or full", received=size)
+        raise InputError(
+            tr("size {size} is unknown", size=size), field="size", expected=tr("small or full"), received=size
+        )
     truth = draw_response(index, seed, strength, diameter_mm)
     random = random_streams(seed, index)
     body, scan = Body.draw(random["body"]), _scan(random["scan"])
@@ -181,7 +184,7 @@ def write_cohort(
     """
     if patients < 1:
         raise InputError(
-            "a cohort needs patients", field="patients", expected="at least 1", received=str(patients)
+            tr("a cohort needs patients"), field="patients", expected=tr("at least 1"), received=str(patients)
         )
     folder = Path(folder)
     recipe = {"version": PHANTOM_VERSION, "seed": seed, "size": size, "strength": strength}
@@ -189,13 +192,13 @@ def write_cohort(
     folder.mkdir(parents=True, exist_ok=True)
     _write_truth(folder, recipe, patients)
     waiting = [n for n in range(1, patients + 1) if not (folder / patient_id(n) / _PATIENT_FILE).exists()]
-    progress("phantom", patients - len(waiting), patients)
+    progress(tr("phantom"), patients - len(waiting), patients)
     with ThreadPoolExecutor(max(1, jobs)) as pool:
         tasks = [pool.submit(_write_patient, folder, n, seed, size, strength) for n in waiting]
         try:
             for done, task in enumerate(as_completed(tasks), patients - len(waiting) + 1):
                 task.result()
-                progress("phantom", done, patients)
+                progress(tr("phantom"), done, patients)
         except BaseException:
             pool.shutdown(wait=True, cancel_futures=True)
             raise
@@ -235,14 +238,14 @@ def _refuse_another_cohort(folder: Path, recipe: dict) -> None:
     with contextlib.suppress(OSError, ValueError):
         found = json.loads((folder / TRUTH_FILE).read_text("utf-8"))
     if any(found.get(key) != value for key, value in recipe.items()):
-        words = lambda d: ", ".join(f"{key} {d[key]}" for key in recipe if key in d)
+        words = lambda d: listed(f"{key} {d[key]}" for key in recipe if key in d)
         raise InputError(
-            "the folder holds something else",
+            tr("the folder holds something else"),
             field="folder",
             file=str(folder),
-            expected=f"an empty folder, or the phantom cohort of {words(recipe)}",
-            received=f"the phantom cohort of {words(found)}" if found else "other files",
-            remedy="choose an empty folder",
+            expected=tr("an empty folder, or the phantom cohort of {words}", words=words(recipe)),
+            received=tr("the phantom cohort of {words}", words=words(found)) if found else tr("other files"),
+            remedy=tr("choose an empty folder"),
         )
 
 
@@ -257,28 +260,32 @@ def _write_truth(folder: Path, recipe: dict, patients: int) -> None:
     if 0 < responders < patients:
         chance = auc_interval(reachable, responders, patients - responders)
     content = {
-        "note": NOT_PATIENTS,
+        "note": tr(NOT_PATIENTS),
         **recipe,
         "patients": patients,
         "responders": responders,
         "weights": WEIGHTS,
         "best_auc": reachable,
-        "best_auc_derivation": "AUC of the latent score in the population, by numerical integration of "
-        "its density against the logistic probability of response",
+        "best_auc_derivation": tr(
+            "AUC of the latent score in the population, by numerical integration of its density "
+            "against the logistic probability of response"
+        ),
         "best_auc_by_chance_95_percent": chance,
-        "best_auc_by_chance_derivation": "where the AUC of the latent score falls in a cohort of this "
-        "size in 95 of 100 cases (Hanley and McNeil 1982)",
+        "best_auc_by_chance_derivation": tr(
+            "where the AUC of the latent score falls in a cohort of this size in 95 of 100 cases "
+            "(Hanley and McNeil 1982)"
+        ),
     }
     _write_text(folder / TRUTH_FILE, json.dumps(content, indent=1))
     _write_table(folder / SCORES_FILE, [{"patient_id": name, **asdict(t)} for name, t in truths.items()])
-    _write_text(folder / README_FILE, f"{NOT_PATIENTS}\n{_README}")
+    _write_text(folder / README_FILE, f"{tr(NOT_PATIENTS)}\n{tr(_README)}")
 
 
-_README = """\
+_README = mark("""\
 cohort.csv lists the patients, one row each; the images lie beside it, in HU.
 truth.json says how response was drawn and the best AUC that any model can reach.
 truth.csv holds the hidden traits of every patient; a model must not see it.
-"""
+""")
 
 
 def _write_table(path: Path, rows: list[dict]) -> None:

@@ -15,13 +15,14 @@ import numpy as np
 import SimpleITK as sitk
 from scipy import fft, ndimage
 
+PORTAL_VEIN, CAVA = "portal vein", "inferior vena cava"  # not a text
 #: Labels of the anatomy mask. The tumour itself is in the expert's mask, and is liver here.
 ORGANS = {
     "liver": 1,
     "spleen": 2,
     "aorta": 3,
-    "portal vein": 4,
-    "inferior vena cava": 5,
+    PORTAL_VEIN: 4,
+    CAVA: 5,
     "kidneys": 6,
     "spine": 7,
     "stomach": 8,

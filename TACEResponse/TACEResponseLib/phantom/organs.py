@@ -9,7 +9,7 @@ from itertools import pairwise
 import numpy as np
 
 from .anatomy import FAR_MM, Body, segment
-from .canvas import Canvas, common, ellipsoid, inset, point, smooth_union, texture
+from .canvas import CAVA, PORTAL_VEIN, Canvas, common, ellipsoid, inset, point, smooth_union, texture
 
 
 def paint_organs(canvas: Canvas, body: Body, rng: np.random.Generator) -> None:
@@ -233,13 +233,13 @@ def paint_portal_vein(canvas: Canvas, body: Body) -> None:
     canvas.tube(confluence, confluence + point(40, 4, 14), 4.2, hu)
     canvas.tube(confluence + point(40, 4, 14), at + point(84, 20, 8), 4.0, hu)
     canvas.tube(confluence, confluence + point(-4, -4, -130), 4.6, hu - 20)
-    canvas.tube(confluence, hilum, 6.4, hu, "portal vein")
-    canvas.tube(hilum, at + point(-58, 0, 4), 5.6, hu, "portal vein", end_radius_mm=4.4)
-    canvas.tube(hilum, at + point(-10, -32, 14), 4.8, hu, "portal vein", end_radius_mm=3.8)
+    canvas.tube(confluence, hilum, 6.4, hu, PORTAL_VEIN)
+    canvas.tube(hilum, at + point(-58, 0, 4), 5.6, hu, PORTAL_VEIN, end_radius_mm=4.4)
+    canvas.tube(hilum, at + point(-10, -32, 14), 4.8, hu, PORTAL_VEIN, end_radius_mm=3.8)
     canvas.tube(hilum + point(6, -8, -16), hilum + point(-6, -7, 4), 2.6, 12)  # bile duct
     cava_y = body.vertebra_y_mm - 27
     cava = ellipsoid((-22, cava_y, 0), (12.5, 9.5, FAR_MM * 3))
     canvas.paint((-40, 0, -FAR_MM), (0, 80, 96), inset(cava, -1.2), 50)
-    canvas.paint((-40, 0, -FAR_MM), (0, 80, 96), cava, 104, "inferior vena cava")
+    canvas.paint((-40, 0, -FAR_MM), (0, 80, 96), cava, 104, CAVA)
     renal = ellipsoid((-25, cava_y + 1, -55), (7, 5, 45))  # blood from the kidneys, not mixed yet
-    canvas.paint((-40, 0, -110), (0, 80, 0), common(cava, renal), 138, "inferior vena cava", edge_mm=5.0)
+    canvas.paint((-40, 0, -110), (0, 80, 0), common(cava, renal), 138, CAVA, edge_mm=5.0)

@@ -13,6 +13,7 @@ import numpy as np
 from scipy import optimize, special
 
 from TACEResponseLib.messages.errors import InputError
+from TACEResponseLib.messages.language import tr
 
 #: What acts on response, per standard deviation: large, mottled and necrotic tumours respond less.
 WEIGHTS = {"size": -0.55, "heterogeneity": -0.60, "necrosis": -0.58}
@@ -73,9 +74,9 @@ def draw_response(
     low, high = DIAMETERS_MM
     if diameter_mm is not None and not low <= diameter_mm <= high:
         raise InputError(
-            "no such tumour fits in the phantom",
+            tr("no such tumour fits in the phantom"),
             field="diameter_mm",
-            expected=f"{low:g} to {high:g} mm",
+            expected=tr("{low:g} to {high:g} mm", low=low, high=high),
             received=f"{diameter_mm:g}",
         )
     rng = random_streams(seed, index)["response"]
@@ -173,7 +174,10 @@ def random_streams(seed: int, index: int) -> dict[str, np.random.Generator]:
     for name, value in (("seed", seed), ("index", index)):
         if not (isinstance(value, int | np.integer) and 0 <= value < 2**31):
             raise InputError(
-                f"{name} is not usable", field=name, expected="0 to 2147483647", received=repr(value)
+                tr("{name} is not usable", name=name),
+                field=name,
+                expected=tr("0 to 2147483647"),
+                received=repr(value),
             )
     children = np.random.SeedSequence(entropy=int(seed), spawn_key=(int(index),)).spawn(len(_STREAMS))
     return {name: np.random.default_rng(child) for name, child in zip(_STREAMS, children, strict=True)}

@@ -14,6 +14,7 @@ import SimpleITK as sitk
 from TACEResponseLib.cases import Case, make_case
 from TACEResponseLib.cases.repair import UNION
 from TACEResponseLib.messages.errors import InputError, TACEResponseError
+from TACEResponseLib.messages.language import tr
 
 from .acquisitions import Acquisition, choose_acquisition, group_slices, list_acquisitions
 from .dicom import is_dicom, read_slices
@@ -116,12 +117,12 @@ def _open_dicom_file(path: Path, series: str | None) -> tuple[Admitted, dict]:
     if len(frames) > 1:
         return choose_acquisition(group_slices(frames), series, path).open(path)
     raise InputError(
-        "a DICOM file is one slice of a CT",
+        tr("a DICOM file is one slice of a CT"),
         field="image",
         file=path.name,
-        expected="a volume file, or the folder of the series",
-        received="a DICOM file",
-        remedy="choose its folder",
+        expected=tr("a volume file, or the folder of the series"),
+        received=tr("a DICOM file"),
+        remedy=tr("choose its folder"),
     )
 
 
@@ -142,7 +143,9 @@ def propose_arterial(
             seen[each.choice] = (each, vessels)
     shown = [(each, str(v)) for each, v in seen.values() if v.phase == ARTERIAL]
     if not seen:
-        shown = [(a, f'description "{a.description}"') for a in acquisitions if a.phase == ARTERIAL]
+        shown = [
+            (a, tr('description "{text}"', text=a.description)) for a in acquisitions if a.phase == ARTERIAL
+        ]
     return shown[0] if len(shown) == 1 else (None, "")
 
 
@@ -158,7 +161,11 @@ def _open_chosen_image(image_path: Path, mask_path: Path, series: str | None) ->
         except TACEResponseError:
             opened = None  # a mask that cannot be read is not what is wrong first
         likely, shown = propose_arterial(acquisitions, image_path, opened)
-        proposal = f"the arterial one is likely {likely.choice} ({shown})" if likely else ""
+        proposal = (
+            tr("the arterial one is likely {choice} ({shown})", choice=likely.choice, shown=shown)
+            if likely
+            else ""
+        )
     return choose_acquisition(acquisitions, None, image_path, proposal).open(image_path)
 
 

@@ -15,6 +15,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from TACEResponseLib.messages.errors import InputError, Problem
+from TACEResponseLib.messages.language import listed, several, tr
 
 from .dicom import Slice, dicom_files, open_stack, read_slices
 from .gate import Admitted
@@ -60,7 +61,13 @@ class Acquisition:
     @property
     def title(self) -> str:
         """Description, number of slices and what to write to choose it."""
-        return f"{self.description or 'no description'} ({len(self.slices)} slices, {self.choice})"
+        description = self.description or tr("no description")
+        return tr(
+            "{description} ({n} slices, {choice})",
+            description=description,
+            n=len(self.slices),
+            choice=self.choice,
+        )
 
     def read(self, folder: Path) -> tuple[sitk.Image, dict]:
         """The volume in HU, and its identity as JSON types with what was noticed in reading."""
@@ -92,17 +99,19 @@ class Acquisition:
         """A warning that names the localizers."""
         if not self.localizers:
             return ()
-        names = ", ".join(each.path.name for each in self.localizers[:5])
+        names = listed(each.path.name for each in self.localizers[:5])
         return (
             Problem(
                 "geometry",
-                f"{len(self.localizers)} localizer of the series was left out"
-                if len(self.localizers) == 1
-                else f"{len(self.localizers)} localizers of the series were left out",
+                several(
+                    len(self.localizers),
+                    "1 localizer of the series was left out",
+                    "{n} localizers of the series were left out",
+                ),
                 field="image",
                 file=folder.name,
                 received=names,
-                remedy="check that no slice of the scan is missing",
+                remedy=tr("check that no slice of the scan is missing"),
                 severity="warning",
             ),
         )
@@ -149,12 +158,12 @@ def choose_acquisition(
     """
     if not acquisitions:
         raise InputError(
-            "the folder holds no DICOM slices",
+            tr("the folder holds no DICOM slices"),
             field="image",
             file=folder.name,
-            expected="one CT series",
-            received=f"{sum(1 for p in folder.rglob('*') if p.is_file())} other files",
-            remedy="choose the folder of the CT series, or a volume file",
+            expected=tr("one CT series"),
+            received=tr("{n} other files", n=sum(1 for p in folder.rglob("*") if p.is_file())),
+            remedy=tr("choose the folder of the CT series, or a volume file"),
         )
     chosen = list(acquisitions)
     if wanted is not None:
@@ -162,15 +171,21 @@ def choose_acquisition(
     if len(chosen) == 1:
         return chosen[0]
     one_series = len({a.series_uid for a in chosen}) == 1
-    several = "the series holds several acquisitions" if one_series else "the folder holds several series"
+    message = (
+        tr("the series holds several acquisitions") if one_series else tr("the folder holds several series")
+    )
     raise InputError(
-        several if wanted is None else f'"{wanted}" names no single series',
+        message if wanted is None else tr('"{wanted}" names no single series', wanted=wanted),
         field="image",
         file=folder.name,
-        expected="one series, or a choice",
-        received="; ".join(a.title for a in chosen or acquisitions),
-        remedy="name the series by its description or its UID, a part of it as UID#part"
-        + (f"; {proposal}" if proposal else ""),
+        expected=tr("one series, or a choice"),
+        received=tr("; ").join(a.title for a in chosen or acquisitions),
+        remedy=tr(
+            "name the series by its description or its UID, a part of it as UID#part; {proposal}",
+            proposal=proposal,
+        )
+        if proposal
+        else tr("name the series by its description or its UID, a part of it as UID#part"),
     )
 
 

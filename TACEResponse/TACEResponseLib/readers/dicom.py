@@ -13,6 +13,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from TACEResponseLib.messages.errors import GeometryError, Problem
+from TACEResponseLib.messages.language import listed, tr
 
 from .dicom_open import SEGMENTATION, STRUCTURE_SET, damaged, dicom_files, is_dicom, reading_dicom
 from .frames import read_slices
@@ -95,37 +96,50 @@ def in_order(slices: list[Slice], folder: Path) -> list[Slice]:
     spacing = float(np.median(steps))
     doubled = depth[1:][steps < 1e-3]
     if doubled.size:
-        received = f"{doubled.size} positions twice, the first at {doubled[0]:.2f} mm"
-        raise _uneven(folder, "the series holds slices twice", "every position once", received)
+        received = tr("{n} positions twice, the first at {first:.2f} mm", n=doubled.size, first=doubled[0])
+        raise _uneven(folder, tr("the series holds slices twice"), tr("every position once"), received)
     odd = _odd_steps(depth)
     if odd.size and _off_even_mm(depth) > ROUNDED_MM:
-        where = ", ".join(f"{steps[n]:.2f} mm after {depth[n]:.2f} mm" for n in odd[:5])
-        raise _uneven(folder, "slices are missing or unevenly spaced", f"{spacing:.2f} mm everywhere", where)
+        where = listed(
+            tr("{step:.2f} mm after {depth:.2f} mm", step=steps[n], depth=depth[n]) for n in odd[:5]
+        )
+        raise _uneven(
+            folder,
+            tr("slices are missing or unevenly spaced"),
+            tr("{spacing:.2f} mm everywhere", spacing=spacing),
+            where,
+        )
     orientation = np.array(slices[0].orientation)
     normal = np.cross(orientation[:3], orientation[3:])
     drift = np.subtract(slices[-1].position, slices[0].position)
     sideways_mm = float(np.linalg.norm(drift - (drift @ normal) * normal))
     if sideways_mm > LARGEST_DRIFT_MM:
-        received = f"slices move {sideways_mm:.1f} mm sideways over the stack"
-        raise _uneven(folder, "the gantry was tilted", "slices stacked along their normal", received)
+        received = tr("slices move {sideways_mm:.1f} mm sideways over the stack", sideways_mm=sideways_mm)
+        raise _uneven(folder, tr("the gantry was tilted"), tr("slices stacked along their normal"), received)
     return slices
 
 
 def _require_one_shape(slices: list[Slice], folder: Path) -> None:
     """Raise GeometryError unless all slices have one orientation, one size and one pixel size."""
     if any(len(s.pixel_spacing) != 2 for s in slices):
-        raise _uneven(folder, "its slices do not say how large their pixels are", "a pixel size", "none")
+        raise _uneven(
+            folder, tr("its slices do not say how large their pixels are"), tr("a pixel size"), tr("none")
+        )
     orientations = np.array([s.orientation for s in slices])
     if np.abs(orientations - orientations[0]).max() > 1e-3:
-        raise _uneven(folder, "its slices point in different directions", "one orientation", "several")
+        raise _uneven(
+            folder, tr("its slices point in different directions"), tr("one orientation"), tr("several")
+        )
     sizes = sorted({s.rows_columns for s in slices})
     if len(sizes) > 1:
-        received = " and ".join(f"{rows} x {columns}" for rows, columns in sizes[:3])
-        raise _uneven(folder, "its slices have different numbers of pixels", "one size", received)
+        received = tr(" and ").join(f"{rows} x {columns}" for rows, columns in sizes[:3])
+        raise _uneven(folder, tr("its slices have different numbers of pixels"), tr("one size"), received)
     spacings = sorted({s.pixel_spacing for s in slices})
     if not np.allclose(spacings, spacings[0], rtol=1e-4):
-        received = " and ".join(" x ".join(f"{v:g}" for v in pair) for pair in spacings[:3])
-        raise _uneven(folder, "its slices have pixels of different sizes", "one pixel size", f"{received} mm")
+        received = tr(" and ").join(" x ".join(f"{v:g}" for v in pair) for pair in spacings[:3])
+        raise _uneven(
+            folder, tr("its slices have pixels of different sizes"), tr("one pixel size"), f"{received} mm"
+        )
 
 
 def _require_every_part(slices: list[Slice], folder: Path) -> None:
@@ -135,8 +149,13 @@ def _require_every_part(slices: list[Slice], folder: Path) -> None:
     total = max([*(of for _, of in parts), *there], default=0)
     missing = [str(n) for n in range(1, total + 1) if n not in there]
     if missing:
-        received = f"part {', '.join(missing)} of {total} is missing"
-        raise _uneven(folder, "the series lacks files of its concatenation", f"all {total} parts", received)
+        received = tr("part {numbers} of {total} is missing", numbers=listed(missing), total=total)
+        raise _uneven(
+            folder,
+            tr("the series lacks files of its concatenation"),
+            tr("all {total} parts", total=total),
+            received,
+        )
 
 
 def _odd_steps(depth: np.ndarray) -> np.ndarray:
@@ -166,8 +185,8 @@ def _place_notes(slices: list[Slice]) -> list[Problem]:
     if len(slices) > 1 and _odd_steps(depth).size:
         notes.append(
             (
-                "the slices' positions were rounded to a tenth of a millimetre",
-                f"even steps of {_step_mm(slices):.3f} mm were taken",
+                tr("the slices' positions were rounded to a tenth of a millimetre"),
+                tr("even steps of {step_mm:.3f} mm were taken", step_mm=_step_mm(slices)),
             )
         )
     locations = [s.location_mm for s in slices]
@@ -178,9 +197,13 @@ def _place_notes(slices: list[Slice]) -> list[Problem]:
         ):
             notes.append(
                 (
-                    f"the slices are {by_position:.2f} mm apart by their positions and {by_location:.2f} mm "
-                    "by their slice locations",
-                    "the positions were taken; compare the volume with another program's",
+                    tr(
+                        "the slices are {by_position:.2f} mm apart by their positions and {by_location:.2f} "
+                        "mm by their slice locations",
+                        by_position=by_position,
+                        by_location=by_location,
+                    ),
+                    tr("the positions were taken; compare the volume with another program's"),
                 )
             )
     return [
@@ -205,5 +228,5 @@ def _uneven(folder: Path, message: str, expected: str, received: str) -> Geometr
         file=folder.name,
         expected=expected,
         received=received,
-        remedy="export one complete, untilted series",
+        remedy=tr("export one complete, untilted series"),
     )

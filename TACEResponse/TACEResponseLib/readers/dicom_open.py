@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from TACEResponseLib.messages.errors import InputError
+from TACEResponseLib.messages.language import tr
 
 CT_IMAGE = "1.2.840.10008.5.1.4.1.1.2"
 SEGMENTATION = "1.2.840.10008.5.1.4.1.1.66.4"
@@ -69,7 +70,7 @@ def reading_dicom(path: Path, field: str = "image") -> Iterator[None]:
             if error.errno is None:  # pydicom's own, for a tag that is cut off
                 raise damaged(path, field) from None
             raise InputError(
-                "the file cannot be opened", field=field, file=path.name, received=error.strerror
+                tr("the file cannot be opened"), field=field, file=path.name, received=error.strerror
             ) from None
 
 
@@ -137,10 +138,10 @@ def require_whole_elements(stream: BinaryIO, syntax) -> None:
 def damaged(path: Path, field: str = "image") -> InputError:
     """The error for a file whose bytes are not DICOM where they say so."""
     return InputError(
-        "the DICOM file is damaged",
+        tr("the DICOM file is damaged"),
         field=field,
         file=path.name,
-        expected="a whole DICOM file",
-        received=f"{path.stat().st_size} bytes that pydicom and GDCM cannot read",
-        remedy="fetch it again from the archive",
+        expected=tr("a whole DICOM file"),
+        received=tr("{size} bytes that pydicom and GDCM cannot read", size=path.stat().st_size),
+        remedy=tr("fetch it again from the archive"),
     )

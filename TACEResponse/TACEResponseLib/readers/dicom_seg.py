@@ -11,6 +11,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from TACEResponseLib.messages.errors import GeometryError, InputError, MaskError, Problem
+from TACEResponseLib.messages.language import listed, tr
 
 from .dicom_open import LABEL_MAP, SEGMENTATION, UNDEFINED_LENGTH, reading_dicom, syntax_of
 from .gate import Claims, admit
@@ -41,12 +42,12 @@ def _union(path: Path, segmentation, numbers: list[int]) -> sitk.Image:
     with reading_dicom(path, "mask"):
         if segmentation.get_volume_geometry(allow_missing_positions=True) is None:
             raise GeometryError(
-                "the segmentation's frames do not form a volume",
+                tr("the segmentation's frames do not form a volume"),
                 field="mask",
                 file=path.name,
-                expected="evenly spaced parallel frames",
-                received="frames at uneven positions or in several directions",
-                remedy="export the segmentation again",
+                expected=tr("evenly spaced parallel frames"),
+                received=tr("frames at uneven positions or in several directions"),
+                remedy=tr("export the segmentation again"),
             )
         volume = segmentation.get_volume(segment_numbers=numbers)
     inside = (np.asarray(volume.array) >= INSIDE_FROM).any(axis=-1).astype(np.uint8)
@@ -63,12 +64,12 @@ def _open(path: Path):
     dataset = pydicom.dcmread(path, force=True)
     if dataset.get("SOPClassUID") not in (SEGMENTATION, LABEL_MAP):
         raise MaskError(
-            "the DICOM file is not a segmentation",
+            tr("the DICOM file is not a segmentation"),
             field="mask",
             file=path.name,
-            expected="a DICOM SEG or RTSTRUCT",
-            received=f"Modality {dataset.get('Modality', 'unknown')}",
-            remedy="choose a DICOM SEG or RTSTRUCT, or a labelmap in NIfTI or NRRD",
+            expected=tr("a DICOM SEG or RTSTRUCT"),
+            received=tr("Modality {modality}", modality=dataset.get("Modality", tr("unknown"))),
+            remedy=tr("choose a DICOM SEG or RTSTRUCT, or a labelmap in NIfTI or NRRD"),
         )
     _require_frames(dataset, path)
     _require_segments(dataset, path)
@@ -85,17 +86,31 @@ def _require_frames(dataset, path: Path) -> None:
     frames = int(dataset.NumberOfFrames)
     described = len(dataset.PerFrameFunctionalGroupsSequence)
     if described != frames:
-        raise _contradicting(path, f"{frames} frames", f"{described} that say where they lie")
+        raise _contradicting(
+            path,
+            tr("{n} frames", n=frames),
+            tr("{n} that say where they lie", n=described),
+        )
     fractions = str(dataset.get("SegmentationType", "")) != "BINARY"
     bits, size = int(dataset.BitsAllocated), int(dataset.Rows) * int(dataset.Columns)
     if bits not in ((8, 16) if fractions else (1, 8)):
-        raise _contradicting(path, f"{dataset.SegmentationType} pixels", f"{bits} bits for each")
+        raise _contradicting(
+            path,
+            tr("{kind} pixels", kind=dataset.SegmentationType),
+            tr("{bits} bits for each", bits=bits),
+        )
     syntax, needed = syntax_of(dataset), (size * frames * bits + 7) // 8
     held = len(dataset.PixelData)
     plain = not syntax.is_compressed or syntax.is_deflated
     if plain and held - needed not in (0, needed % 2):
-        pixels = f"{frames} frames of {dataset.Rows} x {dataset.Columns}"
-        raise _contradicting(path, f"{needed} bytes for {pixels}", f"{held} bytes")
+        expected = tr(
+            "{needed} bytes for {n} frames of {rows} x {columns}",
+            needed=needed,
+            n=frames,
+            rows=dataset.Rows,
+            columns=dataset.Columns,
+        )
+        raise _contradicting(path, expected, tr("{n} bytes", n=held))
 
 
 def _is_cut_off(dataset) -> bool:
@@ -109,26 +124,28 @@ def _require_segments(dataset, path: Path) -> None:
     """Raise InputError when two segments have one number, or a frame is of none of them."""
     count = Counter(int(segment.SegmentNumber) for segment in dataset.SegmentSequence)
     if max(count.values(), default=0) > 1:
-        numbers = ", ".join(map(str, sorted(n for n, often in count.items() if often > 1)))
-        raise _contradicting(path, "a number of its own for every segment", f"number {numbers} twice")
+        numbers = listed(map(str, sorted(n for n, often in count.items() if often > 1)))
+        raise _contradicting(
+            path, tr("a number of its own for every segment"), tr("number {numbers} twice", numbers=numbers)
+        )
     shared = (dataset.get("SharedFunctionalGroupsSequence") or [{}])[0]
     for number, group in enumerate(dataset.PerFrameFunctionalGroupsSequence, start=1):
         named = group.get("SegmentIdentificationSequence") or shared.get("SegmentIdentificationSequence")
         segment = int(named[0].ReferencedSegmentNumber) if named else None
         if segment is not None and segment not in count:
-            numbers = ", ".join(map(str, sorted(count)))
-            received = f"frame {number} of segment {segment}"
-            raise _contradicting(path, f"frames of segments {numbers}", received)
+            numbers = listed(map(str, sorted(count)))
+            received = tr("frame {number} of segment {segment}", number=number, segment=segment)
+            raise _contradicting(path, tr("frames of segments {numbers}", numbers=numbers), received)
 
 
 def _contradicting(path: Path, expected: str, received: str) -> InputError:
     return InputError(
-        "the segmentation contradicts itself",
+        tr("the segmentation contradicts itself"),
         field="mask",
         file=path.name,
         expected=expected,
         received=received,
-        remedy="export the segmentation again",
+        remedy=tr("export the segmentation again"),
     )
 
 

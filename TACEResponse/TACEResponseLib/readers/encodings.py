@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from TACEResponseLib.messages.errors import InputError, TableError
+from TACEResponseLib.messages.language import tr
 
 #: A reading is taken when its everyday characters are at least this share of those beyond ASCII ...
 LEAST_FAMILIAR = 0.3
@@ -101,9 +102,9 @@ def known_encoding(name: str) -> str:
         "".encode(name)  # rot13 and zip are codecs too, and none of a text
         return codecs.lookup(name).name
     raise InputError(
-        "there is no such text encoding",
+        tr("there is no such text encoding"),
         field="encoding",
-        expected="for example utf-8, gb18030, big5, shift_jis, cp949, cp1251, cp1252",
+        expected=tr("for example utf-8, gb18030, big5, shift_jis, cp949, cp1251, cp1252"),
         received=name,
     )
 
@@ -130,12 +131,12 @@ def _decode_as(content: bytes, table: str, encoding: str) -> str:
     except UnicodeError as error:
         place = getattr(error, "start", 0)
         raise TableError(
-            f"the table is not text in {encoding}",
+            tr("the table is not text in {encoding}", encoding=encoding),
             file=table,
             field="encoding",
-            expected=f"{encoding} in every byte",
-            received=f"byte {content[place]:#04x} at {place}",
-            remedy="name another encoding with --encoding, or save the table as CSV UTF-8",
+            expected=tr("{encoding} in every byte", encoding=encoding),
+            received=tr("byte {byte:#04x} at {place}", byte=content[place], place=place),
+            remedy=tr("name another encoding with --encoding, or save the table as CSV UTF-8"),
         ) from None
 
 
@@ -184,21 +185,23 @@ def _uncertain(readings: list[_Reading], content: bytes, table: str) -> TableErr
     shown = []
     for reading in sorted(readings, key=lambda r: r.familiar, reverse=True)[:4]:
         word = next(w for w in re.split(r"[ \r\n,;\t\"]+", reading.text) if not w.isascii())
-        shown.append(f'"{word[:20]}" in {reading.encoding}')
+        shown.append(tr('"{word}" in {encoding}', word=word[:20], encoding=reading.encoding))
     first = next(n for n, byte in enumerate(content) if byte > 127)
     return TableError(
-        "the table's text encoding is unknown",
+        tr("the table's text encoding is unknown"),
         file=table,
         field="encoding",
-        expected="UTF-8, or an encoding that is certain",
-        received=" or ".join(shown) or f"byte {content[first]:#04x} at {first}",
-        remedy="name it with --encoding, for example --encoding gb18030, or save the table as CSV UTF-8",
+        expected=tr("UTF-8, or an encoding that is certain"),
+        received=tr(" or ").join(shown)
+        or tr("byte {byte:#04x} at {place}", byte=content[first], place=first),
+        remedy=tr("name it with --encoding, for example --encoding gb18030, or save the table as CSV UTF-8"),
     )
 
 
 def _is_east_asian(text: str, beyond: list[str], encoding: str) -> bool:
     """Whether nearly all characters are those that the national standard holds for everyday text."""
-    scripts = {"gb18030": "CJK", "big5": "CJK", "cp949": "HANGUL"}.get(encoding, "CJK HIRAGANA KATAKANA")
+    japanese = "CJK HIRAGANA KATAKANA"  # not a text
+    scripts = {"gb18030": "CJK", "big5": "CJK", "cp949": "HANGUL"}.get(encoding, japanese)
     if any("｡" <= c <= "ﾟ" for c in beyond):
         return False  # half-width kana are what any other Asian text looks like
     letters = [c for c in beyond if c.isalpha() or c == "ー"]
@@ -256,7 +259,8 @@ def _is_western(text: str, beyond: list[str], encoding: str) -> bool:
     signs = "«»–—“”„’°±…§\xa0"
     letters = [c for c in beyond if c not in signs]
     if not letters or not all(
-        re.match("LATIN (SMALL|CAPITAL) LETTER", unicodedata.name(c, "")) for c in letters
+        re.match("LATIN (SMALL|CAPITAL) LETTER", unicodedata.name(c, ""))  # not a text
+        for c in letters
     ):
         return False
     if re.search(rf"[^\W\d_][{signs.replace('’', '')}][^\W\d_]", text):

@@ -7,6 +7,7 @@ and a volume may be spread over several files (a concatenation).
 from pathlib import Path
 
 from TACEResponseLib.messages.errors import InputError
+from TACEResponseLib.messages.language import tr
 
 from .dicom_open import (
     LABEL_MAP,
@@ -62,12 +63,14 @@ def _frame(number: int, group, shared, file: dict, image_type: tuple[str, ...], 
     orientation = part("PlaneOrientationSequence").get("ImageOrientationPatient")
     if not position or not orientation:
         raise InputError(
-            "a frame of the CT does not say where it lies",
+            tr("a frame of the CT does not say where it lies"),
             field="image",
             file=path.name,
-            expected="ImagePositionPatient and ImageOrientationPatient of every frame",
-            received=f"frame {number + 1} without {'a position' if not position else 'an orientation'}",
-            remedy="export the series as single slices",
+            expected=tr("ImagePositionPatient and ImageOrientationPatient of every frame"),
+            received=tr("frame {number} without an orientation", number=number + 1)
+            if position
+            else tr("frame {number} without a position", number=number + 1),
+            remedy=tr("export the series as single slices"),
         )
     content = part("FrameContentSequence")
     time = text_of(content, "FrameAcquisitionDateTime") or text_of(content, "FrameReferenceDateTime")

@@ -15,6 +15,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from TACEResponseLib.messages.errors import GeometryError, InputError, Problem
+from TACEResponseLib.messages.language import mark, tr
 
 #: Two voxel sizes that differ by less than this share are one: headers are written in single precision.
 SAME_SIZE = 1e-3
@@ -22,6 +23,11 @@ SAME_SIZE = 1e-3
 SAME_PLACE_MM = 0.1
 #: What a header may call the modality of a CT.
 CT_WORDS = ("", "CT", "MET_MOD_CT", "MET_MOD_UNKNOWN", "MET_MOD_OTHER", "OT", "UNKNOWN")
+#: What is said of a header with two geometries, by the part that the volume plays.
+STATED_TWICE = {
+    "image": mark("the CT's header states its geometry twice; the {said_by} was taken"),
+    "mask": mark("the mask's header states its geometry twice; the {said_by} was taken"),
+}
 
 
 @dataclass(frozen=True)
@@ -71,7 +77,12 @@ def admit(volume: sitk.Image, claims: Claims) -> Admitted:
         require_ct(claims.modality, claims.path.name)
     if tuple(volume.GetSize()) != claims.size:
         raise not_whole(
-            claims, f"{_times(volume.GetSize())} voxels of {_times(claims.size)} that its header claims"
+            claims,
+            tr(
+                "{found} voxels of {claimed} that its header claims",
+                found=_times(volume.GetSize()),
+                claimed=_times(claims.size),
+            ),
         )
     if len(claims.placements) < 2 or volume.GetDimension() != 3:
         return Admitted(volume)
@@ -85,42 +96,48 @@ def require_bytes(claims: Claims) -> None:
     elsewhere. A few bytes of litter at the end do no harm.
     """
     if claims.present_bytes < claims.needed_bytes:
-        raise not_whole(claims, f"{claims.present_bytes} of {claims.needed_bytes} bytes")
+        raise not_whole(claims, _of_bytes(claims))
     row_bytes = claims.needed_bytes / max(1, math.prod(claims.size[1:]))
     if claims.needed_bytes and claims.present_bytes - claims.needed_bytes >= row_bytes:
         size = _times(claims.size)
         raise not_whole(
-            claims, f"{claims.present_bytes} bytes for {size} voxels, which need {claims.needed_bytes}"
+            claims,
+            tr(
+                "{present_bytes} bytes for {size} voxels, which need {needed_bytes}",
+                present_bytes=claims.present_bytes,
+                size=size,
+                needed_bytes=claims.needed_bytes,
+            ),
         )
 
 
 def require_ct(modality: str, file: str) -> None:
     """Raise InputError when the word says that the volume is something else than a CT."""
     if modality.strip().upper() not in CT_WORDS:
-        raise no_ct(f"modality {modality.strip()}", file)
+        raise no_ct(tr("modality {modality}", modality=modality.strip()), file)
 
 
 def no_ct(received: str, file: str) -> InputError:
     """The error for a volume whose header says that it does not measure attenuation in HU."""
     return InputError(
-        "the image is no CT in HU",
+        tr("the image is no CT in HU"),
         field="image",
         file=file,
-        expected="a CT, modality CT",
+        expected=tr("a CT, modality CT"),
         received=received,
-        remedy="choose the contrast-enhanced CT of the patient",
+        remedy=tr("choose the contrast-enhanced CT of the patient"),
     )
 
 
 def not_whole(claims: Claims, received: str) -> InputError:
     """The error for a volume file that does not hold what it says."""
     return InputError(
-        "the file cannot be read as a volume",
+        tr("the file cannot be read as a volume"),
         field=claims.field,
         file=claims.path.name,
-        expected="a whole NIfTI, NRRD or MetaImage file, or a folder of DICOM slices",
+        expected=tr("a whole NIfTI, NRRD or MetaImage file, or a folder of DICOM slices"),
         received=received,
-        remedy="export the volume again",
+        remedy=tr("export the volume again"),
     )
 
 
@@ -134,8 +151,8 @@ def _placed(volume: sitk.Image, claims: Claims) -> Admitted:
     for other in claims.placements[:-1]:
         apart_mm = _apart_mm(other, decisive, claims.size)
         if apart_mm > SAME_PLACE_MM:
-            received = f"a place {apart_mm:.1f} mm away"
-            return Admitted(volume, (_twice(claims, decisive, "one place", other, received),))
+            received = tr("a place {apart_mm:.1f} mm away", apart_mm=apart_mm)
+            return Admitted(volume, (_twice(claims, decisive, tr("one place"), other, received),))
     return Admitted(volume)
 
 
@@ -145,12 +162,12 @@ def _moved(volume: sitk.Image, to: Placement, claims: Claims) -> sitk.Image:
     directions = to.axes_mm / voxel_mm if (voxel_mm > 0).all() else np.zeros((3, 3))
     if np.abs(directions.T @ directions - np.eye(3)).max() > 1e-3:
         raise GeometryError(
-            "the file's header places it nowhere",
+            tr("the file's header places it nowhere"),
             field=claims.field,
             file=claims.path.name,
-            expected="three axes at right angles",
-            received=f"a {to.said_by} with voxels of {_sizes(to)}",
-            remedy="export the volume again",
+            expected=tr("three axes at right angles"),
+            received=tr("a {said_by} with voxels of {sizes}", said_by=to.said_by, sizes=_sizes(to)),
+            remedy=tr("export the volume again"),
         )
     moved = sitk.Image(volume)
     moved.SetSpacing(voxel_mm.tolist())
@@ -169,17 +186,25 @@ def _apart_mm(one: Placement, other: Placement, size: Sequence[int]) -> float:
 
 
 def _twice(claims: Claims, taken: Placement, expected: str, other: Placement, received: str) -> Problem:
-    noun = "CT" if claims.field == "image" else "mask"
     return Problem(
         "geometry",
-        f"the {noun}'s header states its geometry twice; the {taken.said_by} was taken",
+        tr(STATED_TWICE[claims.field], said_by=taken.said_by),
         field=claims.field,
         file=claims.path.name,
-        expected=f"{expected} by {taken.said_by} and {other.said_by}",
-        received=f"{received} by {other.said_by}",
-        remedy="look at the outline, or export the volume again",
+        expected=tr(
+            "{expected} by {said_by} and {other}",
+            expected=expected,
+            said_by=taken.said_by,
+            other=other.said_by,
+        ),
+        received=tr("{received} by {said_by}", received=received, said_by=other.said_by),
+        remedy=tr("look at the outline, or export the volume again"),
         severity="warning",
     )
+
+
+def _of_bytes(claims: Claims) -> str:
+    return tr("{present} of {needed} bytes", present=claims.present_bytes, needed=claims.needed_bytes)
 
 
 def _sizes(placement: Placement) -> str:

@@ -13,6 +13,8 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
+from TACEResponseLib.messages.language import tr
+
 from .gate import Placement
 from .text_voxels import require_text
 
@@ -76,7 +78,7 @@ def stored_voxels(path: Path, reader: sitk.ImageFileReader) -> Stored:
     # Last, since a NIfTI that ITK saved again as NRRD or MetaImage keeps the words of its old header.
     if reader.HasMetaDataKey("nifti_type"):
         return _nifti(path, head, voxels, reader)
-    raise ValueError("another kind of file, whose header is not known here")
+    raise ValueError(tr("another kind of file, whose header is not known here"))
 
 
 def modality_of(reader: sitk.ImageFileReader) -> str:
@@ -138,7 +140,7 @@ def _nifti(path: Path, head: bytes, voxels: int, reader: sitk.ImageFileReader) -
     before = int(float(reader.GetMetaData("vox_offset")))
     if single and before < NIFTI_HEADER + NIFTI_EXTENSION:
         # ITK would take the four bytes behind the header for voxels, and all others two places off.
-        raise ValueError(f"a header whose voxels begin at byte {before}, within itself")
+        raise ValueError(tr("a header whose voxels begin at byte {before}, within itself", before=before))
     needed = before + voxels * _nifti_voxel_bytes(reader)
     packed = head_of(data, 2) == GZIP_MAGIC
     if head.startswith(GZIP_MAGIC):
@@ -163,7 +165,7 @@ def _second_of_pair(path: Path) -> Path:
     for ending in PAIR_ENDINGS:
         if (path.parent / f"{stem}{ending}").is_file():
             return path.parent / f"{stem}{ending}"
-    raise ValueError(f"a header without its {stem}.img")
+    raise ValueError(tr("a header without its {file}", file=f"{stem}.img"))
 
 
 def _nrrd(path: Path, head: bytes, voxels_bytes: int, number_bytes: int) -> Stored:
@@ -216,13 +218,15 @@ def _beside(path: Path, named: str) -> Path | None:
         return None
     data = path.parent / named
     if not data.is_file():
-        raise ValueError(f"a header without its file {Path(named).name}")
+        raise ValueError(tr("a header without its file {file}", file=Path(named).name))
     return data
 
 
 def _require_one_file(data: Path | None, packed: bool, text: bool) -> None:
     if data is None and (packed or text):
-        raise ValueError(f"{'packed voxels' if packed else 'voxels as text'} in several files")
+        raise ValueError(
+            tr("packed voxels in several files" if packed else "voxels as text in several files")
+        )
 
 
 def _after_lines(data: Path, start: int, lines: int) -> int:

@@ -8,6 +8,7 @@ No identifier is repeated in what is said.
 from pathlib import Path
 
 from TACEResponseLib.messages.errors import Problem
+from TACEResponseLib.messages.language import tr
 
 from .dicom_open import dicom_files, reading_dicom
 
@@ -25,10 +26,10 @@ def strangers(folder: Path, series_uid: str, mask: Path) -> tuple[Problem, ...]:
         return ()
     drawn = _header(mask, "mask")
     if _differ(ct.get("PatientID"), drawn.get("PatientID")):
-        message, expected = "the mask's header names another patient than the CT's", "one patient ID"
+        message, expected = tr("the mask's header names another patient than the CT's"), tr("one patient ID")
     elif _differ(ct.get("FrameOfReferenceUID"), _frame_of_reference(drawn)):
-        message = "the mask was drawn in another frame of reference than the CT"
-        expected = "one frame of reference"
+        message = tr("the mask was drawn in another frame of reference than the CT")
+        expected = tr("one frame of reference")
     else:
         return ()
     return (
@@ -38,8 +39,8 @@ def strangers(folder: Path, series_uid: str, mask: Path) -> tuple[Problem, ...]:
             field="mask",
             file=mask.name,
             expected=expected,
-            received="two",
-            remedy="check that both are of the same examination",
+            received=tr("two"),
+            remedy=tr("check that both are of the same examination"),
             severity="warning",
         ),
     )

@@ -14,6 +14,7 @@ import SimpleITK as sitk
 
 from TACEResponseLib.cases import choose_segments
 from TACEResponseLib.messages.errors import MaskError, Problem
+from TACEResponseLib.messages.language import tr
 
 from .dicom import is_dicom
 from .dicom_seg import open_segmentation
@@ -61,11 +62,11 @@ class MaskFile:
             return Mask(labels, ", ".join(chosen), self.cropped_is_normal, tuple(warnings))
         if segment is not None:
             raise MaskError(
-                "the mask's format has no segment names",
+                tr("the mask's format has no segment names"),
                 field="mask",
-                expected=f'a segment named "{segment}"',
-                received="a labelmap",
-                remedy="choose the tumour by its label instead",
+                expected=tr('a segment named "{segment}"', segment=segment),
+                received=tr("a labelmap"),
+                remedy=tr("choose the tumour by its label instead"),
             )
         labels, warnings = self.by_number([])
         return Mask(labels, warnings=tuple(warnings))

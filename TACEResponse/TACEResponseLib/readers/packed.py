@@ -14,6 +14,8 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
+from TACEResponseLib.messages.language import tr
+
 from .headers import GZIP_MAGIC, NIFTI, NIFTI_HEADER, NRRD, Stored
 
 try:
@@ -66,7 +68,7 @@ def unpacked(path: Path, start: int) -> Iterator[bytes]:
                 yield part
                 chunk = unpacker.unused_data if unpacker.eof else unpacker.unconsumed_tail
     if not unpacker.eof:
-        raise EOFError("the packed data end early")
+        raise EOFError(tr("the packed data end early"))
 
 
 def read_packed(path: Path, stored: Stored, reader: sitk.ImageFileReader) -> tuple[sitk.Image | None, int]:

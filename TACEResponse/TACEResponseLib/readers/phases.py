@@ -13,8 +13,15 @@ import numpy as np
 import SimpleITK as sitk
 
 from TACEResponseLib.messages.errors import Problem
+from TACEResponseLib.messages.language import mark, tr
 
-ARTERIAL, PORTAL, DELAYED, NATIVE = PHASES = ("arterial", "portal venous", "delayed", "native")
+#: The phases by name; `tr` says one in the reader's language.
+ARTERIAL, PORTAL, DELAYED, NATIVE = PHASES = (
+    mark("arterial"),
+    mark("portal venous"),
+    mark("delayed"),
+    mark("native"),
+)
 #: Unenhanced blood measures 30 to 60 HU; above this there is contrast medium in a vessel.
 ENHANCED_HU = 90
 #: The arterial phase: the aorta is brighter than the portal vein by at least this factor.
@@ -49,7 +56,11 @@ class VesselEnhancement:
         return PORTAL if self.portal_vein_hu >= PORTAL_HU else DELAYED
 
     def __str__(self) -> str:
-        return f"aorta {self.aorta_hu:.0f} HU, portal vein {self.portal_vein_hu:.0f} HU"
+        return tr(
+            "aorta {aorta:.0f} HU, portal vein {portal_vein:.0f} HU",
+            aorta=self.aorta_hu,
+            portal_vein=self.portal_vein_hu,
+        )
 
 
 def phase_of_description(description: str) -> str | None:
@@ -95,15 +106,15 @@ def phase_warning(vessels: VesselEnhancement | None, description: str) -> list[P
     phase = provenance_of_phase(vessels, description).get("phase", ARTERIAL)
     if phase == ARTERIAL:
         return []
-    seen = f'series "{description}"' if vessels is None else str(vessels)
+    seen = tr('series "{description}"', description=description) if vessels is None else str(vessels)
     return [
         Problem(
             "phase",
-            f"the CT looks like the {phase} phase",
+            tr("the CT looks like the {phase} phase", phase=tr(phase)),
             field="image",
-            expected="the arterial phase",
+            expected=tr("the arterial phase"),
             received=seen,
-            remedy="choose the arterial series if there is one",
+            remedy=tr("choose the arterial series if there is one"),
             severity="warning",
         )
     ]

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from TACEResponseLib.messages.errors import InputError, Problem
+from TACEResponseLib.messages.language import listed, mark, tr
 
 from .dicom_open import damaged, reading_dicom, syntax_of
 from .gate import no_ct, require_ct
@@ -25,6 +26,11 @@ HU_TYPES = ("", "HU", "US")
 BRIGHT, DARK = "MONOCHROME2", "MONOCHROME1"
 #: No two neighbouring slices of a body differ by more than this in the median of their pixels' differences.
 LARGEST_JUMP_HU = 200
+#: Which slices are meant: all by their places, or the first ones.
+SLICES, MORE_SLICES = (
+    mark("{what}: {n} slices, at {places} mm"),
+    mark("{what}: {n} slices, at {places} mm and more"),
+)
 #: Words of an ImageType that name another quantity than attenuation (DICOM's multi-energy CT, and vendors').
 NO_ATTENUATION = re.compile(
     r"IODINE|IODIN|JOD|WATER_|MAT_(SPECIFIC|REMOVED|FRACTIONAL|VALUE_BASED|MODIFIED)|MATERIAL|EFF_ATOMIC|Z_?EFF"
@@ -38,18 +44,18 @@ def require_ct_slices(slices: Sequence[Slice]) -> None:
         file = each.path.name
         require_ct(each.modality, file)
         if each.class_uid == PARAMETRIC_MAP:
-            raise no_ct("a parametric map", file)
+            raise no_ct(tr("a parametric map"), file)
         words = next((w for w in each.image_type if NO_ATTENUATION.search(w)), "")
         if words:
-            raise no_ct(f"image type {words}", file)
+            raise no_ct(tr("image type {words}", words=words), file)
         if each.rescale_type.strip().upper() not in HU_TYPES:
-            raise no_ct(f"values in {each.rescale_type}", file)
+            raise no_ct(tr("values in {rescale_type}", rescale_type=each.rescale_type), file)
         if each.shown_as not in ("", BRIGHT, DARK):
-            raise no_ct(f"colours ({each.shown_as})", file)
+            raise no_ct(tr("colours ({shown_as})", shown_as=each.shown_as), file)
     _require_scales(slices)
     dark = [each for each in slices if each.shown_as == DARK]
     if dark and len(dark) < len(slices):
-        raise _unscaled(f"{DARK} among {BRIGHT}", dark, len(slices))
+        raise _unscaled(tr("{dark} among {bright}", dark=DARK, bright=BRIGHT), dark, len(slices))
 
 
 def _require_scales(slices: Sequence[Slice]) -> None:
@@ -59,7 +65,9 @@ def _require_scales(slices: Sequence[Slice]) -> None:
         without = [each for each, value in zip(slices, values, strict=True) if value is None]
         other = [s.slope if name == "intercept" else s.intercept for s in slices]
         if without and (len(without) < len(slices) or any(value is not None for value in other)):
-            raise _unscaled(f"slices without Rescale{name.title()}", without, len(slices))
+            raise _unscaled(
+                tr("slices without {attribute}", attribute=f"Rescale{name.title()}"), without, len(slices)
+            )
     odd = [
         s
         for s in slices
@@ -67,7 +75,13 @@ def _require_scales(slices: Sequence[Slice]) -> None:
     ]
     if odd:
         raise _unscaled(
-            f"a slope of {odd[0].slope:g} and an intercept of {odd[0].intercept:g}", odd, len(slices)
+            tr(
+                "a slope of {slope:g} and an intercept of {intercept:g}",
+                slope=odd[0].slope,
+                intercept=odd[0].intercept,
+            ),
+            odd,
+            len(slices),
         )
 
 
@@ -84,18 +98,19 @@ def require_no_jump(slices: Sequence[Slice], values: np.ndarray) -> None:
         and abs(np.median(values[after].astype(float) - values[after - 1])) > LARGEST_JUMP_HU
     ]
     if jumps:
-        raise _unscaled("HU that jump where slope or intercept change", jumps, len(slices))
+        raise _unscaled(tr("HU that jump where slope or intercept change"), jumps, len(slices))
 
 
 def _unscaled(what: str, odd: Sequence[Slice], total: int) -> InputError:
-    places = ", ".join(f"{depth:.2f}" for depth in sorted(each.depth_mm for each in odd)[:5])
+    places = listed(f"{depth:.2f}" for depth in sorted(each.depth_mm for each in odd)[:5])
+    received = MORE_SLICES if len(odd) > 5 else SLICES
     return InputError(
-        "it is not known how some of the slices become HU",
+        tr("it is not known how some of the slices become HU"),
         field="image",
         file=odd[0].path.name,
-        expected=f"RescaleSlope and RescaleIntercept that fit, on all {total} slices",
-        received=f"{what}: {len(odd)} slices, at {places} mm" + (" and more" if len(odd) > 5 else ""),
-        remedy="export the series again with these attributes",
+        expected=tr("RescaleSlope and RescaleIntercept that fit, on all {total} slices", total=total),
+        received=tr(received, what=what, n=len(odd), places=places),
+        remedy=tr("export the series again with these attributes"),
     )
 
 
@@ -106,11 +121,11 @@ def scale_notes(slices: Sequence[Slice]) -> list[Problem]:
     return [
         Problem(
             "intensity",
-            "no slice says how its numbers become HU; they were taken as HU",
+            tr("no slice says how its numbers become HU; they were taken as HU"),
             field="image",
-            expected="RescaleSlope and RescaleIntercept",
-            received="neither",
-            remedy="check the HU of air and liver",
+            expected=tr("RescaleSlope and RescaleIntercept"),
+            received=tr("neither"),
+            remedy=tr("check the HU of air and liver"),
             severity="warning",
         )
     ]
@@ -160,7 +175,7 @@ def _stored(path: Path, frames: Sequence[int | None]) -> Iterator[np.ndarray]:
             data.file_meta.TransferSyntaxUID = syntax_of(data)
         _require_decoder(syntax_of(data), path)
         if int(data.get("SamplesPerPixel") or 1) != 1:
-            raise no_ct("colours", path.name)
+            raise no_ct(tr("colours"), path.name)
         indices = None if list(frames) == [None] else [int(f) for f in frames]
         arrays = [np.asarray(array) for array in iter_pixels(data, raw=True, indices=indices)]
     if len(arrays) != len(frames):
@@ -174,10 +189,10 @@ def _require_decoder(syntax, path: Path) -> None:
 
     if syntax.is_compressed and not syntax.is_deflated and not get_decoder(syntax).is_available:
         raise InputError(
-            "the pixels are packed in a way that no package here unpacks",
+            tr("the pixels are packed in a way that no package here unpacks"),
             field="image",
             file=path.name,
-            expected="pixels that are not packed, or packed as RLE or JPEG-LS",
+            expected=tr("pixels that are not packed, or packed as RLE or JPEG-LS"),
             received=syntax.name,
-            remedy="export the series without compression, or as single slices",
+            remedy=tr("export the series without compression, or as single slices"),
         )

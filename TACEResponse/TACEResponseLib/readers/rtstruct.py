@@ -12,6 +12,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from TACEResponseLib.messages.errors import GeometryError, MaskError, Problem
+from TACEResponseLib.messages.language import listed, tr
 
 from .contours import Polygon, fill_slice, is_on_centres, is_same, snapped
 from .dicom_open import STRUCTURE_SET, reading_dicom
@@ -66,11 +67,11 @@ def open_structure_set(path: Path, image: sitk.Image | None):
 def _filled(structure: Structure, image: sitk.Image) -> tuple[np.ndarray, list[Problem]]:
     if structure.fault:
         raise MaskError(
-            f'the structure "{structure.name}" cannot be filled',
+            tr('the structure "{name}" cannot be filled', name=structure.name),
             field="mask",
-            expected="contours of points in mm",
+            expected=tr("contours of points in mm"),
             received=structure.fault,
-            remedy="export the structure again, or draw the missing contour",
+            remedy=tr("export the structure again, or draw the missing contour"),
         )
     return fill(structure.contours, image, structure.name)
 
@@ -110,18 +111,24 @@ def _notes(name: str, left_out: int, doubled: int, drawn: list[int]) -> list[Pro
     """Warnings about contours that were not used, and slices (k) without one."""
     notes = []
     if left_out:
-        notes.append(f"{left_out} points or open lines were left out")
+        notes.append(tr("{left_out} points or open lines were left out", left_out=left_out))
     if doubled:
-        notes.append(f"{doubled} contours are there twice and count once")
+        notes.append(tr("{doubled} contours are there twice and count once", doubled=doubled))
     gaps = [k for k in range(drawn[0], drawn[-1] + 1) if k not in drawn]
     if gaps:
-        notes.append(f"{len(gaps)} slices between its contours have none, the first is slice {gaps[0] + 1}")
+        notes.append(
+            tr(
+                "{n} slices between its contours have none, the first is slice {first}",
+                n=len(gaps),
+                first=gaps[0] + 1,
+            )
+        )
     return [
         Problem(
             "mask",
-            f'structure "{name}": {note}',
+            tr('structure "{name}": {note}', name=name, note=note),
             field="mask",
-            remedy="look at the outline",
+            remedy=tr("look at the outline"),
             severity="warning",
         )
         for note in notes
@@ -130,11 +137,11 @@ def _notes(name: str, left_out: int, doubled: int, drawn: list[int]) -> list[Pro
 
 def _no_contour(contours: list[Contour], name: str) -> MaskError:
     return MaskError(
-        f'the structure "{name}" has no closed contour',
+        tr('the structure "{name}" has no closed contour', name=name),
         field="mask",
-        expected="CLOSED_PLANAR contours of three points or more",
-        received=", ".join(sorted({kind for kind, _ in contours})) or "none",
-        remedy="draw the tumour, or choose another structure",
+        expected=tr("CLOSED_PLANAR contours of three points or more"),
+        received=listed(sorted({kind for kind, _ in contours})) or tr("none"),
+        remedy=tr("draw the tumour, or choose another structure"),
     )
 
 
@@ -151,14 +158,27 @@ def _in_plane(points_mm: np.ndarray, image: sitk.Image, name: str) -> tuple[int,
     first, last = (float((index @ axes.T + image.GetOrigin())[n, 2]) for n in (0, -1))
     ends = [image.TransformIndexToPhysicalPoint((0, 0, n))[2] for n in (0, slices - 1)]
     beyond = not 0 <= k < slices or off <= OFF_SLICE
+    away = abs(float(np.median(index[:, 2])) - min(max(k, 0), slices - 1))
     raise GeometryError(
-        f'a contour of "{name}" lies {"outside the CT" if beyond else "between the slices of the CT"}',
+        tr('a contour of "{name}" lies outside the CT', name=name)
+        if beyond
+        else tr('a contour of "{name}" lies between the slices of the CT', name=name),
         field="mask",
-        expected=f"contours on the {slices} slices from z {min(ends):.2f} to {max(ends):.2f} mm",
-        received=f"a contour at z {first:.2f} mm"
-        + (f" to {last:.2f} mm" if abs(first - last) > 0.01 else "")
-        + f", {abs(float(np.median(index[:, 2])) - min(max(k, 0), slices - 1)):.2f} slices away",
-        remedy="choose the CT on which the structure was drawn",
+        expected=tr(
+            "contours on the {slices} slices from z {low:.2f} to {high:.2f} mm",
+            slices=slices,
+            low=min(ends),
+            high=max(ends),
+        ),
+        received=tr(
+            "a contour at z {first:.2f} mm to {last:.2f} mm, {away:.2f} slices away",
+            first=first,
+            last=last,
+            away=away,
+        )
+        if abs(first - last) > 0.01
+        else tr("a contour at z {first:.2f} mm, {away:.2f} slices away", first=first, away=away),
+        remedy=tr("choose the CT on which the structure was drawn"),
     )
 
 
@@ -168,13 +188,19 @@ def _structures(dataset) -> list[Structure]:
     for roi in dataset.StructureSetROISequence:
         name = str(roi.get("ROIName") or f"ROI {roi.ROINumber}")
         if names.setdefault(int(roi.ROINumber), name) != name:
-            raise _unnamed(f"ROI number {roi.ROINumber} of one structure", "it of two", names)
+            raise _unnamed(
+                tr("ROI number {number} of one structure", number=roi.ROINumber), tr("it of two"), names
+            )
     contours: dict[int, list] = defaultdict(list)
     for roi in dataset.get("ROIContourSequence") or []:
         number = int(roi.ReferencedROINumber)
         contours[number] += roi.get("ContourSequence") or []
         if number not in names and contours[number]:
-            raise _unnamed("contours of a structure in the list", f"contours of ROI number {number}", names)
+            raise _unnamed(
+                tr("contours of a structure in the list"),
+                tr("contours of ROI number {number}", number=number),
+                names,
+            )
     return [_structure(names[number], items) for number, items in contours.items() if items]
 
 
@@ -184,24 +210,36 @@ def _structure(name: str, items: list) -> Structure:
     for number, item in enumerate(items, start=1):
         values, kind = item.get("ContourData"), str(item.get("ContourGeometricType") or "")
         if not values:
-            return Structure(name, [], f"contour {number} of {len(items)} without data")
+            return Structure(
+                name, [], tr("contour {number} of {n} without data", number=number, n=len(items))
+            )
         values = np.atleast_1d(np.array(values, dtype=float))
         claimed = item.get("NumberOfContourPoints")
         if values.size % 3 or (claimed is not None and int(claimed) != values.size // 3):
-            said = "" if claimed is None else f" for {claimed} points"
-            return Structure(name, [], f"contour {number} of {len(items)} with {values.size} numbers{said}")
+            return Structure(name, [], _miscounted(number, len(items), values.size, claimed))
         if not np.isfinite(values).all():
-            return Structure(name, [], f"contour {number} of {len(items)} with a point that is no number")
+            return Structure(
+                name,
+                [],
+                tr("contour {number} of {n} with a point that is no number", number=number, n=len(items)),
+            )
         contours.append((kind, values.reshape(-1, 3)))
     return Structure(name, contours)
 
 
+def _miscounted(number: int, n: int, size: int, claimed: str | None) -> str:
+    about = {"number": number, "n": n, "size": size}
+    if claimed is None:
+        return tr("contour {number} of {n} with {size} numbers", **about)
+    return tr("contour {number} of {n} with {size} numbers for {claimed} points", **about, claimed=claimed)
+
+
 def _unnamed(expected: str, received: str, names: dict[int, str]) -> MaskError:
-    listed = ", ".join(f'{number} "{name}"' for number, name in names.items()) or "none"
+    known = listed(f'{number} "{name}"' for number, name in names.items()) or tr("none")
     return MaskError(
-        "the structure set does not say which structure its contours are of",
+        tr("the structure set does not say which structure its contours are of"),
         field="mask",
-        expected=f"{expected}: {listed}",
+        expected=tr("{expected}: {known}", expected=expected, known=known),
         received=received,
-        remedy="export the structure set again",
+        remedy=tr("export the structure set again"),
     )

@@ -12,6 +12,7 @@ import re
 import SimpleITK as sitk
 
 from TACEResponseLib.messages.errors import MaskError
+from TACEResponseLib.messages.language import tr
 
 #: A segment's place: the component of the voxels, and the value in it.
 Place = tuple[int, int]
@@ -28,7 +29,9 @@ def segments_of(mask: sitk.Image) -> list[tuple[str, Place]]:
         name = _value(mask, number, "Name") or _value(mask, number, "ID") or ""
         place = _place(mask, number)
         if place in [taken for _, taken in segments] and not _is_said(mask, number):
-            raise _wrong(f"Segment{number}_LabelValue", "a value of its own for every segment", "nothing")
+            raise _wrong(
+                f"Segment{number}_LabelValue", tr("a value of its own for every segment"), tr("nothing")
+            )
         segments.append((name, place))
     return segments
 
@@ -48,7 +51,7 @@ def _place(mask: sitk.Image, number: int) -> Place:
     layers = mask.GetNumberOfComponentsPerPixel()
     layer = _whole(mask, number, "Layer", number if layers > 1 else 0)
     if not 0 <= layer < layers:
-        raise _wrong(f"Segment{number}_Layer", f"a layer from 0 to {layers - 1}", str(layer))
+        raise _wrong(f"Segment{number}_Layer", tr("a layer from 0 to {last}", last=layers - 1), str(layer))
     return layer, _whole(mask, number, "LabelValue", 1)
 
 
@@ -62,7 +65,9 @@ def _whole(mask: sitk.Image, number: int, attribute: str, default: int) -> int:
     if text is None:
         return default
     if not re.fullmatch(r"[+-]?\d+", text):
-        raise _wrong(f"Segment{number}_{attribute}", "a whole number", f'"{text}"' if text else "nothing")
+        raise _wrong(
+            f"Segment{number}_{attribute}", tr("a whole number"), f'"{text}"' if text else tr("nothing")
+        )
     return int(text)
 
 
@@ -73,9 +78,9 @@ def _value(mask: sitk.Image, number: int, attribute: str) -> str | None:
 
 def _wrong(attribute: str, expected: str, received: str) -> MaskError:
     return MaskError(
-        f"the segmentation's {attribute} names no place in the file",
+        tr("the segmentation's {attribute} names no place in the file", attribute=attribute),
         field="mask",
         expected=expected,
         received=received,
-        remedy="save the segmentation again in 3D Slicer, or export a labelmap",
+        remedy=tr("save the segmentation again in 3D Slicer, or export a labelmap"),
     )

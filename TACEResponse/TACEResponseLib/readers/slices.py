@@ -12,6 +12,7 @@ from functools import cached_property
 from pathlib import Path
 
 from TACEResponseLib.messages.errors import InputError
+from TACEResponseLib.messages.language import listed, tr
 
 from .dicom_open import (
     CT_IMAGE,
@@ -243,12 +244,12 @@ def _require_tags(header, path: Path) -> None:
     missing = [n for n in REQUIRED_TAGS if n not in header or not (header.get(n) or n.endswith("UID"))]
     if missing:
         raise InputError(
-            "a slice of the CT does not say where it lies",
+            tr("a slice of the CT does not say where it lies"),
             field="image",
             file=path.name,
-            expected=", ".join(REQUIRED_TAGS),
-            received=f"no {', '.join(missing)}",
-            remedy="export the series again without removing these attributes",
+            expected=listed(REQUIRED_TAGS),
+            received=tr("no {names}", names=listed(missing)),
+            remedy=tr("export the series again without removing these attributes"),
         )
 
 

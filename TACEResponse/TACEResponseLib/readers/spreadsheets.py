@@ -18,6 +18,7 @@ from pathlib import PurePosixPath
 from xml.etree import ElementTree
 
 from TACEResponseLib.messages.errors import Problem, TableError
+from TACEResponseLib.messages.language import listed, mark, tr
 
 #: All files of a spreadsheet unpacked; a table of a study is far smaller, a zip bomb is not.
 LARGEST_SPREADSHEET_MB = 100
@@ -25,6 +26,12 @@ LARGEST_SPREADSHEET_MB = 100
 MOST_CELLS = 5_000_000
 #: Places that one fault names.
 MOST_PLACES = 10
+#: What a person may not have seen on a sheet.
+HIDDEN, MERGED, FORMULAS = (
+    mark('rows are hidden on the sheet "{sheet}"'),
+    mark('cells are merged on the sheet "{sheet}"'),
+    mark('cells hold formulas without a stored value on the sheet "{sheet}"'),
+)
 WORKBOOK, RELATIONS = "xl/workbook.xml", "xl/_rels/workbook.xml.rels"
 #: What openpyxl raises on a spreadsheet that is damaged.
 _DAMAGE = (
@@ -72,16 +79,20 @@ def read_sheet(content: bytes, table: str, required: Sequence[str]) -> SheetTabl
             warnings.simplefilter("ignore")
             size_mb = sum(entry.file_size for entry in archive.infolist()) / 2**20
             if size_mb > LARGEST_SPREADSHEET_MB:
-                raise too_large(table, f"{size_mb:.0f} MB", f"at most {LARGEST_SPREADSHEET_MB} MB unpacked")
+                raise too_large(
+                    table,
+                    f"{size_mb:.0f} MB",
+                    tr("at most {most} MB unpacked", most=LARGEST_SPREADSHEET_MB),
+                )
             name, lines, dates = _chosen(content, table, required)
             return SheetTable(name, lines, dates, _unseen(archive, name))
     except _DAMAGE as error:
         raise TableError(
-            "the table is damaged",
+            tr("the table is damaged"),
             file=table,
-            expected="a whole CSV or .xlsx file",
+            expected=tr("a whole CSV or .xlsx file"),
             received=f"{type(error).__name__}: {error}"[:200],
-            remedy="save the table again",
+            remedy=tr("save the table again"),
         ) from None
 
 
@@ -91,24 +102,24 @@ def unseen_faults(sheet: SheetTable, table: str) -> list[Problem]:
     def holds_text(row: int) -> bool:
         return row <= len(sheet.cells) and any(sheet.cells[row - 1])
 
-    hidden = [f"row {row}" for row in sorted(sheet.unseen.hidden_rows) if holds_text(row)]
+    hidden = [tr("row {number}", number=row) for row in sorted(sheet.unseen.hidden_rows) if holds_text(row)]
     merged = [area for area in sheet.unseen.merged if any(map(holds_text, _rows_of(area)))]
     kinds = (
-        (hidden, "rows are hidden", "clear the filter or show the rows, or delete them"),
-        (merged, "cells are merged", "split the merged cells and fill each of them"),
+        (hidden, HIDDEN, tr("clear the filter or show the rows, or delete them")),
+        (merged, MERGED, tr("split the merged cells and fill each of them")),
         (
             list(sheet.unseen.formulas),
-            "cells hold formulas without a stored value",
-            "open the table in a spreadsheet program and save it, or put values in their place",
+            FORMULAS,
+            tr("open the table in a spreadsheet program and save it, or put values in their place"),
         ),
     )
     return [
         Problem(
             "table",
-            f'{message} on the sheet "{sheet.name}"',
+            tr(message, sheet=sheet.name),
             file=table,
-            expected="plain cells that are all shown",
-            received=listed(places),
+            expected=tr("plain cells that are all shown"),
+            received=_first(places),
             remedy=remedy,
         )
         for places, message, remedy in kinds
@@ -116,20 +127,20 @@ def unseen_faults(sheet: SheetTable, table: str) -> list[Problem]:
     ]
 
 
-def listed(places: Sequence[str]) -> str:
+def _first(places: Sequence[str]) -> str:
     """The first places, and how many more there are."""
-    more = f" and {len(places) - MOST_PLACES} more" if len(places) > MOST_PLACES else ""
-    return ", ".join(places[:MOST_PLACES]) + more
+    named, more = listed(places[:MOST_PLACES]), len(places) - MOST_PLACES
+    return tr("{places} and {n} more", places=named, n=more) if more > 0 else named
 
 
 def too_large(table: str, received: str, expected: str) -> TableError:
     """The error for a spreadsheet that no study has."""
     return TableError(
-        "the spreadsheet is larger than a table can be",
+        tr("the spreadsheet is larger than a table can be"),
         file=table,
         expected=expected,
         received=received,
-        remedy="save the one sheet that is needed, without cells beyond the table",
+        remedy=tr("save the one sheet that is needed, without cells beyond the table"),
     )
 
 
@@ -144,11 +155,13 @@ def _chosen(content: bytes, table: str, required: Sequence[str]):
     filled = [name for name, first in visible.items() if first]
     hidden = [name for name in sheets if name not in visible and set(required) <= set(sheets[name][1])]
     if not fitting and hidden:
-        raise _unclear("the table stands on a hidden sheet", table, hidden, "show the sheet in its program")
+        raise _unclear(
+            tr("the table stands on a hidden sheet"), table, hidden, tr("show the sheet in its program")
+        )
     meant = fitting or filled[:1] or list(visible)[:1]
     if len(meant) != 1:
         raise _unclear(
-            "the spreadsheet holds several tables", table, meant, "save the one that is meant alone"
+            tr("the spreadsheet holds several tables"), table, meant, tr("save the one that is meant alone")
         )
     sheet = sheets[meant[0]][0]
     return meant[0], *_read(sheet, table)
@@ -158,8 +171,8 @@ def _unclear(message: str, table: str, sheets: Sequence[str], remedy: str) -> Ta
     return TableError(
         message,
         file=table,
-        expected="one visible sheet with the columns of the table",
-        received=listed([f'sheet "{name}"' for name in sheets]) or "none",
+        expected=tr("one visible sheet with the columns of the table"),
+        received=_first([tr('sheet "{name}"', name=name) for name in sheets]) or tr("none"),
         remedy=remedy,
     )
 
@@ -182,7 +195,11 @@ def _read(sheet, table: str) -> tuple[list[list[str]], frozenset[tuple[int, int]
             line.pop()
         widest = max(widest, len(line))
         if widest * number > MOST_CELLS and line:
-            raise too_large(table, f"{number} rows of {widest} cells", f"at most {MOST_CELLS} cells")
+            raise too_large(
+                table,
+                tr("{rows} rows of {cells} cells", rows=number, cells=widest),
+                tr("at most {most} cells", most=MOST_CELLS),
+            )
         dates |= {
             (number, column)
             for column, cell in enumerate(row, start=1)

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from TACEResponseLib.messages.errors import InputError, Problem, TableError
+from TACEResponseLib.messages.language import listed, tr
 from TACEResponseLib.storage import shown_text, unquoted
 
 from .encodings import decode_table
@@ -81,41 +82,41 @@ def read_rows(
 def _too_long(number: int, expected: int, received: int, table: str) -> Problem:
     return Problem(
         "table",
-        f"row {number} has more cells than the header",
+        tr("row {number} has more cells than the header", number=number),
         file=table,
-        expected=f"{expected} cells",
+        expected=tr("{n} cells", n=expected),
         received=f"{received}",
-        remedy="quote cells that contain the separator",
+        remedy=tr("quote cells that contain the separator"),
     )
 
 
 def _header_faults(header: Sequence[str], required: tuple[str, ...], table: str) -> list[Problem]:
     if not any(header):
-        raise TableError("the table is empty", file=table, expected="a header and a row a patient")
+        raise TableError(tr("the table is empty"), file=table, expected=tr("a header and a row a patient"))
     missing = [name for name in required if name not in header]
     faults = []
     if missing:
         faults.append(
             Problem(
                 "table",
-                f"the table has no column {', '.join(missing)}",
+                tr("the table has no column {names}", names=listed(missing)),
                 file=table,
                 field=missing[0],
-                expected=", ".join(required),
-                received=", ".join(header[:20])[:500],
-                remedy="rename or add the column",
+                expected=listed(required),
+                received=listed(header[:20])[:500],
+                remedy=tr("rename or add the column"),
             )
         )
     for twice in sorted({name for name in header if name and header.count(name) > 1}):
         faults.append(
             Problem(
                 "table",
-                f"the table has the column {twice} more than once",
+                tr("the table has the column {name} more than once", name=twice),
                 file=table,
                 field=twice,
-                expected="every column once",
-                received=f"{header.count(twice)} times",
-                remedy="rename or remove one of them",
+                expected=tr("every column once"),
+                received=tr("{n} times", n=header.count(twice)),
+                remedy=tr("rename or remove one of them"),
             )
         )
     return faults
@@ -124,24 +125,25 @@ def _header_faults(header: Sequence[str], required: tuple[str, ...], table: str)
 def _id_fault(row: Row, column: str, seen: dict[str, Row], table: str, is_date: bool) -> Problem | None:
     """What is wrong with the row's ID: empty, a date, invisible characters, or that of another row."""
     patient_id = row[column]
-    expected, remedy = "a text that no other row has", "give every patient an ID of its own"
+    expected, remedy = tr("a text that no other row has"), tr("give every patient an ID of its own")
+    place = {"number": row.number, "column": column}
     if is_date:
-        what, expected = "is a date", "a text"
-        remedy = "format the column as text and type the ID again"
+        message, expected = tr("row {number}, column {column} is a date", **place), tr("a text")
+        remedy = tr("format the column as text and type the ID again")
     elif not patient_id:
-        what = "is empty"
+        message = tr("row {number}, column {column} is empty", **place)
     elif patient_id.startswith("#"):
-        what = "is an error value of the spreadsheet"
-    elif invisible_characters(patient_id):
-        what = f"holds {invisible_characters(patient_id)}"
-        expected, remedy = "characters that can be seen", "type the ID again"
+        message = tr("row {number}, column {column} is an error value of the spreadsheet", **place)
+    elif unseen := invisible_characters(patient_id):
+        message = tr("row {number}, column {column} holds {characters}", **place, characters=unseen)
+        expected, remedy = tr("characters that can be seen"), tr("type the ID again")
     elif patient_id in seen:
-        what = f"repeats row {seen[patient_id].number}{_in_two_parts(seen[patient_id], row)}"
+        message = _repeated(place, seen[patient_id], row)
     else:
         return None
     return Problem(
         "table",
-        f"row {row.number}, column {column} {what}",
+        message,
         file=table,
         field=column,
         expected=expected,
@@ -150,24 +152,35 @@ def _id_fault(row: Row, column: str, seen: dict[str, Row], table: str, is_date: 
     )
 
 
-def _in_two_parts(first: Row, second: Row) -> str:
-    parts = [row.get("cohort", "") or "training" for row in (first, second)]
-    return f", so the patient is in {parts[0]} and in {parts[1]}" if parts[0] != parts[1] else ""
+def _repeated(place: dict[str, int | str], first: Row, second: Row) -> str:
+    one, other = (row.get("cohort", "") or tr("training") for row in (first, second))
+    if one == other:
+        return tr("row {number}, column {column} repeats row {first}", **place, first=first.number)
+    return tr(
+        "row {number}, column {column} repeats row {first}, so the patient is in {one} and in {other}",
+        **place,
+        first=first.number,
+        one=one,
+        other=other,
+    )
 
 
 def invisible_characters(patient_id: str) -> str:
     """The control characters and marks of text direction in an ID by code and name; "" without any."""
     found = dict.fromkeys(c for c in patient_id if unicodedata.category(c) in INVISIBLE)
-    return ", ".join(f"U+{ord(c):04X} {unicodedata.name(c, 'control character')}" for c in found)
+    unnamed = tr("control character")
+    return listed(f"U+{ord(c):04X} {unicodedata.name(c, unnamed)}" for c in found)
 
 
 def _cells(path: Path, required: tuple[str, ...], encoding: str | None):
     """Every cell as text; where dates stand; and faults of what the file holds beside plain cells."""
     if not path.is_file():
-        raise InputError("there is no such table", field="table", received=str(path), remedy="check the path")
+        raise InputError(
+            tr("there is no such table"), field="table", received=str(path), remedy=tr("check the path")
+        )
     if path.stat().st_size > LARGEST_CSV_MB * 2**20:
-        raise TableError("the table is larger than a table can be", file=path.name,
-                         expected=f"at most {LARGEST_CSV_MB} MB",
+        raise TableError(tr("the table is larger than a table can be"), file=path.name,
+                         expected=tr("at most {most} MB", most=LARGEST_CSV_MB),
                          received=f"{path.stat().st_size / 2**20:.0f} MB")  # fmt: skip
     content = path.read_bytes()
     if content[:2] == b"PK":  # a spreadsheet, whatever its name says
@@ -177,18 +190,18 @@ def _cells(path: Path, required: tuple[str, ...], encoding: str | None):
         return sheet.cells, sheet.dates, unseen_faults(sheet, path.name)
     if content[:4] == OLD_EXCEL:
         raise TableError(
-            "the table is a spreadsheet of an old Excel",
+            tr("the table is a spreadsheet of an old Excel"),
             file=path.name,
-            expected="CSV or .xlsx",
-            received=".xls, the format of Excel 97 to 2003",
-            remedy="save it as .xlsx",
+            expected=tr("CSV or .xlsx"),
+            received=tr(".xls, the format of Excel 97 to 2003"),
+            remedy=tr("save it as .xlsx"),
         )
     return _csv_cells(decode_table(content, path.name, encoding), path.name), frozenset(), []
 
 
 def _csv_cells(text: str, table: str) -> list[list[str]]:
     if "\0" in text:
-        raise _damaged(table, f"a zero byte at {text.index(chr(0))}")
+        raise _damaged(table, tr("a zero byte at {place}", place=text.index(chr(0))))
     first, _, rest = text.partition("\n")
     if re.fullmatch(r"sep=.", first.strip()):  # a hint for Excel, shown by no spreadsheet
         delimiter, text = first.strip()[-1], rest
@@ -202,9 +215,9 @@ def _csv_cells(text: str, table: str) -> list[list[str]]:
 
 def _damaged(table: str, reason: str) -> TableError:
     return TableError(
-        "the table is damaged",
+        tr("the table is damaged"),
         file=table,
-        expected="a whole CSV or .xlsx file",
+        expected=tr("a whole CSV or .xlsx file"),
         received=reason,
-        remedy="save the table again",
+        remedy=tr("save the table again"),
     )

@@ -7,6 +7,8 @@ bytes without any blank run over the place that it keeps for one number, which e
 import re
 from pathlib import Path
 
+from TACEResponseLib.messages.language import tr
+
 #: No number that a program writes is longer; the library below has room for about a thousand letters.
 LONGEST_NUMBER = 64
 NUMBER = re.compile(rb"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?,?|[-+]?(?:nan|inf(?:inity)?),?", re.I)
@@ -22,15 +24,15 @@ def require_text(data: Path, start: int, numbers: int) -> None:
             *words, rest = re.split(rb"\s+", rest + chunk)
             found += _count(words)
             if len(rest) > LONGEST_NUMBER:
-                raise ValueError("voxels that are called text and are none")
+                raise ValueError(tr("voxels that are called text and are none"))
     found += _count([rest])
     if found != numbers:
-        raise ValueError(f"{found} numbers as text for {numbers} voxels")
+        raise ValueError(tr("{found} numbers as text for {numbers} voxels", found=found, numbers=numbers))
 
 
 def _count(words: list[bytes]) -> int:
     """How many of the words are numbers; ValueError for one that is neither that nor a lone comma."""
     words = [word for word in words if word and word != b","]
     if any(len(word) > LONGEST_NUMBER or not NUMBER.fullmatch(word) for word in words):
-        raise ValueError("voxels that are called text and are none")
+        raise ValueError(tr("voxels that are called text and are none"))
     return len(words)

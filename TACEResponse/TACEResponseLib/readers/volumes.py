@@ -10,6 +10,7 @@ from pathlib import Path
 import SimpleITK as sitk
 
 from TACEResponseLib.messages.errors import InputError
+from TACEResponseLib.messages.language import mark, tr
 
 from .gate import Admitted, Claims, admit, not_whole, require_bytes
 from .headers import LARGEST_HEADER_BYTES, NIFTI, Stored, modality_of, nifti_placements, stored_voxels
@@ -17,6 +18,9 @@ from .packed import DAMAGE, read_packed
 
 #: gzip packs at most this many bytes into one.
 MOST_UNPACKED = 1032
+#: What is missing, and what was expected, by the part that a file plays.
+NOT_FOUND = {"image": mark("image not found: {path}"), "mask": mark("mask not found: {path}")}
+READABLE = {"image": mark("a readable path for the image"), "mask": mark("a readable path for the mask")}
 #: Headers whose voxels lie in another file.
 DETACHED_HEADERS = (".mhd", ".nhdr")
 #: Header and voxels of a NIfTI pair, whichever of both is named.
@@ -31,13 +35,13 @@ def existing(path: Path, field: str) -> Path:
     try:
         mode = path.stat().st_mode
     except FileNotFoundError:
-        name = field.replace("_", " ")
-        raise InputError(f"{name} not found: {path}", field=field, remedy="check the path") from None
+        message = tr(NOT_FOUND[field], path=path)
+        raise InputError(message, field=field, remedy=tr("check the path")) from None
     except OSError as error:
-        raise _no_file(path, field, "the path leads to no file", str(error.strerror)) from None
+        raise _no_file(path, field, tr("the path leads to no file"), str(error.strerror)) from None
     if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
-        received = "a named pipe" if stat.S_ISFIFO(mode) else "a device or socket"
-        raise _no_file(path, field, "this is no regular file", received)
+        received = tr("a named pipe") if stat.S_ISFIFO(mode) else tr("a device or socket")
+        raise _no_file(path, field, tr("this is no regular file"), received)
     return path
 
 
@@ -46,9 +50,9 @@ def _no_file(path: Path, field: str, message: str, received: str) -> InputError:
         message,
         field=field,
         file=path.name,
-        expected=f"a readable path for the {field}",
+        expected=tr(READABLE[field]),
         received=received,
-        remedy="check the path",
+        remedy=tr("check the path"),
     )
 
 
@@ -121,14 +125,16 @@ def _claims_before_reading(path: Path, field: str, reader: sitk.ImageFileReader,
         require_bytes(claims)
     elif stored.needed_bytes > MOST_UNPACKED * held:
         size = " x ".join(map(str, claims.size))
-        raise not_whole(claims, f"a header of {size} voxels in a file of {held} bytes")
+        raise not_whole(
+            claims, tr("a header of {size} voxels in a file of {held} bytes", size=size, held=held)
+        )
     return claims
 
 
 def _reason(error: RuntimeError) -> str:
     """The last line of what ITK says; MetaImage ends with the system's reason, which has none."""
     last = str(error).strip().splitlines()[-1].removeprefix("sitk::ERROR: ").strip()
-    return "fewer voxels than its header claims" if last.startswith("Reason: ") else last[:200]
+    return tr("fewer voxels than its header claims") if last.startswith("Reason: ") else last[:200]
 
 
 @contextlib.contextmanager

@@ -23,6 +23,7 @@ from typing import Literal
 import numpy as np
 
 from TACEResponseLib.messages.errors import Cancelled, DependencyError, InputError, Problem, TACEResponseError
+from TACEResponseLib.messages.language import tr
 from TACEResponseLib.messages.progress import Progress, silent
 from TACEResponseLib.storage import WRITING, whole_file
 
@@ -188,17 +189,19 @@ def _do(number: int, job: CaseJob, run: _Run):
         outcome = error.about(patient_id=job.patient_id).problem
     except OSError as error:
         problem = InputError(
-            "a file cannot be read or written",
+            tr("a file cannot be read or written"),
             file=Path(error.filename).name if error.filename else "",
             received=error.strerror or str(error),
-            remedy="check the path in the table, and that the file can be opened",
+            remedy=tr("check the path in the table, and that the file can be opened"),
         ).problem
         outcome = _about(problem, job.patient_id)
     except MemoryError:
-        problem = Problem("memory", "the memory does not hold this case", remedy="use fewer processes")
+        problem = Problem(
+            "memory", tr("the memory does not hold this case"), remedy=tr("use fewer processes")
+        )
         outcome = _about(problem, job.patient_id)
     except Exception as error:  # a fault of ours in one case must not cost the other cases
-        problem = Problem("fault", "an unexpected error", received=f"{type(error).__name__}: {error}")
+        problem = Problem("fault", tr("an unexpected error"), received=f"{type(error).__name__}: {error}")
         outcome = _about(problem, job.patient_id)
     return number, outcome
 
@@ -277,13 +280,13 @@ def _require_usable(store: Path) -> None:
         free_mb = shutil.disk_usage(store).free / 2**20
     except OSError as error:
         raise InputError(
-            "the folder for results cannot be written", file=str(store), received=str(error)
+            tr("the folder for results cannot be written"), file=str(store), received=str(error)
         ) from None
     if free_mb < LEAST_FREE_MB:
         raise InputError(
-            "the disk is nearly full",
+            tr("the disk is nearly full"),
             file=str(store),
-            expected=f"{LEAST_FREE_MB} MB free",
+            expected=tr("{least} MB free", least=LEAST_FREE_MB),
             received=f"{free_mb:.0f} MB",
-            remedy="free some space, or choose another folder",
+            remedy=tr("free some space, or choose another folder"),
         )

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Literal
 
 from TACEResponseLib.messages.errors import DependencyError, InputError, TACEResponseError
+from TACEResponseLib.messages.language import tr
 
 from .interruption import end_with, workers_deaf
 
@@ -53,10 +54,10 @@ def in_any_order(
                 _close_quietly(outcomes)
     except TerminatedWorkerError:
         raise TACEResponseError(
-            "a worker process was ended from outside, most likely because memory ran out",
+            tr("a worker process was ended from outside, most likely because memory ran out"),
             kind="memory",
-            received=f"{jobs_in_parallel} processes",
-            remedy="start again with fewer processes; finished cases are kept",
+            received=tr("{n} processes", n=jobs_in_parallel),
+            remedy=tr("start again with fewer processes; finished cases are kept"),
         ) from None
     finally:
         if client is not None:
@@ -84,25 +85,25 @@ def _dask_client(scheduler: str | None):
     """A client of the dask cluster at an address such as tcp://host:8786."""
     if not scheduler:
         raise InputError(
-            "dask needs the address of its scheduler",
+            tr("dask needs the address of its scheduler"),
             field="scheduler",
-            expected="an address, for example tcp://host:8786",
-            received="none",
+            expected=tr("an address, for example tcp://host:8786"),
+            received=tr("none"),
         )
     try:
         from distributed import Client
     except ImportError:
         raise DependencyError(
-            "work on a dask cluster needs the package distributed",
+            tr("work on a dask cluster needs the package distributed"),
             field="backend",
-            remedy="install it with: pip install distributed",
+            remedy=tr("install it with: pip install distributed"),
         ) from None
     try:
         return Client(scheduler, timeout="10s")
     except OSError as error:
         raise InputError(
-            "the dask scheduler does not answer",
+            tr("the dask scheduler does not answer"),
             field="scheduler",
             received=f"{scheduler}: {error}",
-            remedy="check the address, and that the scheduler runs",
+            remedy=tr("check the address, and that the scheduler runs"),
         ) from None

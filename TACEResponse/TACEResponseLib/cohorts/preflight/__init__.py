@@ -21,6 +21,7 @@ from TACEResponseLib.clinical.items import clinical_item, read_values
 from TACEResponseLib.clinical.values import parse_clinical, quantity_of
 from TACEResponseLib.cohorts.table import TRAINING, Cohort, Patient
 from TACEResponseLib.messages.errors import Problem, TACEResponseError
+from TACEResponseLib.messages.language import listed, mark, tr
 from TACEResponseLib.messages.progress import Progress, silent
 from TACEResponseLib.readers import read_image
 from TACEResponseLib.resumable import CaseJob, CaseResult, StoredResult, affordable_jobs, run_cases
@@ -32,7 +33,7 @@ from .agreement import disagreement
 from .sample_size import planned_size
 from .thumbnail import Thumbnail, largest_layer, middle_layer, of_second_reader
 
-VERDICTS = ("ok", "warning", "error")
+VERDICTS = (mark("ok"), mark("warning"), mark("error"))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,7 +118,7 @@ def check_cohort(
             recipe={},
             jobs_in_parallel=affordable_jobs(jobs),
             progress=progress,
-            stage="checking",
+            stage=tr("checking"),
         )
         found = [_restored(p, outcome) for p, outcome in zip(cohort.patients, outcomes, strict=True)]
     shared = _problems_between(found)
@@ -176,11 +177,15 @@ def _stray(patient: Patient, lesions: Lesions) -> list[Problem]:
     return [
         Problem(
             "mask",
-            f"{lesions.dropped} components of the mask are too small for lesions",
+            tr("{dropped} components of the mask are too small for lesions", dropped=lesions.dropped),
             field="mask",
-            expected=f"lesions of {SMALLEST_LESION_ML} mL or more",
-            received=f"{lesions.number} lesions and {lesions.dropped} stray components",
-            remedy="erase them if they are no tumour",
+            expected=tr("lesions of {volume} mL or more", volume=SMALLEST_LESION_ML),
+            received=tr(
+                "{number} lesions and {dropped} stray components",
+                number=lesions.number,
+                dropped=lesions.dropped,
+            ),
+            remedy=tr("erase them if they are no tumour"),
             patient_id=patient.patient_id,
             severity="warning",
         )
@@ -237,14 +242,14 @@ def _problems_between(checks: Sequence[PatientCheck]) -> Mapping[str, list[Probl
         checks, lambda check: check.patient.patient_id.casefold().replace(" ", "").lstrip("0")
     ):
         for check in alike:
-            others = ", ".join(c.patient.patient_id for c in alike if c is not check)
+            others = listed(c.patient.patient_id for c in alike if c is not check)
             problems[check.patient.patient_id].append(
                 _about(
                     check.patient,
-                    "another patient has nearly the same ID",
+                    tr("another patient has nearly the same ID"),
                     field="patient_id",
                     received=others,
-                    remedy="check that these are different patients",
+                    remedy=tr("check that these are different patients"),
                 )
             )
     if any(check.patient.label is not None for check in checks):
@@ -252,11 +257,13 @@ def _problems_between(checks: Sequence[PatientCheck]) -> Mapping[str, list[Probl
             problems[patient.patient_id].append(
                 _about(
                     patient,
-                    (f"row {patient.row}: " if patient.row else "") + "label and response are empty",
+                    tr("row {number}: label and response are empty", number=patient.row)
+                    if patient.row
+                    else tr("label and response are empty"),
                     field="label",
-                    expected="label 0 or 1, or response CR, PR, SD or PD",
-                    received="nothing",
-                    remedy="fill one of them, or the patient is neither trained nor evaluated on",
+                    expected=tr("label 0 or 1, or response CR, PR, SD or PD"),
+                    received=tr("nothing"),
+                    remedy=tr("fill one of them, or the patient is neither trained nor evaluated on"),
                 )
             )
     return problems
@@ -274,17 +281,21 @@ def _same_image(patient: Patient, others: Sequence[Patient]) -> Problem:
     """One CT under two names: an error where it would be trained on, since a fold would know it."""
 
     def part(p: Patient) -> str:
-        return "training" if p.cohort.casefold() in TRAINING else "validation"
+        return mark("training") if p.cohort.casefold() in TRAINING else mark("validation")
 
     leaks = any(part(other) != part(patient) for other in others)
-    names = ", ".join(f"patient {other.patient_id} ({part(other)})" for other in others)
+    names = listed(
+        tr("patient {name} ({part})", name=other.patient_id, part=tr(part(other))) for other in others
+    )
     return _about(
         patient,
-        "the CT is also that of another patient" + (", in training and in validation" if leaks else ""),
+        tr("the CT is also that of another patient, in training and in validation")
+        if leaks
+        else tr("the CT is also that of another patient"),
         field="image",
-        expected="a CT of its own for every patient",
-        received=f"the same voxels as {names}",
-        remedy="keep one of them",
+        expected=tr("a CT of its own for every patient"),
+        received=tr("the same voxels as {names}", names=names),
+        remedy=tr("keep one of them"),
         severity="error" if leaks or part(patient) == "training" else "warning",
     )
 
@@ -298,16 +309,19 @@ def _class_problems(cohort: Cohort, folds: int) -> list[Problem]:
     problems = []
     for training in (True, False):
         labels = [p.label for p in cohort.part(training) if p.label is not None]
-        part = "training" if training else "validation"
         if labels and len(set(labels)) == 1:
             problems.append(
                 Problem(
                     "training",
-                    f"the {part} patients are all of one class",
+                    tr("the training patients are all of one class")
+                    if training
+                    else tr("the validation patients are all of one class"),
                     field="label",
-                    expected="responders and non-responders",
-                    received=f"{len(labels)} {'responders' if labels[0] else 'non-responders'} only",
-                    remedy="add patients of the other class, or check the labels",
+                    expected=tr("responders and non-responders"),
+                    received=tr("{n} responders only", n=len(labels))
+                    if labels[0]
+                    else tr("{n} non-responders only", n=len(labels)),
+                    remedy=tr("add patients of the other class, or check the labels"),
                 )
             )
         elif labels and training:

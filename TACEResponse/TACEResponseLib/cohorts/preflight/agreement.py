@@ -5,6 +5,7 @@ import SimpleITK as sitk
 
 from TACEResponseLib.cases import Case
 from TACEResponseLib.messages.errors import Problem
+from TACEResponseLib.messages.language import tr
 
 #: Below this Dice coefficient two outlines are hardly of one tumour; readers of liver tumours reach 0.8.
 LEAST_DICE = 0.5
@@ -25,12 +26,12 @@ def disagreement(first: Case, second: Case) -> list[Problem]:
     return [
         Problem(
             "mask",
-            "the second reader's mask lies elsewhere than the first's",
+            tr("the second reader's mask lies elsewhere than the first's"),
             field="mask_reader2",
             file=str(second.provenance.get("mask", {}).get("file", "")),
-            expected=f"a Dice coefficient of {LEAST_DICE:g} or more",
+            expected=tr("a Dice coefficient of {least:g} or more", least=LEAST_DICE),
             received=f"{agreement:.2f}",
-            remedy="look at both outlines: one may be flipped, or of another tumour",
+            remedy=tr("look at both outlines: one may be flipped, or of another tumour"),
             patient_id=first.patient_id,
             severity="warning",
         )

@@ -3,6 +3,7 @@
 import numpy as np
 
 from TACEResponseLib.cohorts.table import Cohort
+from TACEResponseLib.messages.language import tr
 from TACEResponseLib.settings import TrainingSettings
 from TACEResponseLib.statistics.sample_size import ANTICIPATED_C, DevelopmentSize, development_size
 
@@ -19,10 +20,16 @@ def planned_size(cohort: Cohort, settings: TrainingSettings) -> DevelopmentSize 
 
 def size_text(size: DevelopmentSize) -> str:
     """The answer as sentences for a terminal."""
-    return (
-        f"Sample size: {size.parameters} predictors, an AUC of {ANTICIPATED_C:g} and "
-        f"{100 * size.responder_share:.0f} % responders need {size.needed} patients (Riley's criteria); "
-        f"there are {size.patients}. Expected shrinkage {size.expected_shrinkage:.2f}, where 0.90 is wanted."
+    return tr(
+        "Sample size: {predictors} predictors, an AUC of {auc:g} and {percent:.0f} "
+        "% responders need {needed} patients (Riley's criteria); there are {patients}. "
+        "Expected shrinkage {shrinkage:.2f}, where 0.90 is wanted.",
+        predictors=size.parameters,
+        auc=ANTICIPATED_C,
+        percent=100 * size.responder_share,
+        needed=size.needed,
+        patients=size.patients,
+        shrinkage=size.expected_shrinkage,
     )
 
 

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import textwrap
+import unicodedata
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from scipy import ndimage
 
+from TACEResponseLib.messages.language import in_language, language, listed, mark, several, tr
 from TACEResponseLib.storage import quoted, whole_file
 
 from . import CohortCheck, PatientCheck
@@ -25,9 +27,18 @@ CAPTION_PIXELS = 20
 VERDICT_COLOURS = {"ok": "#7fd17f", "warning": "#ffcc55", "error": "#ff7a70"}
 OUTLINE, OUTLINE_READER2 = (255, 70, 70), (80, 200, 255)
 #: What the two outlines are, for every contact sheet.
-LEGEND = (("first reader", OUTLINE), ("second reader", OUTLINE_READER2))
-#: Fonts that know more letters than matplotlib's own; used where they are installed.
-FONTS = ("DejaVu Sans", "Noto Sans CJK SC", "Microsoft YaHei", "SimHei", "PingFang SC", "WenQuanYi Zen Hei")
+LEGEND = ((mark("first reader"), OUTLINE), (mark("second reader"), OUTLINE_READER2))
+#: Matplotlib's own font, and such as know Chinese letters, too; used where they are installed.
+FONTS = (
+    "DejaVu Sans",  # not a text
+    "Noto Sans CJK SC",  # not a text
+    "Microsoft YaHei",  # not a text
+    "SimHei",
+    "PingFang SC",  # not a text
+    "WenQuanYi Zen Hei",  # not a text
+    "WenQuanYi Micro Hei",  # not a text
+    "Hiragino Sans GB",  # not a text
+)
 
 
 def verdict_json(check: PatientCheck) -> dict:
@@ -43,21 +54,60 @@ def as_text(check: CohortCheck) -> str:
     """Verdict, patient and every problem as lines, then the problems and counts of the cohort."""
     lines = []
     for each in check.patients:
-        lines += [f"{problem.severity:<8}{problem}" for problem in each.problems]
+        lines += [_line(problem.severity, str(problem)) for problem in each.problems]
         if not each.problems:
-            lesions = each.lesions
-            number = "1 lesion" if lesions["number"] == 1 else f"{lesions['number']} lesions"
-            size = f"{lesions['largest_diameter_mm']:.0f} mm, {lesions['volume_ml']:.1f} mL"
-            lines.append(f"ok      Patient {each.patient.patient_id}: {number}, {size}")
-    lines += [f"{problem.severity:<8}Cohort: {problem}" for problem in check.problems]
-    header = ("cohort", "center", "responders", "non-responders", "unlabelled", "second reader")
-    rows = [header, *(tuple(map(str, group.values())) for group in check.counts)]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines += ["", *("  ".join(c.ljust(w) for c, w in zip(r, widths, strict=True)).rstrip() for r in rows), ""]
+            lines.append(_line("ok", _lesions_text(each)))
+    lines += [_line(problem.severity, tr("Cohort: {problem}", problem=problem)) for problem in check.problems]
+    rows = [_header(), *(tuple(map(str, group.values())) for group in check.counts)]
+    widths = [max(map(_width, column)) for column in zip(*rows, strict=True)]
+    lines += ["", *("  ".join(map(_padded, row, widths)).rstrip() for row in rows), ""]
     lines += [] if check.sample_size is None else [size_text(check.sample_size), ""]
-    verdicts = ", ".join(f"{count} {verdict}" for verdict, count in check.verdicts.items())
-    cohort = f"; {len(check.problems)} of the cohort as a whole" if check.problems else ""
-    return "\n".join([*lines, f"{len(check.patients)} patients: {verdicts}{cohort}"])
+    return "\n".join([*lines, _sum_of(check)])
+
+
+def _line(verdict: str, text: str) -> str:
+    return _padded(tr(verdict), 8) + text
+
+
+def _lesions_text(check: PatientCheck) -> str:
+    """The tumour of a patient without problems."""
+    lesions = check.lesions
+    number = lesions["number"]
+    return tr(
+        "Patient {name}: {lesions}, {diameter:.0f} mm, {volume:.1f} mL",
+        name=check.patient.patient_id,
+        lesions=several(number, "1 lesion", "{n} lesions"),
+        diameter=lesions["largest_diameter_mm"],
+        volume=lesions["volume_ml"],
+    )
+
+
+def _header() -> tuple[str, ...]:
+    """What the numbers of `CohortCheck.counts` are, in their order."""
+    of_group = (tr("cohort"), tr("center"))
+    return (*of_group, tr("responders"), tr("non-responders"), tr("unlabelled"), tr("second reader"))
+
+
+def _sum_of(check: CohortCheck) -> str:
+    """How many patients have which verdict."""
+    verdicts = listed(tr("{n} {verdict}", n=n, verdict=tr(verdict)) for verdict, n in check.verdicts.items())
+    if not check.problems:
+        return tr("{n} patients: {verdicts}", n=len(check.patients), verdicts=verdicts)
+    return tr(
+        "{n} patients: {verdicts}; {problems} of the cohort as a whole",
+        n=len(check.patients),
+        verdicts=verdicts,
+        problems=len(check.problems),
+    )
+
+
+def _width(text: str) -> int:
+    """Columns of a terminal that a text takes; a Chinese letter takes two."""
+    return len(text) + sum(unicodedata.east_asian_width(letter) in "WF" for letter in text)
+
+
+def _padded(text: str, width: int) -> str:
+    return text + " " * (width - _width(text))
 
 
 def write_preflight(check: CohortCheck, folder: Path) -> list[Path]:
@@ -127,6 +177,7 @@ def _draw_page(checks: Sequence[PatientCheck], path: Path) -> None:
         "family": [name for name in FONTS if name in set(get_font_names())],
         "parse_math": False,
     }
+    spoken = drawn_language(words["family"])
     for number, check in enumerate(checks):
         x, y = number % columns * step_x, number // columns * step_y
         colour = VERDICT_COLOURS[check.verdict]
@@ -136,16 +187,23 @@ def _draw_page(checks: Sequence[PatientCheck], path: Path) -> None:
             tile = outlined(check)
             top, left = y + CAPTION_PIXELS, x
             mosaic[top : top + tile.shape[0], left : left + tile.shape[1]] = tile
-        if message := _written_over(check):
+        if spoken == language() and (message := _written_over(check)):
             box = {"facecolor": "#181818", "edgecolor": "none", "pad": 2, "alpha": 0.7}
             axes.text(x + 6, y + 28, message, color=colour, size=7, va="top", bbox=box, **words)
     for number, (reader, colour) in enumerate(LEGEND):
         place = {"x": 3 + number * step_x // 2, "y": mosaic.shape[0] - CAPTION_PIXELS / 2}
-        axes.text(**place, s=reader, color=np.array(colour) / 255, size=8, va="center", **words)
+        with in_language(spoken):
+            words["s"] = tr(reader)
+        axes.text(**place, color=np.array(colour) / 255, size=8, va="center", **words)
     axes.imshow(mosaic, interpolation="nearest", extent=(0, mosaic.shape[1], mosaic.shape[0], 0))
     with warnings.catch_warnings(), whole_file(path) as stream:
         warnings.simplefilter("ignore")  # letters that no installed font has are drawn as boxes
         FigureCanvasAgg(figure).print_png(stream)
+
+
+def drawn_language(families: Sequence[str]) -> str:
+    """The language of a page's texts: the reader's, or "en" where no family has its letters."""
+    return language() if set(families) - {FONTS[0]} else "en"
 
 
 def _written_over(check: PatientCheck) -> str:
@@ -153,7 +211,10 @@ def _written_over(check: PatientCheck) -> str:
     if check.thumbnail is not None and check.thumbnail.tumour.any():
         return ""
     errors = [problem.message for problem in check.problems if problem.severity == "error"]
-    return "\n".join(textwrap.wrap(errors[0], 32)) if errors else ""
+    if not errors:
+        return ""
+    letters = 32 * len(errors[0]) // _width(errors[0])  # Chinese ones are twice as wide
+    return "\n".join(textwrap.wrap(errors[0], letters))
 
 
 def outlined(check: PatientCheck) -> np.ndarray:

@@ -63,7 +63,7 @@ def of_second_reader(second: Case) -> Thumbnail:
 
 def middle_layer(image: sitk.Image) -> Thumbnail:
     """The middle axial layer of a CT without a mask. Raises GeometryError for no 3D scalar volume."""
-    check_volume(image, "image", "CT")
+    check_volume(image, "image")
     nothing = sitk.Image(image.GetSize(), sitk.sitkUInt8)
     nothing.CopyInformation(image)
     return largest_layer(Case("", image, nothing))

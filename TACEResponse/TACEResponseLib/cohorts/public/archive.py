@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Protocol
 
 from TACEResponseLib.messages.errors import Cancelled, DependencyError, InputError, Problem, TACEResponseError
+from TACEResponseLib.messages.language import tr
 from TACEResponseLib.messages.progress import Progress, silent
 from TACEResponseLib.readers.dicom import is_dicom
 from TACEResponseLib.storage import WRITING, make_folder, require_space, whole_file
@@ -59,10 +60,12 @@ class ImagingDataCommons:
             from idc_index.index import IDCClient
         except ImportError:
             raise DependencyError(
-                "the download needs the package idc-index",
+                tr("the download needs the package idc-index"),
                 field="fetch",
-                remedy="install it with: pip install idc-index; or download the collection by other means "
-                "and name its folder with --from",
+                remedy=tr(
+                    "install it with: pip install idc-index; or download the collection by other means "
+                    "and name its folder with --from"
+                ),
             ) from None
         self._client = IDCClient()
 
@@ -99,10 +102,10 @@ def fetch_collection(
     listed = archive.series(collection)
     if not listed:
         raise InputError(
-            "the archive lists no such collection",
+            tr("the archive lists no such collection"),
             field="collection",
             received=collection,
-            remedy="update the package idc-index",
+            remedy=tr("update the package idc-index"),
         )
     segmentations = [s for s in listed if s.modality == "SEG"]
     studies = {s.study_uid for s in segmentations}
@@ -110,10 +113,10 @@ def fetch_collection(
     missing_mb = sum(s.size_mb for s in (*segmentations, *possible) if not _is_there(s, folder))
     require_space(folder, missing_mb * (1 + LAYOUT_SHARE))
     make_folder(folder)
-    problems = _fetch(archive, segmentations, folder, "fetching segmentations", progress)
+    problems = _fetch(archive, segmentations, folder, tr("fetching segmentations"), progress)
     wanted = {uid for s in segmentations for uid in _drawn_on(_place(s, folder))}
     images = [s for s in possible if s.uid in wanted]
-    return problems + _fetch(archive, images, folder, "fetching images", progress)
+    return problems + _fetch(archive, images, folder, tr("fetching images"), progress)
 
 
 def _fetch(
@@ -154,11 +157,11 @@ def _fetch_one(archive: Archive, series: RemoteSeries, place: Path) -> None:
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     raise InputError(
-        f"series {series.uid} could not be fetched",
+        tr("series {uid} could not be fetched", uid=series.uid),
         field="fetch",
-        expected=f"{series.instances} files, {series.size_mb:.1f} MB",
+        expected=_files_text(series.instances, series.size_mb),
         received=reason,
-        remedy="start again; what is complete is kept",
+        remedy=tr("start again; what is complete is kept"),
     )
 
 
@@ -167,15 +170,19 @@ def _incomplete(series: RemoteSeries, files: Sequence[Path]) -> str:
     size_mb = sum(path.stat().st_size for path in files) / 1e6
     foreign = [path.name for path in files if not is_dicom(path)]
     if len(files) != series.instances:
-        return f"{len(files)} files, {size_mb:.1f} MB"
+        return _files_text(len(files), size_mb)
     if foreign:
-        return f"{foreign[0]}, which is not DICOM"
+        return tr("{file}, which is not DICOM", file=foreign[0])
     # The index counts a megabyte as 10^6 or 2^20 bytes, depending on its version.
     if not any(
         abs(size_mb / u - series.size_mb) <= SIZE_TOLERANCE * series.size_mb + 0.01 for u in (1, 1.048576)
     ):
-        return f"{len(files)} files, {size_mb:.1f} MB"
+        return _files_text(len(files), size_mb)
     return ""
+
+
+def _files_text(number: int, size_mb: float) -> str:
+    return tr("{n} files, {size:.1f} MB", n=number, size=size_mb)
 
 
 def _keep(files: Sequence[Path], temporary: Path, place: Path) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from TACEResponseLib.messages.errors import InputError
+from TACEResponseLib.messages.language import tr
 from TACEResponseLib.readers.tables import Row, read_table
 
 COLLECTION, DOI = "hcc_tace_seg", "10.7937/TCIA.5FNA-0924"
@@ -35,17 +36,17 @@ CLINICAL_COLUMNS = {
     "fhx_can": "family_history_cancer",
     "fhx_livc": "family_history_liver_cancer",
     "Diabetes": "diabetes",
-    "Personal history of cancer": "history_cancer",
+    "Personal history of cancer": "history_cancer",  # not a text
     "Evidence_of_cirh": "cirrhosis",
     "Pathology": "pathology",
     "PS_bclc_0_0_1-2_1_3-4_3": "performance_status_bclc",
     "CPS": "child_pugh",
     "Tr_Size": "tumour_size_cm",
     "tumor_nodul": "nodularity",
-    "Vascular invasion": "macrovascular_invasion",
+    "Vascular invasion": "macrovascular_invasion",  # not a text
     "Metastasis": "extrahepatic_spread",
     "Lymphnodes": "lymph_nodes",
-    "Portal Vein Thrombosis": "portal_vein_thrombosis",
+    "Portal Vein Thrombosis": "portal_vein_thrombosis",  # not a text
     "T_involvment": "liver_involvement",
     "AFP": "afp_ng_ml",
     "AFP_group": "afp_group",
@@ -88,12 +89,12 @@ def find_clinical(folder: Path) -> Path:
             continue  # another table
         return path
     raise InputError(
-        "the collection's clinical table is not here",
+        tr("the collection's clinical table is not here"),
         field="clinical",
         file=folder.name,
-        expected=f"a table with the column {ID_COLUMN}",
-        received="none in the folder",
-        remedy=f"get the table (.xlsx) from https://doi.org/{DOI} and name it with --clinical",
+        expected=tr("a table with the column {column}", column=ID_COLUMN),
+        received=tr("none in the folder"),
+        remedy=tr("get the table (.xlsx) from https://doi.org/{doi} and name it with --clinical", doi=DOI),
     )
 
 

@@ -19,6 +19,7 @@ import SimpleITK as sitk
 
 from TACEResponseLib.cases import Case, make_case
 from TACEResponseLib.messages.errors import InputError, Problem, TACEResponseError
+from TACEResponseLib.messages.language import listed, mark, tr
 from TACEResponseLib.messages.progress import Progress, silent
 from TACEResponseLib.readers import measure_opened, propose_arterial
 from TACEResponseLib.readers.acquisitions import Acquisition, group_slices
@@ -70,28 +71,28 @@ def lay_out(
     patients = sorted(set(collection.slices) | set(collection.segmentations))
     if not patients:
         raise InputError(
-            "the folder holds no DICOM files of the collection",
+            tr("the folder holds no DICOM files of the collection"),
             field="from",
             file=source.name,
-            expected="CT slices and segmentations",
-            received="none",
-            remedy="choose the folder that the collection was downloaded to",
+            expected=tr("CT slices and segmentations"),
+            received=tr("none"),
+            remedy=tr("choose the folder that the collection was downloaded to"),
         )
     rows, problems = [], list(collection.problems)
     for done, patient_id in enumerate(patients):
-        progress("laying out", done, len(patients))
+        progress(tr("laying out"), done, len(patients))
         try:
             if patient_id not in table or not re.fullmatch(r"\w[\w.-]*", patient_id):
-                raise InputError("the clinical table has no row of this patient", file=clinical.name)
+                raise InputError(tr("the clinical table has no row of this patient"), file=clinical.name)
             notes = _lay_out_patient(patient_id, collection, phase, out / patient_id)
         except TACEResponseError as error:
             problems.append(error.about(patient_id=patient_id).problem)
             continue
         problems += notes
         rows.append(_row(patient_id, out, table[patient_id], label))
-    progress("laying out", len(patients), len(patients))
+    progress(tr("laying out"), len(patients), len(patients))
     write_table(out / "cohort.csv", rows)
-    write_text(out / "SOURCE.txt", _SOURCE)
+    write_text(out / "SOURCE.txt", tr(_SOURCE, doi=hcc_tace_seg.DOI))
     return Layout(out / "cohort.csv", len(rows), tuple(problems))
 
 
@@ -143,11 +144,13 @@ def _expert(segmentations: Sequence[SegmentationFile]) -> SegmentationFile:
     experts = [s for s in segmentations if TUMOUR_SEGMENT in s.segments]
     if len(experts) != 1:
         raise InputError(
-            f"{'no' if not experts else 'more than one'} expert segmentation is here",
+            tr("more than one expert segmentation is here")
+            if experts
+            else tr("no expert segmentation is here"),
             field="mask",
-            expected=f'one DICOM SEG with a segment "{TUMOUR_SEGMENT}"',
-            received=", ".join(f"{s.path.name} ({', '.join(s.segments)})" for s in segmentations) or "none",
-            remedy="fetch the patient's segmentations again",
+            expected=tr('one DICOM SEG with a segment "{segment}"', segment=TUMOUR_SEGMENT),
+            received=listed(f"{s.path.name} ({listed(s.segments)})" for s in segmentations) or tr("none"),
+            remedy=tr("fetch the patient's segmentations again"),
         )
     return experts[0]
 
@@ -166,14 +169,14 @@ def _annotated(expert: SegmentationFile, acquisitions: Sequence[Acquisition]) ->
         fitting = [arterial] if arterial is not None else fitting
     if len(fitting) != 1:
         raise InputError(
-            "the CT of the segmentation is not here"
+            tr("the CT of the segmentation is not here")
             if not fitting
-            else "the segmentation may belong to several scans",
+            else tr("the segmentation may belong to several scans"),
             field="image",
             file=expert.path.name,
-            expected=f"series {', '.join(sorted(expert.series)) or 'unknown'}",
-            received="; ".join(a.title for a in fitting or acquisitions) or "no CT of this patient",
-            remedy="fetch the patient's CT again",
+            expected=tr("series {series}", series=listed(sorted(expert.series)) or tr("unknown")),
+            received=tr("; ").join(a.title for a in fitting or acquisitions) or tr("no CT of this patient"),
+            remedy=tr("fetch the patient's CT again"),
         )
     return fitting[0]
 
@@ -190,11 +193,16 @@ def _of_phase(
     fitting = [each for each, vessels in seen.values() if vessels is not None and vessels.phase == phase]
     if len(fitting) != 1:
         raise InputError(
-            f"{'no' if not fitting else 'more than one'} scan looks like the {phase} phase",
+            tr("more than one scan looks like the {phase} phase", phase=tr(phase))
+            if fitting
+            else tr("no scan looks like the {phase} phase", phase=tr(phase)),
             field="image",
-            expected="one scan",
-            received="; ".join(f"{each.title}: {vessels or 'no vessels'}" for each, vessels in seen.values()),
-            remedy="take the annotated scan",
+            expected=tr("one scan"),
+            received=tr("; ").join(
+                tr("{scan}: {vessels}", scan=each.title, vessels=vessels or tr("no vessels"))
+                for each, vessels in seen.values()
+            ),
+            remedy=tr("take the annotated scan"),
         )
     return fitting[0]
 
@@ -298,8 +306,9 @@ def write_text(path: Path, text: str) -> None:
         stream.write(text.encode("utf-8"))
 
 
-_SOURCE = f"""The images, segmentations and clinical values in this folder are those of HCC-TACE-Seg
-(The Cancer Imaging Archive, https://doi.org/{hcc_tace_seg.DOI}), licence CC BY 4.0. Volumes were made
+_SOURCE = mark("""\
+The images, segmentations and clinical values in this folder are those of HCC-TACE-Seg
+(The Cancer Imaging Archive, https://doi.org/{doi}), licence CC BY 4.0. Volumes were made
 from its DICOM files; mask_reader2 comes from the analysis result bamf_aimi_annotations of the
 Imaging Data Commons (https://doi.org/10.5281/zenodo.8345959), licence CC BY 4.0. Cite both.
-"""
+""")

@@ -7,6 +7,7 @@ from pathlib import Path
 import pydicom
 
 from TACEResponseLib.messages.errors import Problem, TACEResponseError
+from TACEResponseLib.messages.language import tr
 from TACEResponseLib.messages.progress import Progress, silent
 from TACEResponseLib.readers.dicom import SEGMENTATION, Slice, is_dicom, read_slice, reading_dicom
 
@@ -39,7 +40,7 @@ def scan(source: Path, progress: Progress = silent) -> Collection:
     files = sorted(p for p in source.rglob("*") if is_dicom(p) or p.suffix.lower() == ".dcm")
     for done, path in enumerate(files):
         if done % 100 == 0:
-            progress("reading headers", done, len(files))
+            progress(tr("reading headers"), done, len(files))
         try:
             segmentation = read_references(path)
             if segmentation is not None:
@@ -51,7 +52,7 @@ def scan(source: Path, progress: Progress = silent) -> Collection:
             continue
         if each is not None:
             collection.slices[each.patient_id].append(each)
-    progress("reading headers", len(files), len(files))
+    progress(tr("reading headers"), len(files), len(files))
     return collection
 
 

@@ -10,6 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from TACEResponseLib.messages.errors import InputError, Problem
+from TACEResponseLib.messages.language import listed, tr
 from TACEResponseLib.messages.progress import Progress, silent
 from TACEResponseLib.readers.tables import Row
 from TACEResponseLib.storage import require_space
@@ -89,9 +90,9 @@ def _only(files: list[RemoteFile], pattern) -> RemoteFile:
 
 def _another_record(files: list[RemoteFile], pattern: str) -> InputError:
     return InputError(
-        f"the Zenodo record {waw_tace.RECORD} holds other files than were known",
+        tr("the Zenodo record {record} holds other files than were known", record=waw_tace.RECORD),
         field="fetch",
-        expected=f"a file that is called like {pattern}",
-        received=", ".join(f.name for f in files)[:500],
-        remedy="download the files with a browser and name their folder with --from",
+        expected=tr("a file that is called like {pattern}", pattern=pattern),
+        received=listed(f.name for f in files)[:500],
+        remedy=tr("download the files with a browser and name their folder with --from"),
     )

@@ -18,6 +18,7 @@ import SimpleITK as sitk
 
 from TACEResponseLib.cases import Case, make_case
 from TACEResponseLib.messages.errors import InputError, Problem, TACEResponseError
+from TACEResponseLib.messages.language import listed, mark, tr
 from TACEResponseLib.messages.progress import Progress, silent
 from TACEResponseLib.readers.masks import open_mask
 from TACEResponseLib.readers.tables import Row
@@ -52,10 +53,10 @@ class Packed:
                 shutil.copyfileobj(source, stream)
         except (ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
             raise InputError(
-                "a file of the archive is damaged",
+                tr("a file of the archive is damaged"),
                 file=f"{self.archive.name}, {self.name}",
                 received=f"{type(error).__name__}: {error}"[:200],
-                remedy="fetch the archive again",
+                remedy=tr("fetch the archive again"),
             ) from None
         return place
 
@@ -79,7 +80,9 @@ def find(folders: Iterable[Path] = (), archives: Iterable[Path] = ()) -> Found:
             with zipfile.ZipFile(archive) as packed:
                 names = packed.namelist()
         except (OSError, zipfile.BadZipFile):
-            raise InputError("the archive is damaged", file=archive.name, remedy="fetch it again") from None
+            raise InputError(
+                tr("the archive is damaged"), file=archive.name, remedy=tr("fetch it again")
+            ) from None
         for name in names:
             _sort_in(found, Packed(archive, name), name)
     return found
@@ -105,15 +108,15 @@ def lay_out_found(
     problems = []
     patients = sorted({patient for patient, _ in found.scans}, key=int)
     for done, patient in enumerate(patients):
-        progress("laying out", done, len(patients))
+        progress(tr("laying out"), done, len(patients))
         name = waw_tace.patient_name(patient)
         try:
             if patient not in rows:
-                raise InputError("the clinical table has no row of this patient", field="clinical")
+                raise InputError(tr("the clinical table has no row of this patient"), field="clinical")
             problems += _lay_out_patient(patient, found, phase, out / name)
         except TACEResponseError as error:
             problems.append(error.about(patient_id=name).problem)
-    progress("laying out", len(patients), len(patients))
+    progress(tr("laying out"), len(patients), len(patients))
     return problems
 
 
@@ -154,14 +157,14 @@ def _phase_of(patient: str, found: Found, phase: str) -> str:
     fitting = [digit for digit in with_scan if phase in (ANNOTATED, waw_tace.PHASES[digit])]
     if fitting:
         return fitting[0]
-    scans = [name for digit, name in waw_tace.PHASES.items() if (patient, digit) in found.scans]
-    masks = ", ".join(waw_tace.PHASES[digit] for digit in drawn) or "none"
+    scans = listed(tr(name) for digit, name in waw_tace.PHASES.items() if (patient, digit) in found.scans)
+    masks = listed(tr(waw_tace.PHASES[digit]) for digit in drawn) or tr("none")
     raise InputError(
-        "no lesion is drawn on the scan that is wanted",
+        tr("no lesion is drawn on the scan that is wanted"),
         field="mask",
-        expected=f"a scan and masks of the phase: {phase}",
-        received=f"scans: {', '.join(scans)}; masks: {masks}",
-        remedy="take --phase annotated" if with_scan else "fetch the masks and all scans",
+        expected=tr("a scan and masks of the phase: {phase}", phase=tr(phase)),
+        received=tr("scans: {scans}; masks: {masks}", scans=scans, masks=masks),
+        remedy=tr("take --phase annotated") if with_scan else tr("fetch the masks and all scans"),
     )
 
 
@@ -217,12 +220,14 @@ def write_cohort(out: Path, rows: Mapping[str, Row], phase: str = ANNOTATED) -> 
             }
         )
     write_table(out / "cohort.csv", lines)
-    write_text(out / "SOURCE.txt", _SOURCE)
+    meaning = tr(waw_tace.LABEL_MEANING)
+    write_text(out / "SOURCE.txt", tr(_SOURCE, doi=waw_tace.DOI, meaning=meaning))
     return out / "cohort.csv", len(lines), missing
 
 
-_SOURCE = f"""The images, masks and clinical values in this folder are those of WAW-TACE
-(https://doi.org/{waw_tace.DOI}), licence CC BY 4.0; cite it. The masks of a patient's lesions were united.
-The label is 1 where initial_LR_TR is 0: {waw_tace.LABEL_MEANING}. This is not objective response by
+_SOURCE = mark("""\
+The images, masks and clinical values in this folder are those of WAW-TACE
+(https://doi.org/{doi}), licence CC BY 4.0; cite it. The masks of a patient's lesions were united.
+The label is 1 where initial_LR_TR is 0: {meaning}. This is not objective response by
 mRECIST, which the collection does not hold, and figures for it are not pooled with those of response.
-"""
+""")

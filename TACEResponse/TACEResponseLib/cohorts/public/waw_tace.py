@@ -15,6 +15,7 @@ from pathlib import Path
 
 from TACEResponseLib.cohorts.table import is_own_column
 from TACEResponseLib.messages.errors import InputError, Problem
+from TACEResponseLib.messages.language import listed, mark, tr
 from TACEResponseLib.readers.phases import ARTERIAL, DELAYED, NATIVE, PORTAL
 from TACEResponseLib.readers.tables import Row, read_table
 
@@ -23,7 +24,7 @@ from .zenodo import md5_of
 RECORD, DOI = "12741586", "10.5281/zenodo.12741586"
 ID_COLUMN, RESPONSE_COLUMN, NONVIABLE = "PATPRI", "initial_LR_TR", "0"
 #: What the label says; it stands in the table, on every page and in every file of figures.
-LABEL_MEANING = "nonviable by LI-RADS treatment response at the first assessment (WAW-TACE)"
+LABEL_MEANING = mark("nonviable by LI-RADS treatment response at the first assessment (WAW-TACE)")
 #: The version of the clinical table that was known when this was written.
 KNOWN_MD5 = "fb7aa2803eae6d75745203602b6d385a"
 #: Digits of the phase in names of files, in the order in which an annotated phase is taken.
@@ -64,12 +65,12 @@ def find_clinical(folder: Path) -> Path:
     if found:
         return found[-1]
     raise InputError(
-        "the collection's clinical table is not here",
+        tr("the collection's clinical table is not here"),
         field="clinical",
         file=folder.name,
         expected="clinical_data_wawtace_v2_15_07_2024.xlsx",
-        received="none in the folder",
-        remedy=f"get it from https://doi.org/{DOI}, or name it with --clinical",
+        received=tr("none in the folder"),
+        remedy=tr("get it from https://doi.org/{doi}, or name it with --clinical", doi=DOI),
     )
 
 
@@ -85,10 +86,10 @@ def row_names(rows: Sequence[Row], table: str) -> dict[str, Row]:
         text = row[ID_COLUMN].removesuffix(".0")
         if not text.isdecimal():
             raise InputError(
-                f"row {row.number}, column {ID_COLUMN} is no number",
+                tr("row {number}, column {column} is no number", number=row.number, column=ID_COLUMN),
                 file=table,
                 field=ID_COLUMN,
-                expected="a number, as in the names of the scans",
+                expected=tr("a number, as in the names of the scans"),
                 received=f'"{row[ID_COLUMN]}"',
             )
         names[str(int(text))] = row
@@ -129,22 +130,36 @@ def differences(path: Path, rows: Sequence[Row]) -> list[Problem]:
     notes = []
     if md5_of(path) != KNOWN_MD5:
         notes.append(
-            _note("the clinical table is another version than the known one", path, KNOWN_MD5, md5_of(path))
+            _note(
+                tr("the clinical table is another version than the known one"), path, KNOWN_MD5, md5_of(path)
+            )
         )
     columns = clinical_columns(rows)
     if columns.get("lab_albumin") == "albumin_g_dl":
         numbers = _numbers(rows, "lab_albumin")
-        found = f"{min(numbers):g} to {max(numbers):g}, taken as g/dL"
-        notes.append(_note("albumin is documented as g/L and holds g/dL", path, "10 to 70 g/L", found))
+        found = tr("{low:g} to {high:g}, taken as g/dL", low=min(numbers), high=max(numbers))
+        notes.append(
+            _note(tr("albumin is documented as g/L and holds g/dL"), path, tr("10 to 70 g/L"), found)
+        )
     if _diameter_unit(rows) == "cm":
-        notes.append(_note("diameters of lesions look like cm", path, "mm", "small numbers, taken as cm"))
+        notes.append(
+            _note(tr("diameters of lesions look like cm"), path, "mm", tr("small numbers, taken as cm"))
+        )
     missing = [name for name in EXPECTED if name not in columns]
     if missing:
-        notes.append(_note("columns are missing", path, ", ".join(EXPECTED), f"no {', '.join(missing)}"))
+        lacking = tr("no {names}", names=listed(missing))
+        notes.append(_note(tr("columns are missing"), path, listed(EXPECTED), lacking))
     codes = sorted({row[RESPONSE_COLUMN].removesuffix(".0") for row in rows} - {"", "0", "1"})
     if codes:
-        known = "0 nonviable, anything else counts as not nonviable"
-        notes.append(_note(f"{RESPONSE_COLUMN} holds further codes", path, known, ", ".join(codes[:10])))
+        known = tr("0 nonviable, anything else counts as not nonviable")
+        notes.append(
+            _note(
+                tr("{column} holds further codes", column=RESPONSE_COLUMN),
+                path,
+                known,
+                listed(codes[:10]),
+            )
+        )
     return notes
 
 

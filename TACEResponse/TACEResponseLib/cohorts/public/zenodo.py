@@ -13,6 +13,7 @@ from http.client import HTTPException
 from pathlib import Path
 
 from TACEResponseLib.messages.errors import InputError
+from TACEResponseLib.messages.language import tr
 from TACEResponseLib.messages.progress import Progress, silent
 from TACEResponseLib.storage import make_folder
 
@@ -51,11 +52,11 @@ def list_record(record: str) -> list[RemoteFile]:
         ]
     except (OSError, HTTPException, ValueError, KeyError, TypeError) as error:
         raise InputError(
-            f"the Zenodo record {record} cannot be read",
+            tr("the Zenodo record {record} cannot be read", record=record),
             field="fetch",
-            expected="a list of files with sizes and checksums",
+            expected=tr("a list of files with sizes and checksums"),
             received=f"{type(error).__name__}: {error}"[:200],
-            remedy="check the network, or download the files otherwise and name their folder with --from",
+            remedy=tr("check the network, or download the files otherwise and name their folder with --from"),
         ) from None
 
 
@@ -83,11 +84,11 @@ def fetch_file(remote: RemoteFile, folder: Path, progress: Progress = silent) ->
         if partial.stat().st_size >= remote.bytes:  # whole and wrong: nothing of it can be trusted
             partial.unlink()
     raise InputError(
-        f"{remote.name} could not be fetched",
+        tr("{name} could not be fetched", name=remote.name),
         field="fetch",
-        expected=f"{remote.bytes} bytes with MD5 {remote.md5}",
+        expected=tr("{n} bytes with MD5 {md5}", n=remote.bytes, md5=remote.md5),
         received=reason,
-        remedy="start again; what has been fetched is kept",
+        remedy=tr("start again; what has been fetched is kept"),
     )
 
 
@@ -104,14 +105,16 @@ def _go_on(remote: RemoteFile, partial: Path, progress: Progress) -> None:
             while piece := answer.read(PIECE_BYTES):
                 stream.write(piece)
                 there += len(piece)
-                progress(f"fetching {remote.name}, MB", there // 10**6, max(1, remote.bytes // 10**6))
+                progress(
+                    tr("fetching {file}, MB", file=remote.name), there // 10**6, max(1, remote.bytes // 10**6)
+                )
 
 
 def _fault(remote: RemoteFile, partial: Path) -> str:
     """What a fetched file lacks, in words; empty when it is the record's."""
     found = partial.stat().st_size
     if found != remote.bytes:
-        return f"{found} bytes"
+        return tr("{n} bytes", n=found)
     found_md5 = md5_of(partial)
     return "" if found_md5 == remote.md5 else f"MD5 {found_md5}"
 
