@@ -395,4 +395,5 @@ def test_the_columns_of_the_table_of_models_stand_below_each_other():
 def test_a_schema_and_a_script_are_data(capsys, given):
     english = printed(capsys, *given)
     assert english[0] == 0
+    assert not CHINESE.search(english[1])
     assert printed(capsys, *given, "--language", "zh") == english
