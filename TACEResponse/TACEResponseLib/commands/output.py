@@ -59,7 +59,7 @@ def formula_warnings(patient_ids: Iterable[str]) -> list[Problem]:
     found = [shown_text(patient_id) for patient_id in patient_ids if FORMULA.match(patient_id)]
     if not found:
         return []
-    texts = listed(f'"{text[:40]}"' for text in found[:5])
+    texts = listed(tr('"{text}"', text=text[:40]) for text in found[:5])
     more = len(found) - 5
     received = tr("{texts} and {more} more", texts=texts, more=more) if more > 0 else texts
     return [
