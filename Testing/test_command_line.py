@@ -75,7 +75,8 @@ def test_a_mask_that_an_earlier_answer_wrote_is_never_removed(tmp_path):
 def test_a_place_that_cannot_be_written_is_said_before_the_work(
     patient, tmp_path, capsys, monkeypatch, command
 ):
-    monkeypatch.setattr("TACEResponseLib.readers.read_case", None)  # whoever reads an image fails
+    for room in ("cohorts.table", "readers"):  # whoever reads an image fails; the one takes it from the other
+        monkeypatch.setattr(f"TACEResponseLib.{room}.read_case", None)
     (tmp_path / "file").write_text("")
     if command == "predict":
         given = ["--image", patient / "image.nrrd", "--mask", patient / "mask.nrrd"]

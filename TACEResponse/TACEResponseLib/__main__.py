@@ -11,12 +11,15 @@ import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 
 from TACEResponseLib.commands.fault_report import write_fault
 from TACEResponseLib.commands.options import command_line
+from TACEResponseLib.commands.parser import asked_language
 from TACEResponseLib.resumable.interruption import interruptible, was_interrupted
 
 from .messages.errors import Cancelled, TableError, TACEResponseError
+from .messages.language import LANGUAGES, language, mark, speak, tr
 from .messages.progress import JsonProgress, TerminalProgress
 
 DONE, SOME_FAILED, BAD_INPUT, CANCELLED = 0, 1, 2, 130
@@ -24,18 +27,22 @@ DONE, SOME_FAILED, BAD_INPUT, CANCELLED = 0, 1, 2, 130
 _CANCELLED = {
     **dict.fromkeys(
         ("extract", "train", "fetch", "verify-public"),
-        "Cancelled; what was measured is kept and a rerun goes on there.",
+        mark("Cancelled; what was measured is kept and a rerun goes on there."),
     ),
-    "predict": "Cancelled; patients that were answered keep their pages, and a rerun begins anew.",
+    "predict": mark("Cancelled; patients that were answered keep their pages, and a rerun begins anew."),
 }
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; errors become one sentence and an exit code, never a traceback."""
     with interruptible():
-        options = command_line().parse_args(arguments)
-        if hasattr(sys.stdout, "reconfigure"):  # a terminal without umlauts shows an escape, not a crash
-            sys.stdout.reconfigure(errors="backslashreplace")
+        given = list(sys.argv[1:] if arguments is None else arguments)
+        asked, _ = asked_language(given)
+        if asked in LANGUAGES:  # the parser refuses any other
+            speak(asked)
+        for stream in (sys.stdout, sys.stderr):
+            _take_every_letter(stream)
+        options = command_line().parse_args(given)
         progress = JsonProgress() if options.json else TerminalProgress()
         try:
             return _run(options, progress)
@@ -56,6 +63,22 @@ def program() -> None:
     sys.exit(code)
 
 
+def _take_every_letter(stream) -> None:
+    """Show an escape for a letter that a stream lacks, and write UTF-8 where it lacks those of the language.
+
+    Not on a terminal, which would show UTF-8 as other letters. Windows' own console takes every letter; a
+    pipe or a file has the code page of the system there.
+    """
+    if not hasattr(stream, "reconfigure"):  # Slicer's, or none
+        return
+    stream.reconfigure(errors="backslashreplace")
+    try:
+        LANGUAGES[language()].encode(stream.encoding)
+    except UnicodeEncodeError:
+        if not stream.isatty():
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
+
+
 def _run(options: argparse.Namespace, progress: JsonProgress | TerminalProgress) -> int:
     """The exit code of one command, after its last word."""
     try:
@@ -68,24 +91,29 @@ def _run(options: argparse.Namespace, progress: JsonProgress | TerminalProgress)
     except (KeyboardInterrupt, Cancelled):
         return _cancelled(options, progress)
     except TableError as error:
-        several = {"problems": [asdict(problem) for problem in error.problems]}
-        _fail(progress, error.kind, str(error), **(several if len(error.problems) > 1 else {}))
+        every = {"problems": [asdict(problem) for problem in error.problems]}
+        _fail(progress, error.kind, str(error), **(every if len(error.problems) > 1 else {}))
     except TACEResponseError as error:
         _fail(progress, error.problem.kind, str(error))
     except (MemoryError, OSError) as error:
-        reason = str(error) or "the memory of this computer is used up"
-        _fail(progress, "system", f"The computer refused: {reason}.")
+        reason = str(error) or tr("the memory of this computer is used up")
+        _fail(progress, "system", tr("The computer refused: {reason}.", reason=reason))
     except Exception as error:  # a fault of ours: a sentence for the user, the traceback for us
         if was_interrupted():  # and a library that was just being loaded made another error of it
             return _cancelled(options, progress)
         report = write_fault(error, options.command)
-        where = f"Please report {report}." if report else "There is no room for a report of it."
-        _fail(progress, "fault", f"A fault of TACEResponse ({type(error).__name__}). {where}")
+        _fail(progress, "fault", _fault_text(type(error).__name__, report))
     return BAD_INPUT
 
 
+def _fault_text(kind: str, report: Path | None) -> str:
+    if report is None:
+        return tr("A fault of TACEResponse ({kind}). There is no room for a report of it.", kind=kind)
+    return tr("A fault of TACEResponse ({kind}). Please report {file}.", kind=kind, file=report)
+
+
 def _cancelled(options: argparse.Namespace, progress: JsonProgress | TerminalProgress) -> int:
-    _fail(progress, "cancelled", _CANCELLED.get(options.command, "Cancelled."))
+    _fail(progress, "cancelled", tr(_CANCELLED.get(options.command, mark("Cancelled."))))
     return CANCELLED
 
 
@@ -98,7 +126,8 @@ def _fail(progress: JsonProgress | TerminalProgress, kind: str, message: str, **
         if sys.stdout is not None:
             sys.stdout.flush()
     except (OSError, ValueError) as error:
-        message += f"\nThe output cannot be written: {getattr(error, 'strerror', None) or error}."
+        reason = getattr(error, "strerror", None) or error
+        message += "\n" + tr("The output cannot be written: {reason}.", reason=reason)
         _abandon_output()
     with contextlib.suppress(OSError, ValueError):
         if isinstance(progress, TerminalProgress):

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from TACEResponseLib.messages.errors import DependencyError, InputError, TACEResponseError
+from TACEResponseLib.messages.language import mark, tr
 from TACEResponseLib.messages.progress import JsonProgress, Progress, silent
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ IDLE_S = 300
 #: Voxels along a side of the made-up case with which the kernels are compiled, 1 mm each.
 WARM_UP_SIDE = 48
 #: The stage while kernels are compiled.
-PREPARING = "preparing the engine, once after installation (about 10 s)"
+PREPARING = mark("preparing the engine, once after installation (about 10 s)")
 
 
 class PredictionService:
@@ -131,7 +132,7 @@ class PredictionService:
 
         bundle: of the model, whose card is on the page. named: the patient stands on the page.
         """
-        progress("writing the report", 0, 0)
+        progress(tr("writing the report"), 0, 0)
         from TACEResponseLib.bundle import read_card
         from TACEResponseLib.report.patient_page import write_patient_report
 
@@ -153,7 +154,7 @@ class PredictionService:
         progress: Progress = silent,
     ) -> tuple[Path, Path]:
         """Write the DICOM report and segmentation into `folder`; series: folder or files of the CT."""
-        progress("writing the DICOM results", 0, 0)
+        progress(tr("writing the DICOM results"), 0, 0)
         from TACEResponseLib.dicom_export import write_dicom
 
         return write_dicom(prediction, self._held(case), series, Path(folder))
@@ -172,7 +173,7 @@ class PredictionService:
         patient_id: an ID or a pseudonym; no other identifier is kept, and no image. day: of the scan,
         "2025-03-31", today when None. response_known: to whoever asked. Raises RegisterError.
         """
-        progress("writing into the register", 0, 0)
+        progress(tr("writing into the register"), 0, 0)
         from TACEResponseLib.follow_up.register import Register
 
         named = dataclasses.replace(prediction, patient_id=patient_id)
@@ -182,7 +183,7 @@ class PredictionService:
 
     def audit(self, file: Path | str, folder: Path | str, progress: Progress = silent) -> Path:
         """Write the page on how a register's predictions met the responses; its path. RegisterError."""
-        progress("comparing predictions with responses", 0, 0)
+        progress(tr("comparing predictions with responses"), 0, 0)
         from TACEResponseLib.follow_up.audit import audit_register
         from TACEResponseLib.follow_up.register import Register
         from TACEResponseLib.report.audit_page import write_audit
@@ -199,7 +200,7 @@ class PredictionService:
         from TACEResponseLib.compiled import mark_prepared, prepared
 
         model = self._model(bundle, progress)
-        progress("getting ready" if prepared() else PREPARING, 0, 0)
+        progress(tr("getting ready") if prepared() else tr(PREPARING), 0, 0)
         model.predict(_made_up_case())
         mark_prepared()
 
@@ -218,7 +219,7 @@ class PredictionService:
             if case is not self._case:
                 self.hold(case)
         elif case != self._fingerprint:
-            raise InputError("this case is not held any more", field="image", remedy="predict again")
+            raise InputError(tr("this case is not held any more"), field="image", remedy=tr("predict again"))
         return self._case
 
     def _measurements(self, model: "ResponseModel", engine: str | None, progress: Progress) -> "Measurements":
@@ -238,7 +239,7 @@ class PredictionService:
         else:
             wanted = (folder, read_manifest(folder).files)
         if self._opened is None or self._opened[0] != wanted:
-            progress("loading the model", 0, 0)
+            progress(tr("loading the model"), 0, 0)
             self._opened, self._measured = (wanted, load_bundle(folder)), {}
         return self._opened[1]
 
@@ -285,7 +286,7 @@ def _made_up_case() -> "Case":
     distance_mm = np.sqrt(sum(np.square(axis) for axis in np.meshgrid(axis_mm, axis_mm, axis_mm)))
     hu = np.random.default_rng(0).normal(60, 25, distance_mm.shape).astype(np.int16)
     mask = (distance_mm < WARM_UP_SIDE / 4).astype(np.uint8)
-    return make_case("made up", sitk.GetImageFromArray(hu), sitk.GetImageFromArray(mask))
+    return make_case("made-up", sitk.GetImageFromArray(hu), sitk.GetImageFromArray(mask))
 
 
 def write(file: Path, content) -> None:
@@ -330,7 +331,7 @@ def _answer(service: PredictionService, file: Path, progress: JsonProgress) -> N
     except TACEResponseError as error:
         progress.event("error", problem=dataclasses.asdict(error.problem))
     except ImportError as error:
-        missing = DependencyError("a Python package is missing", received=str(error))
+        missing = DependencyError(tr("a Python package is missing"), received=str(error))
         progress.event("error", problem=dataclasses.asdict(missing.problem))
 
 

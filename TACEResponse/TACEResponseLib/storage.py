@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from .messages.errors import InputError
+from .messages.language import tr
 
 #: Bytes of a folder's name in UTF-8; file systems hold 255, and a suffix may come.
 LONGEST_NAME_BYTES = 230
@@ -63,18 +64,18 @@ def require_writable(folder: Path) -> None:
     """Raise InputError where `folder` cannot be made or written; nothing is made for the question."""
     there = next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())
     if not there.is_dir():
-        raise _unwritable(folder, f"{there.name} is a file")
+        raise _unwritable(folder, tr("{name} is a file", name=there.name))
     if not os.access(there, os.W_OK | os.X_OK):
-        raise _unwritable(folder, f"{there.name} may not be written")
+        raise _unwritable(folder, tr("{name} may not be written", name=there.name))
 
 
 def _unwritable(folder: Path, reason: str) -> InputError:
     return InputError(
-        "the folder cannot be written",
+        tr("the folder cannot be written"),
         field="out",
         file=str(folder),
         received=reason,
-        remedy="choose another folder",
+        remedy=tr("choose another folder"),
     )
 
 
@@ -84,12 +85,12 @@ def require_space(folder: Path, needed_mb: float) -> None:
     free_mb = shutil.disk_usage(there).free / 2**20
     if free_mb < needed_mb:
         raise InputError(
-            "the disk has too little room",
+            tr("the disk has too little room"),
             field="out",
             file=str(folder),
-            expected=f"{needed_mb:.0f} MB free",
+            expected=tr("{megabytes:.0f} MB free", megabytes=needed_mb),
             received=f"{free_mb:.0f} MB",
-            remedy="free some space, or choose another folder",
+            remedy=tr("free some space, or choose another folder"),
         )
 
 
@@ -118,12 +119,12 @@ def require_short(name: str, patient_id: str) -> None:
     length = len(name.encode("utf-8", "surrogatepass"))
     if length > LONGEST_NAME_BYTES:
         raise InputError(
-            "the patient's ID is too long for the name of a folder",
+            tr("the patient's ID is too long for the name of a folder"),
             field="patient_id",
             patient_id=f"{shown_text(patient_id)[:40]}...",
-            expected=f"at most {LONGEST_NAME_BYTES} bytes",
-            received=f"{length} bytes",
-            remedy="give the patient a shorter ID",
+            expected=tr("at most {n} bytes", n=LONGEST_NAME_BYTES),
+            received=tr("{n} bytes", n=length),
+            remedy=tr("give the patient a shorter ID"),
         )
 
 

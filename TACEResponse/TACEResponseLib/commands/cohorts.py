@@ -6,9 +6,19 @@ from dataclasses import replace
 from pathlib import Path
 
 from TACEResponseLib.messages.errors import InputError
+from TACEResponseLib.messages.language import tr
 from TACEResponseLib.messages.progress import JsonProgress
 
-from .output import DONE, SOME_FAILED, Reporting, formula_warnings, in_short, say_done, with_repairs
+from .output import (
+    DONE,
+    SOME_FAILED,
+    Reporting,
+    formula_warnings,
+    in_short,
+    patients_in,
+    say_done,
+    with_repairs,
+)
 
 
 def check(options: Namespace, progress: Reporting) -> int:
@@ -57,11 +67,11 @@ def extract(options: Namespace, progress: Reporting) -> int:
 
     if options.out.is_dir():
         raise InputError(
-            "the table cannot be written over a folder",
+            tr("the table cannot be written over a folder"),
             field="out",
             file=options.out.name,
-            expected="the name of a file, for example features.csv",
-            received="a folder",
+            expected=tr("the name of a file, for example features.csv"),
+            received=tr("a folder"),
         )
     part = None if options.part is None else parse_part(options.part)
     require_writable(options.out.parent)  # said before the work, not after it
@@ -81,9 +91,10 @@ def extract(options: Namespace, progress: Reporting) -> int:
     )
     if part is None:
         return _write_features(options.out, store, rows, failed, progress)
+    numbers = {"part": options.part, "measured": len(rows), "failed": len(failed), "store": store}
     text = in_short(failed.values())
-    text.append(f"Part {options.part}: {len(rows)} patients measured, {len(failed)} failed, kept in {store}")
-    text.append("When all parts are done, the same command without --part writes the table.")
+    text.append(tr("Part {part}: {measured} patients measured, {failed} failed, kept in {store}", **numbers))
+    text.append(tr("When all parts are done, the same command without --part writes the table."))
     say_done(progress, "\n".join(text), table="", failed=len(failed), measured=len(rows), store=str(store))
     return SOME_FAILED if failed else DONE
 
@@ -94,11 +105,11 @@ def parse_part(text: str) -> tuple[int, int]:
     number, parts = map(int, found.groups()) if found else (1, 0)
     if not 0 <= number <= parts or parts == 0:
         raise InputError(
-            "a part of the cohort is not named",
+            tr("a part of the cohort is not named"),
             field="part",
-            expected="a number and how many parts there are, for example 3/40, counted from 1 or from 0",
+            expected=tr("a number and how many parts there are, for example 3/40, counted from 1 or from 0"),
             received=text,
-            remedy="on SLURM --part $SLURM_ARRAY_TASK_ID/$SLURM_ARRAY_TASK_COUNT with --array=1-40",
+            remedy=tr("on SLURM --part $SLURM_ARRAY_TASK_ID/$SLURM_ARRAY_TASK_COUNT with --array=1-40"),
         )
     return number, parts
 
@@ -116,9 +127,10 @@ def _write_features(out: Path, store: Path, rows: dict, failed: dict, progress: 
     if failed:
         write_problem_csv(problems, list(failed.values()))
     forget(store)
-    written = f"{len(rows)} patients: {out}" if rows else "No patient could be measured: no table"
+    written = patients_in(len(rows), out) if rows else tr("No patient could be measured: no table")
     text = [*in_short(failed.values()), *map(str, formula_warnings([*rows, *failed])), written]
-    text += [f"{len(failed)} patients failed: {problems}"] if failed else []
+    if failed:
+        text.append(tr("{n} patients failed: {file}", n=len(failed), file=problems))
     say_done(progress, "\n".join(text), table=str(out) if rows else "", failed=len(failed))
     return SOME_FAILED if failed else DONE
 
@@ -130,5 +142,6 @@ def phantom(options: Namespace, progress: Reporting) -> int:
     folder = write_cohort(
         options.out, options.patients, options.seed, options.size, progress=progress, jobs=options.jobs
     )
-    say_done(progress, f"{options.patients} synthetic patients: {folder}", folder=str(folder))
+    text = tr("{n} synthetic patients: {folder}", n=options.patients, folder=folder)
+    say_done(progress, text, folder=str(folder))
     return DONE

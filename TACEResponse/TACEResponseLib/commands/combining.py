@@ -3,6 +3,8 @@
 from argparse import Namespace
 from typing import TYPE_CHECKING
 
+from TACEResponseLib.messages.language import several, tr
+
 from .output import DONE, Reporting, say_done
 
 if TYPE_CHECKING:
@@ -17,7 +19,7 @@ def combine(options: Namespace, progress: Reporting) -> int:
     found = read_hospitals(options.files)
     page = write_combined(found, options.out)
     estimates = {name: pooled.estimate for name, pooled in found.pooled.items()}
-    say_done(progress, f"{as_text(found)}\nPage: {page}", page=str(page), pooled=estimates)
+    say_done(progress, f"{as_text(found)}\n{tr('Page: {file}', file=page)}", page=str(page), pooled=estimates)
     return DONE
 
 
@@ -28,9 +30,15 @@ def say_aggregates(study: "Study", options: Namespace, progress: Reporting) -> N
     path, found = write_aggregates(study, options.out)
     text, left_out = [], len(study.left_out)
     if found.auc is not None:
-        text.append(f"AUC {found.auc.auc:.3f} ({found.auc.ci_low:.3f} to {found.auc.ci_high:.3f})")
+        figures = {"auc": found.auc.auc, "low": found.auc.ci_low, "high": found.auc.ci_high}
+        text.append(tr("AUC {auc:.3f} ({low:.3f} to {high:.3f})", **figures))
     if left_out:
-        who = "1 patient was" if left_out == 1 else f"{left_out} patients were"
-        text.append(f"{who} not evaluated; tace-response check --cohort says why.")
-    text.append(f"Figures of all patients together, no patient named: {path}")
+        text.append(
+            several(
+                left_out,
+                "1 patient was not evaluated; tace-response check --cohort says why.",
+                "{n} patients were not evaluated; tace-response check --cohort says why.",
+            )
+        )
+    text.append(tr("Figures of all patients together, no patient named: {file}", file=path))
     say_done(progress, "\n".join(text), aggregates=str(path), left_out=left_out)

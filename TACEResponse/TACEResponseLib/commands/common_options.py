@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+from TACEResponseLib.messages.language import LANGUAGES, VARIABLE, tr
 from TACEResponseLib.settings import TrainingSettings
 
 from .parser import Parser
@@ -15,10 +16,18 @@ Command = Callable[[str, str, str], Parser]
 PAPER = TrainingSettings()
 
 
+def add_general(add: Callable) -> None:
+    """Help and language, which every parser has: both stand before and after the command's name."""
+    add("-h", "--help", action="help", help=tr("Show this help and end."))
+    text = tr("Language of texts, pages and figures; data stay English (default: {of}, or en).", of=VARIABLE)
+    # It is spoken already: `asked_language` has read it before this parser was made.
+    add("--language", choices=tuple(LANGUAGES), help=text)
+
+
 def add_cohort(command: Parser, repairs: bool = False) -> Callable[..., argparse.Action]:
     """The options that say which patients; what adds further ones to their group."""
-    add = command.add_argument_group("what to do").add_argument
-    text = "Folder with cohort.csv or cohort.xlsx, or such a table; must be given."
+    add = command.add_argument_group(tr("what to do")).add_argument
+    text = tr("Folder with cohort.csv or cohort.xlsx, or such a table; must be given.")
     add("--cohort", type=Path, required=True, help=text)
     add_encoding(add)
     if repairs:
@@ -27,31 +36,34 @@ def add_cohort(command: Parser, repairs: bool = False) -> Callable[..., argparse
 
 
 def add_register(add: Callable) -> None:
-    add("--register", type=Path, required=True, metavar="FILE", help="File of the register; must be given.")
+    text = tr("File of the register; must be given.")
+    add("--register", type=Path, required=True, metavar="FILE", help=text)
 
 
 def add_preset(add: Callable) -> None:
-    text = "Recipe of the training: peng2021, recommended or public2026 (default: %(default)s)."
+    text = tr("Recipe of the training: peng2021, recommended or public2026 (default: %(default)s).")
     add("--preset", default=PAPER.preset, metavar="NAME", help=text)
 
 
 def add_engine(add: Callable, default: str) -> None:
-    text = f"Program that measures the radiomics features (default: {default})."
+    text = tr("Program that measures the radiomics features (default: {default}).", default=default)
     add("--engine", choices=("fast", "pyradiomics"), help=text)
     add_jobs(add)
 
 
 def add_jobs(add: Callable) -> None:
-    text = "Number of patients at a time (default: %(default)s, one per processor)."
+    text = tr("Number of patients at a time (default: %(default)s, one per processor).")
     add("--jobs", type=int, default=os.cpu_count() or 1, metavar="N", help=text)
 
 
 def add_encoding(add: Callable) -> None:
-    names = "gb18030, big5, shift_jis, cp949, cp1251 or cp1252"
-    text = f"Text encoding of the CSV, such as {names} (default: recognised where it is certain)."
+    text = tr(
+        "Text encoding of the CSV, such as gb18030, big5, shift_jis, cp949, cp1251 or cp1252 (default: "
+        "recognised where it is certain)."
+    )
     add("--encoding", metavar="NAME", help=text)
 
 
 def add_repair(add: Callable) -> None:
-    text = "Repair masks that would be refused, and record it: copy-geometry, resample-mask or union."
+    text = tr("Repair masks that would be refused, and record it: copy-geometry, resample-mask or union.")
     add("--repair", default="", metavar="NAMES", help=text)

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from TACEResponseLib.messages.errors import InputError
+from TACEResponseLib.messages.language import tr
 
 from .output import Reporting, say_done
-from .training import exit_code, listed
+from .training import exit_code, first_sentences
 
 if TYPE_CHECKING:
     from TACEResponseLib.training.comparing import Answers, BundleComparison
@@ -26,16 +27,21 @@ def compare(options: Namespace, progress: Reporting) -> int:
 
     models = [load_bundle(folder) for folder in options.bundles]
     if models[0].identity == models[1].identity:
-        raise InputError("both folders hold the same model", field="bundles", received=models[0].identity)
+        raise InputError(tr("both folders hold the same model"), field="bundles", received=models[0].identity)
     make_folder(options.out)  # said before the work, not after it
     cohort = read_cohort(options.cohort, encoding=options.encoding)
     found = compare_models(models, cohort, jobs=options.jobs, progress=progress)
     figures = figures_of(found)
     content = json.dumps(figures, indent=1, ensure_ascii=False)
     (options.out / FIGURES).write_text(content + "\n", encoding="utf-8", newline="\n")
-    _write_patients(options.out / TABLE, found)
-    text = [*listed(list(found.left_out.values())), *_in_words(found), f"Table: {options.out / TABLE}"]
-    say_done(progress, "\n".join(text), table=str(options.out / TABLE), left_out=len(found.left_out))
+    table = options.out / TABLE
+    _write_patients(table, found)
+    text = [
+        *first_sentences(list(found.left_out.values())),
+        *_in_words(found),
+        tr("Table: {file}", file=table),
+    ]
+    say_done(progress, "\n".join(text), table=str(table), left_out=len(found.left_out))
     return exit_code(found.left_out)
 
 
@@ -67,29 +73,42 @@ def _model(of: "Answers") -> dict:
 
 
 def _in_words(found: "BundleComparison") -> list[str]:
-    from TACEResponseLib.answer.words import model_title
-
-    lines = [f"{len(found.patient_ids)} patients, {found.outcome.responders} of them responders"]
-    for of in (found.first, found.second):
-        auc = "no AUC, too few of a class"
-        if of.auc is not None and of.auc.auc is not None:
-            between = "" if of.auc.ci_low is None else f" ({of.auc.ci_low:.3f} to {of.auc.ci_high:.3f})"
-            auc = f"AUC {of.auc.auc:.3f}{between}"
-        ratio = of.observed_expected.ratio
-        lines.append(
-            f"{of.bundle_id}, {model_title(of.headline)}: {auc}, Brier {of.brier:.3f}, observed to expected "
-            f"{'not defined' if ratio is None else f'{ratio:.2f}'}"
-        )
+    numbers = {"n": len(found.patient_ids), "responders": found.outcome.responders}
+    lines = [tr("{n} patients, {responders} of them responders", **numbers)]
+    lines += [_model_in_words(of) for of in (found.first, found.second)]
     pair = found.difference
     if pair is None:
-        lines.append("Difference of the AUCs: not tested, fewer than ten patients of a class")
+        lines.append(tr("Difference of the AUCs: not tested, fewer than ten patients of a class"))
     else:
+        figures = {"difference": pair.difference, "low": pair.ci_low, "high": pair.ci_high, "p": pair.p}
         lines.append(
-            f"Difference of the AUCs: {pair.difference:+.3f} ({pair.ci_low:+.3f} to {pair.ci_high:+.3f}), "
-            f"p {pair.p:.3f}"
+            tr("Difference of the AUCs: {difference:+.3f} ({low:+.3f} to {high:+.3f}), p {p:.3f}", **figures)
         )
-    lines.append(f"{int(found.changed.sum())} patients are on the other side of the cut-off")
-    return lines
+    other_side = int(found.changed.sum())
+    return [*lines, tr("{n} patients are on the other side of the cut-off", n=other_side)]
+
+
+def _model_in_words(of: "Answers") -> str:
+    from TACEResponseLib.answer.words import model_title
+
+    ratio = of.observed_expected.ratio
+    return tr(
+        "{bundle}, {model}: {auc}, Brier {brier:.3f}, observed to expected {ratio}",
+        bundle=of.bundle_id,
+        model=model_title(of.headline),
+        auc=_auc_in_words(of),
+        brier=of.brier,
+        ratio=tr("not defined") if ratio is None else f"{ratio:.2f}",
+    )
+
+
+def _auc_in_words(of: "Answers") -> str:
+    if of.auc is None or of.auc.auc is None:
+        return tr("no AUC, too few of a class")
+    if of.auc.ci_low is None:
+        return f"AUC {of.auc.auc:.3f}"
+    figures = {"auc": of.auc.auc, "low": of.auc.ci_low, "high": of.auc.ci_high}
+    return tr("AUC {auc:.3f} ({low:.3f} to {high:.3f})", **figures)
 
 
 def _write_patients(path: Path, found: "BundleComparison") -> None:

@@ -5,6 +5,7 @@ from argparse import Namespace
 from pathlib import Path
 
 from TACEResponseLib.messages.errors import DependencyError
+from TACEResponseLib.messages.language import in_language, tr
 
 from .options import command_line
 from .output import DONE, Reporting, say_done
@@ -16,14 +17,15 @@ def completion(options: Namespace, progress: Reporting) -> int:
         import shtab
     except ImportError:
         raise DependencyError(
-            "completion needs the package shtab", remedy="install it with: pip install shtab"
+            tr("completion needs the package shtab"), remedy=tr("install it with: pip install shtab")
         ) from None
-    parser = command_line()
-    for command in parser.commands.values():
-        for action in command._actions:  # argparse has no other list of them; shtab reads this one, too
-            if action.type is Path:
-                action.complete = shtab.FILE
-    script = shtab.complete(parser, options.shell)
+    with in_language("en"):  # a script, which shells of any code page read
+        parser = command_line()
+        for command in parser.commands.values():
+            for action in command._actions:  # argparse has no other list of them; shtab reads this one, too
+                if action.type is Path:
+                    action.complete = shtab.FILE
+        script = shtab.complete(parser, options.shell)
     say_done(progress, script, script=script)
     return DONE
 

@@ -24,7 +24,7 @@ def write_fault(error: BaseException, command: str) -> Path | None:
         seen.add(id(current))
         lines.append(f"\n{type(current).__module__}.{type(current).__qualname__}")
         for frame in traceback.extract_tb(current.__traceback__):
-            lines.append(f"  {_place(frame.filename)}, line {frame.lineno}, in {frame.name}")
+            lines.append(f"  {_place(frame.filename)}, line {frame.lineno}, in {frame.name}")  # not a text
             lines.append(f"    {frame.line}")
         current = current.__cause__ or current.__context__
     try:

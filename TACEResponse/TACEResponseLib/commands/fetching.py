@@ -5,8 +5,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from TACEResponseLib.messages.errors import InputError, Problem
+from TACEResponseLib.messages.language import listed, tr
 
-from .output import DONE, SOME_FAILED, Reporting, say_done
+from .output import DONE, SOME_FAILED, Reporting, patients_in, say_done
 
 #: Options that have no effect for a collection.
 IGNORED = {"hcc-tace-seg": ("part",), "waw-tace": ("label",)}
@@ -17,17 +18,17 @@ def fetch(options: Namespace, progress: Reporting) -> int:
     given = [name for name in IGNORED[options.collection] if getattr(options, name) is not None]
     if given:
         raise InputError(
-            "an option would have no effect",
+            tr("an option would have no effect"),
             field=given[0],
-            expected=f"options of {options.collection}",
+            expected=tr("options of {collection}", collection=options.collection),
             received=f"--{given[0]}",
-            remedy="leave it out",
+            remedy=tr("leave it out"),
         )
     if options.source is not None and not options.source.is_dir():
-        raise InputError("there is no such folder", field="from", received=str(options.source))
+        raise InputError(tr("there is no such folder"), field="from", received=str(options.source))
     of = {"hcc-tace-seg": _hcc_tace_seg, "waw-tace": _waw_tace}
     table, patients, problems = of[options.collection](options, progress)
-    text = [*map(str, problems), f"{patients} patients: {table}"]
+    text = [*map(str, problems), patients_in(patients, table)]
     failed = sum(problem.severity == "error" for problem in problems)
     say_done(progress, "\n".join(text), table=str(table), patients=patients, failed=failed)
     return SOME_FAILED if failed else DONE
@@ -79,12 +80,12 @@ def _waw_tace(options: Namespace, progress: Reporting) -> tuple[Path, int, list[
 def _require_scans(scans: Mapping, source: Path) -> None:
     if not scans:
         raise InputError(
-            "the folder holds no scans of the collection",
+            tr("the folder holds no scans of the collection"),
             field="from",
             file=source.name,
-            expected="files such as 7_1_scan.nii.gz, in folders or in zips",
-            received="none",
-            remedy="choose the folder that the collection was downloaded to",
+            expected=tr("files such as 7_1_scan.nii.gz, in folders or in zips"),
+            received=tr("none"),
+            remedy=tr("choose the folder that the collection was downloaded to"),
         )
 
 
@@ -94,9 +95,9 @@ def _chosen(archives: Mapping, part: int | None) -> Mapping:
         return archives
     if part not in archives:
         raise InputError(
-            "there is no such part of the collection",
+            tr("there is no such part of the collection"),
             field="part",
-            expected=", ".join(map(str, archives)),
+            expected=listed(map(str, archives)),
             received=str(part),
         )
     return {part: archives[part]}
@@ -105,7 +106,7 @@ def _chosen(archives: Mapping, part: int | None) -> Mapping:
 def _without_scan(missing: list[str], said: list[Problem]) -> list[Problem]:
     """Patients of the table of whom nothing was found and nothing was said so far."""
     known = {problem.patient_id for problem in said if problem.severity == "error"}
-    message = "no scan of this patient is here"
+    message = tr("no scan of this patient is here")
     return [
         Problem("input", message, field="image", patient_id=name, severity="warning")
         for name in missing

@@ -3,8 +3,10 @@
 import sys
 from collections.abc import Iterable
 from dataclasses import replace
+from pathlib import Path
 
 from TACEResponseLib.messages.errors import Problem
+from TACEResponseLib.messages.language import listed, several, tr
 from TACEResponseLib.messages.progress import JsonProgress, TerminalProgress
 
 DONE, SOME_FAILED = 0, 1
@@ -37,12 +39,17 @@ def in_short(problems: Iterable[Problem]) -> list[str]:
 def _of_all(problems: list[Problem]) -> str:
     """ "18 patients (P1, P2, P3 and 15 more): no response is known. ...", with what is true of them all."""
     first = problems[0]
-    names = ", ".join(problem.patient_id for problem in problems[:MOST_NAMED])
-    who = f"{len(problems)} patients ({names} and {len(problems) - MOST_NAMED} more)"
+    names = listed(problem.patient_id for problem in problems[:MOST_NAMED])
     parts = ("expected", "received", "remedy")
     differing = {part: "" for part in parts if len({getattr(problem, part) for problem in problems}) > 1}
     sentence = str(replace(first, patient_id="", file="", **differing))
-    return f"{who}: {first.message[0]}{sentence[1:]}"
+    return tr(
+        "{n} patients ({names} and {more} more): {sentence}",
+        n=len(problems),
+        names=names,
+        more=len(problems) - MOST_NAMED,
+        sentence=f"{first.message[0]}{sentence[1:]}",
+    )
 
 
 def formula_warnings(patient_ids: Iterable[str]) -> list[Problem]:
@@ -52,18 +59,25 @@ def formula_warnings(patient_ids: Iterable[str]) -> list[Problem]:
     found = [shown_text(patient_id) for patient_id in patient_ids if FORMULA.match(patient_id)]
     if not found:
         return []
-    more = f" and {len(found) - 5} more" if len(found) > 5 else ""
+    texts = listed(tr('"{text}"', text=text[:40]) for text in found[:5])
+    more = len(found) - 5
+    received = tr("{texts} and {more} more", texts=texts, more=more) if more > 0 else texts
     return [
         Problem(
             "table",
-            "IDs begin as formulas do, and a spreadsheet would run them",
+            tr("IDs begin as formulas do, and a spreadsheet would run them"),
             field="patient_id",
-            expected="IDs that do not begin with = + - or @",
-            received=", ".join(f'"{text[:40]}"' for text in found[:5]) + more,
-            remedy="tables written here hold an apostrophe before them, and are read back without it",
+            expected=tr("IDs that do not begin with = + - or @"),
+            received=received,
+            remedy=tr("tables written here hold an apostrophe before them, and are read back without it"),
             severity="warning",
         )
     ]
+
+
+def patients_in(number: int, file: Path) -> str:
+    """How many patients a table holds, and where it is."""
+    return several(number, "1 patient: {file}", "{n} patients: {file}", file=file)
 
 
 def say_done(progress: Reporting, text: str, **content) -> None:

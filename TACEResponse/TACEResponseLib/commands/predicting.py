@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from TACEResponseLib.messages.errors import InputError, TableError, TACEResponseError
+from TACEResponseLib.messages.language import listed, tr
 from TACEResponseLib.service import PredictionService, clear_answer
 from TACEResponseLib.storage import folder_names, require_short
 
@@ -19,9 +20,9 @@ def demo(options: Namespace, progress: Reporting) -> int:
     from TACEResponseLib.cases import make_case
     from TACEResponseLib.phantom import make_patient
 
-    progress("synthetic patient", 0, 1)
+    progress(tr("synthetic patient"), 0, 1)
     patient = make_patient(0, options.seed, "full")
-    progress("synthetic patient", 1, 1)
+    progress(tr("synthetic patient"), 1, 1)
     case = make_case(patient.patient_id, patient.image, patient.mask)
     service = PredictionService()
     service.open()
@@ -36,19 +37,21 @@ def predict(options: Namespace, progress: Reporting) -> int:
     from TACEResponseLib.storage import require_writable
 
     if options.cohort is None and (options.image is None or options.mask is None):
-        raise InputError("nothing to predict", expected="--image and --mask, or --cohort")
+        raise InputError(tr("nothing to predict"), expected=tr("--image and --mask, or --cohort"))
     if options.cohort is not None and (options.image is not None or options.mask is not None):
-        raise InputError("one patient beside a cohort", expected="--image and --mask, or --cohort, not both")
+        raise InputError(
+            tr("one patient beside a cohort"), expected=tr("--image and --mask, or --cohort, not both")
+        )
     clinical = _clinical_values(options)  # said before the work, not after it
     check_register(options)
     if options.dicom and options.cohort is None and not options.image.is_dir():
         raise InputError(
-            "DICOM results need slices that they can point at",
+            tr("DICOM results need slices that they can point at"),
             field="image",
             file=options.image.name,
-            expected="the folder of a DICOM series",
-            received="a file",
-            remedy="predict from the DICOM series, or leave out --dicom",
+            expected=tr("the folder of a DICOM series"),
+            received=tr("a file"),
+            remedy=tr("predict from the DICOM series, or leave out --dicom"),
         )
     require_writable(options.out)  # said before the work, not after it
     service = PredictionService()
@@ -90,13 +93,14 @@ def _patient_id(options: Namespace) -> str:
     from TACEResponseLib.storage import shown_text
 
     patient_id = options.patient or options.image.absolute().name.partition(".")[0]
-    if invisible_characters(patient_id):
+    unseen = invisible_characters(patient_id)
+    if unseen:
         raise InputError(
-            f"the patient's ID holds {invisible_characters(patient_id)}",
+            tr("the patient's ID holds {characters}", characters=unseen),
             field="patient",
-            expected="characters that can be seen",
-            received=f'"{shown_text(patient_id)}"',
-            remedy="name the patient with --patient",
+            expected=tr("characters that can be seen"),
+            received=tr('"{text}"', text=shown_text(patient_id)),
+            remedy=tr("name the patient with --patient"),
         )
     return patient_id
 
@@ -110,27 +114,27 @@ def _clinical_values(options: Namespace):
         name, equals, value = (part.strip() for part in text.partition("="))
         if not equals or clinical_item(name) is None or name in columns:
             raise InputError(
-                "a clinical value is given twice"
+                tr("a clinical value is given twice")
                 if name in columns
-                else "a clinical value has no known name",
+                else tr("a clinical value has no known name"),
                 field="value",
-                expected="for example albumin_g_l=38, bilirubin_umol_l=14, afp_ng_ml=>1210, ascites=none",
+                expected=tr("for example albumin_g_l=38, bilirubin_umol_l=14, afp_ng_ml=>1210, ascites=none"),
                 received=f"--value {text}",
             )
         columns[name], given[name] = value, f"--value {text}"
     by_hand = (options.lesions, options.diameter_mm)
     if options.cohort is not None and (columns or by_hand != (None, None)):
         raise InputError(
-            "values of one patient beside a cohort",
+            tr("values of one patient beside a cohort"),
             field="value",
-            expected="columns of the cohort's table",
-            received=", ".join(columns) or "--lesions or --diameter-mm",
+            expected=tr("columns of the cohort's table"),
+            received=listed(columns) or tr("--lesions or --diameter-mm"),
         )
     try:
         return ClinicalValues.from_columns(columns)
     except TableError as error:
         name = error.problem.field
-        message = f"{given[name]}{error.problem.message.removeprefix(name)}"
+        message = error.problem.message.replace(name, given[name], 1)
         raise InputError.from_problem(replace(error.problem, kind="input", message=message)) from None
 
 
@@ -139,9 +143,9 @@ def _answer(service: PredictionService, prediction, case, options: Namespace, pr
 
     files = service.dicom(prediction, case, options.image, options.out) if options.dicom else ()
     page = service.report(prediction, case, options.out, options.bundle, named=options.show_identifier)
-    text = [summary(prediction, show_identifier=options.show_identifier), "", f"Page: {page}"]
-    text += [f"DICOM: {file}" for file in files]
-    text += [f"Register: {options.register}"] if options.register is not None else []
+    text = [summary(prediction, show_identifier=options.show_identifier), "", tr("Page: {file}", file=page)]
+    text += [tr("DICOM: {file}", file=file) for file in files]
+    text += [tr("Register: {file}", file=options.register)] if options.register is not None else []
     written = {"page": str(page), **({"dicom": [str(file) for file in files]} if files else {})}
     say_done(progress, "\n".join(text), prediction=prediction.to_json(), **written)
     return DONE
@@ -154,11 +158,11 @@ def _predict_cohort(service: PredictionService, options: Namespace, progress: Re
 
     cohort = read_cohort(options.cohort, encoding=options.encoding)
     patients = with_repairs(cohort, options.repair).patients
-    rows, listed, problems, days = [], [], [], days_of(patients, options)
+    rows, entries, problems, days = [], [], [], days_of(patients, options)
     taken = [PREDICTIONS, SPREADSHEET, INDEX]
     folders = folder_names((patient.patient_id for patient in patients), taken=taken)
     for done, patient in enumerate(patients):
-        progress("predicting", done, len(patients))
+        progress(tr("predicting"), done, len(patients))
         name = folders[patient.patient_id]
         try:
             require_short(name, patient.patient_id)
@@ -166,17 +170,17 @@ def _predict_cohort(service: PredictionService, options: Namespace, progress: Re
         except (TACEResponseError, OSError) as error:
             problems.append(_problem_of(error, patient.patient_id))
             rows.append({"patient_id": patient.patient_id, "folder": "", "error": str(problems[-1])})
-            listed.append(IndexRow(patient.patient_id, problem=str(problems[-1])))
+            entries.append(IndexRow(patient.patient_id, problem=str(problems[-1])))
             continue
         rows.append(prediction_row(prediction, name))
-        listed.append(IndexRow.of(prediction, name))
-    progress("predicting", len(patients), len(patients))
+        entries.append(IndexRow.of(prediction, name))
+    progress(tr("predicting"), len(patients), len(patients))
     table, spreadsheet = write_tables(options.out, rows)
-    index = write_index(listed, options.out)
-    answered = len(patients) - len(problems)
+    index = write_index(entries, options.out)
+    numbers = {"answered": len(patients) - len(problems), "all": len(patients)}
     text = [*in_short(problems), *map(str, formula_warnings(folders))]
-    text.append(f"{answered} of {len(patients)} patients predicted: {table}")
-    text.append(f"Pages: {index}")
+    text.append(tr("{answered} of {all} patients predicted: {file}", **numbers, file=table))
+    text.append(tr("Pages: {file}", file=index))
     statement = next((row["statement"] for row in rows if "statement" in row), "")
     written = {"table": str(table), "spreadsheet": str(spreadsheet), "index": str(index)}
     say_done(progress, "\n".join([statement, *text]), **written, failed=len(problems))
@@ -206,6 +210,6 @@ def _problem_of(error: TACEResponseError | OSError, patient_id: str):
     if isinstance(error, OSError):
         file = Path(os.fsdecode(error.filename)).name[:60] if error.filename else ""
         error = InputError(
-            "a file cannot be read or written", file=file, received=error.strerror or str(error)
+            tr("a file cannot be read or written"), file=file, received=error.strerror or str(error)
         )
     return error.about(patient_id=patient_id).problem

@@ -5,6 +5,7 @@ import io
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from TACEResponseLib.messages.language import width
 from TACEResponseLib.storage import quoted, shown_text, whole_file
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ def _workbook(columns: list[str], rows: list[dict]):
         for cell in column:
             if isinstance(cell.value, float):
                 cell.number_format = "0.000"
-        longest = max(len(str(cell.value or "")) if cell.data_type == "s" else 6 for cell in column)
+        longest = max(width(str(cell.value or "")) if cell.data_type == "s" else 6 for cell in column)
         sheet.column_dimensions[get_column_letter(number)].width = min(longest + 3, WIDEST)
     sheet.freeze_panes = "B2"
     sheet.auto_filter.ref = sheet.dimensions

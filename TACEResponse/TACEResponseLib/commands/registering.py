@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from TACEResponseLib.messages.errors import InputError, MaskError, TableError, TACEResponseError
+from TACEResponseLib.messages.language import tr
 
 from .output import DONE, Reporting, say_done
 
@@ -24,7 +25,9 @@ def check_register(options: Namespace) -> None:
 
     if options.register is None:
         if options.date is not None:
-            raise InputError("a date is for the register", field="date", expected="--register beside it")
+            raise InputError(
+                tr("a date is for the register"), field="date", expected=tr("--register beside it")
+            )
         return
     checked_day(options.date)
     if options.cohort is None:
@@ -43,7 +46,8 @@ def days_of(patients: "tuple[Patient, ...]", options: Namespace) -> list[str | N
         try:
             days.append(day if options.register is None else checked_day(day))
         except TACEResponseError as error:
-            message = f"row {patient.row}, column date: {error.problem.message}"
+            about = {"row": patient.row, "column": "date", "message": error.problem.message}
+            message = tr("row {row}, column {column}: {message}", **about)
             faults.append(
                 replace(error.problem, kind="table", message=message, patient_id=patient.patient_id)
             )
@@ -77,8 +81,8 @@ def follow_up(options: Namespace, progress: Reporting) -> int:
         response = options.response if observed is None else observed.response
         recorded = register.record_outcome(options.patient, response, replace=options.replace, **sums)
     notes = () if observed is None else observed.notes
-    lines = [] if observed is None else [f"{observed.sentence()}.", *(f"Note: {note}." for note in notes)]
-    lines += map(_beside, recorded)
+    lines = [] if observed is None else [tr("{text}.", text=observed.sentence())]
+    lines += [*(tr("Note: {text}.", text=note) for note in notes), *map(_beside, recorded)]
     predictions = [_as_json(one) for one in recorded]
     say_done(
         progress, "\n".join(lines), response=response, **sums, notes=list(notes), predictions=predictions
@@ -92,15 +96,19 @@ def _check_choice(options: Namespace) -> None:
     measured = any((*before, *after, options.none_viable, options.new_lesion, options.viable_arterial))
     if options.response is not None and measured:
         raise InputError(
-            "the response is given twice", field="response", expected="--response, or masks, not both"
+            tr("the response is given twice"),
+            field="response",
+            expected=tr("--response, or masks, not both"),
         )
     if options.response is None and (None in before or (None in after) != options.none_viable):
         raise InputError(
-            "no response to record",
+            tr("no response to record"),
             field="response",
-            expected="--response, or --baseline-image, --baseline-mask, --image and --mask (--none-viable in "
-            "the place of the last two)",
-            received="a part of it" if measured else "none of them",
+            expected=tr(
+                "--response, or --baseline-image, --baseline-mask, --image and --mask (--none-viable in "
+                "the place of the last two)"
+            ),
+            received=tr("a part of it") if measured else tr("none of them"),
         )
 
 
@@ -109,25 +117,27 @@ def _measured(options: Namespace, progress: Reporting) -> "ObservedResponse":
     from TACEResponseLib.follow_up.mrecist import observed_response
 
     scans = 1 if options.none_viable else 2
-    progress("measuring viable tumour", 0, scans)
+    progress(tr("measuring viable tumour"), 0, scans)
     before = measure_lesions(_read(options, options.baseline_image, options.baseline_mask))
     after = None
     if not options.none_viable:
-        progress("measuring viable tumour", 1, scans)
+        progress(tr("measuring viable tumour"), 1, scans)
         if _same(options.baseline_image, options.image) or _same(options.baseline_mask, options.mask):
             raise InputError(
-                "the CT or the mask after TACE is the one before it",
+                tr("the CT or the mask after TACE is the one before it"),
                 field="mask",
-                expected="another CT and another mask of viable tumour",
-                received="the same files",
-                remedy="give those of the follow-up; where nothing viable is left, use --none-viable",
+                expected=tr("another CT and another mask of viable tumour"),
+                received=tr("the same files"),
+                remedy=tr("give those of the follow-up; where nothing viable is left, use --none-viable"),
             )
         try:
             after = measure_lesions(_read(options, options.image, options.mask))
         except MaskError as error:
-            remedy = f"{error.problem.remedy}; where nothing viable is left, use --none-viable"
+            remedy = tr(
+                "{remedy}; where nothing viable is left, use --none-viable", remedy=error.problem.remedy
+            )
             raise MaskError.from_problem(replace(error.problem, remedy=remedy)) from None
-    progress("measuring viable tumour", scans, scans)
+    progress(tr("measuring viable tumour"), scans, scans)
     return observed_response(
         before, after, viable_arterial=options.viable_arterial, new_lesion=options.new_lesion
     )
@@ -154,12 +164,20 @@ def _beside(one: "Recorded") -> str:
     from TACEResponseLib.answer.prediction import DEMONSTRATION
     from TACEResponseLib.answer.words import model_title
 
-    observed = f"observed {one.response} ({'response' if one.label else 'no response'})"
-    predicted = "predicted " + ("responder" if one.called else "non-responder")
-    by = f"{percent(one.probability)} by {model_title(one.model)}, cut-off {percent(one.threshold)}"
-    met = "as predicted" if one.called == bool(one.label) else "against the prediction"
-    mark = f" {DEMONSTRATION}" if one.demonstration else ""
-    return f"Patient {one.patient_id}: {observed}, {predicted} ({by}): {met}. Model {one.bundle_id}.{mark}"
+    sentence = tr(
+        "Patient {patient}: observed {response} ({outcome}), predicted {called} ({probability} by {model}, "
+        "cut-off {threshold}): {met}. Model {bundle}.",
+        patient=one.patient_id,
+        response=one.response,
+        outcome=tr("response") if one.label else tr("no response"),
+        called=tr("responder") if one.called else tr("non-responder"),
+        probability=percent(one.probability),
+        model=model_title(one.model),
+        threshold=percent(one.threshold),
+        met=tr("as predicted") if one.called == bool(one.label) else tr("against the prediction"),
+        bundle=one.bundle_id,
+    )
+    return f"{sentence} {tr(DEMONSTRATION)}" if one.demonstration else sentence
 
 
 def _as_json(one: "Recorded") -> dict:
@@ -185,5 +203,7 @@ def audit(options: Namespace, progress: Reporting) -> int:
     with Register(options.register) as register:
         audits = audit_register(register.recorded(), bundle_id=options.bundle, period=options.period)
     page = write_audit(audits, options.out)
-    say_done(progress, f"{as_text(audits)}\n\nPage: {page}", page=str(page), models=len(audits))
+    say_done(
+        progress, f"{as_text(audits)}\n\n{tr('Page: {file}', file=page)}", page=str(page), models=len(audits)
+    )
     return DONE

@@ -6,7 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from TACEResponseLib.messages.errors import InputError, Problem, counted
+from TACEResponseLib.messages.errors import InputError, Problem
+from TACEResponseLib.messages.language import several, tr, width
 
 from .combining import say_aggregates
 from .output import DONE, SOME_FAILED, Reporting, in_short, say_done
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
 #: Sentences about patients left out on the terminal.
 MOST_LISTED = 20
+#: Columns that the model and its two AUCs take on the terminal.
+WIDTHS = (36, 28, 28)
 #: What `evaluate` says when it was told to allow training patients: optimistic, never an external figure.
 FITTED = {("validation", "resubstitution")}
 
@@ -49,7 +52,7 @@ def train(options: Namespace, progress: Reporting) -> int:
         with next(tables) as features, next(tables) as labels:
             trained = train_on_features(features, labels, settings, jobs=options.jobs, progress=progress)
     else:
-        raise InputError("nothing to train on", expected="--cohort, or --features and --labels")
+        raise InputError(tr("nothing to train on"), expected=tr("--cohort, or --features and --labels"))
     trained = _looked_at_again(trained, options, store, progress)
     about = options.about.read_text(encoding="utf-8") if options.about else ""
     bundle = save_trained(trained, options.out, about)
@@ -63,10 +66,10 @@ def train(options: Namespace, progress: Reporting) -> int:
     if options.cohort is not None or options.stability or options.negative_control:
         forget(store)
     text = [
-        *listed([*trained.left_out.values(), *trained.warnings]),
+        *first_sentences([*trained.left_out.values(), *trained.warnings]),
         _performance_text(rows, trained.training.outcome.labels),
-        f"Bundle: {bundle}",
-        f"Report: {report}",
+        tr("Bundle: {folder}", folder=bundle),
+        tr("Report: {file}", file=report),
     ]
     say_done(
         progress, "\n".join(text), bundle=str(bundle), report=str(report), left_out=len(trained.left_out)
@@ -125,19 +128,19 @@ def evaluate(options: Namespace, progress: Reporting) -> int:
     sources = (options.cohort,)
     report = write_validation_report(model, external, left_out, options.out, sources, cohort.outcome)
     text = [
-        *listed(list(left_out.values())),
+        *first_sentences(list(left_out.values())),
         _performance_text(rows, external.outcome.labels),
-        f"Report: {report}",
+        tr("Report: {file}", file=report),
     ]
     say_done(progress, "\n".join(text), report=str(report), left_out=len(left_out))
     return exit_code(left_out)
 
 
-def listed(problems: list[Problem]) -> list[str]:
+def first_sentences(problems: list[Problem]) -> list[str]:
     """The first of them as sentences, errors before warnings; the report's tables hold all."""
     sentences = in_short(problems)
     rest = len(sentences) - MOST_LISTED
-    more = [f"... and {rest} more in the report"] if rest > 0 else []
+    more = [tr("... and {n} more in the report", n=rest)] if rest > 0 else []
     return [*sentences[:MOST_LISTED], *more]
 
 
@@ -154,18 +157,18 @@ def _require_choices_that_count(options: Namespace) -> None:
         ignored = [*ignored, "engine"]
     if options.stability < 0 or options.stability == 1:  # said before the work, not after it
         raise InputError(
-            "one resample says nothing about stability",
+            tr("one resample says nothing about stability"),
             field="stability",
-            expected="0, or at least 2; 200 for a report",
+            expected=tr("0, or at least 2; 200 for a report"),
             received=str(options.stability),
         )
     if ignored:
         raise InputError(
-            "an option would have no effect",
+            tr("an option would have no effect"),
             field=ignored[0],
-            expected="options of a CNN with images, an engine with a cohort",
+            expected=tr("options of a CNN with images, an engine with a cohort"),
             received=" ".join(f"--{name}" for name in ignored),
-            remedy="leave it out",
+            remedy=tr("leave it out"),
         )
 
 
@@ -210,24 +213,37 @@ def _performance_text(rows: list[dict], labels: Sequence[int]) -> str:
     if not models:
         responders = int(sum(labels))
         others = len(labels) - responders
-        return (
-            f"No AUC can be given: it needs five responders and five non-responders, and there are "
-            f"{counted(responders, 'responder')} and {counted(others, 'non-responder')}."
+        return tr(
+            "No AUC can be given: it needs five responders and five non-responders, and there are "
+            "{responders} and {others}.",
+            responders=several(responders, "1 responder", "{n} responders"),
+            others=several(others, "1 non-responder", "{n} non-responders"),
         )
-    lines = [f"{'model':<36}{'AUC out of fold (95 % CI)':<28}{'external (95 % CI)':<28}optimism"]
+    heads = tr("model"), tr("AUC out of fold (95 % CI)"), tr("external (95 % CI)"), tr("optimism")
+    lines = [_row_text(heads)]
     for model in models:
         held_out, external, own = (
             whole.get((model, estimate)) for estimate in ("out_of_fold", "external", "resubstitution")
         )
         flattered = "" if held_out is None or own is None else f"{own['auc'] - held_out['auc']:+.3f}"
-        lines.append(
-            f"{model_title(model):<36}{_auc_text(held_out):<28}{_auc_text(external):<28}{flattered}".rstrip()
-        )
+        lines.append(_row_text((model_title(model), _auc_text(held_out), _auc_text(external), flattered)))
     fitted = [row for row in whole.values() if (row["cohort"], row["estimate"]) in FITTED]
     lines += [
-        f"{model_title(row['model'])}, on patients it was fitted on: {_auc_text(row)}" for row in fitted
+        tr(
+            "{model}, on patients it was fitted on: {auc}",
+            model=model_title(row["model"]),
+            auc=_auc_text(row),
+        )
+        for row in fitted
     ]
     return "\n".join(lines)
+
+
+def _row_text(cells: Sequence[str]) -> str:
+    """A row of the table: cells of fixed widths on a terminal, the last as it is."""
+    *first, last = cells
+    padded = [cell + " " * (columns - width(cell)) for cell, columns in zip(first, WIDTHS, strict=True)]
+    return "".join([*padded, last]).rstrip()
 
 
 def _auc_text(row: dict | None) -> str:
@@ -235,4 +251,4 @@ def _auc_text(row: dict | None) -> str:
         return "-"
     if row["ci_low"] is None:
         return f"{row['auc']:.3f}"
-    return f"{row['auc']:.3f} ({row['ci_low']:.3f} to {row['ci_high']:.3f})"
+    return tr("{auc:.3f} ({low:.3f} to {high:.3f})", auc=row["auc"], low=row["ci_low"], high=row["ci_high"])

@@ -2,8 +2,10 @@
 
 from argparse import Namespace
 
+from TACEResponseLib.messages.language import tr
+
 from .output import Reporting, say_done
-from .training import exit_code, is_synthetic, listed
+from .training import exit_code, first_sentences, is_synthetic
 
 
 def update(options: Namespace, progress: Reporting) -> int:
@@ -17,9 +19,9 @@ def update(options: Namespace, progress: Reporting) -> int:
 
     if options.out.resolve() == options.bundle.resolve():
         raise InputError(
-            "the updated bundle would overwrite the original",
+            tr("the updated bundle would overwrite the original"),
             field="out",
-            expected="another folder than that of the bundle",
+            expected=tr("another folder than that of the bundle"),
             received=str(options.out),
         )
     require_free_folder(options.out)  # said before the work, not after it
@@ -35,7 +37,11 @@ def update(options: Namespace, progress: Reporting) -> int:
     )
     updated = update_response_model(model, patients, demonstration=is_synthetic(options.cohort))
     bundle = save_updated(updated, options.bundle, options.out)
-    text = [*listed(list(left_out.values())), update_sentence(updated), f"Bundle: {bundle}"]
+    text = [
+        *first_sentences(list(left_out.values())),
+        update_sentence(updated),
+        tr("Bundle: {folder}", folder=bundle),
+    ]
     say_done(
         progress,
         "\n".join(text),

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from TACEResponseLib.messages.errors import InputError
+from TACEResponseLib.messages.language import tr
 
 from .output import DONE, SOME_FAILED, Reporting, say_done
 
@@ -28,14 +29,14 @@ def verify_public(options: Namespace, progress: Reporting) -> int:
     from TACEResponseLib.readers.tables import read_table
 
     if not options.source.is_dir():
-        raise InputError("there is no such folder", field="from", received=str(options.source))
+        raise InputError(tr("there is no such folder"), field="from", received=str(options.source))
     published = {row["patient_id"]: row for row in read_table(options.features, required=("patient_id",))}
     settings = settings_of_table(published.values())
     if settings is None:
         raise InputError(
-            "the table does not say how its features were measured",
+            tr("the table does not say how its features were measured"),
             file=options.features.name,
-            expected="columns diagnostics_Configuration_Settings and _EnabledImageTypes",
+            expected=tr("columns diagnostics_Configuration_Settings and _EnabledImageTypes"),
         )
     clinical = options.clinical or find_clinical(options.source)
     layout = lay_out(options.source, clinical, options.out / "cohort", progress=progress)
@@ -49,7 +50,7 @@ def verify_public(options: Namespace, progress: Reporting) -> int:
     columns = agreement_of(measured, published)
     table = _write(options.out / TABLE, columns)
     problems = [*layout.problems, *failed.values()]
-    text = [*map(str, problems), *_summary(columns, len(measured)), f"Every column: {table}"]
+    text = [*map(str, problems), *_summary(columns, len(measured)), tr("Every column: {file}", file=table)]
     say_done(progress, "\n".join(text), table=str(table), columns=len(columns), failed=len(failed))
     return SOME_FAILED if problems else DONE
 
@@ -60,15 +61,28 @@ def _summary(columns: Sequence["ColumnAgreement"], patients: int) -> list[str]:
 
     apart = [column for column in columns if column.same < column.patients]
     lines = [
-        f"{patients} patients measured; {len(columns) - len(apart)} of {len(columns)} columns have the "
-        f"table's values in every patient (relative deviation at most {SAME:g})"
+        tr(
+            "{n} patients measured; {same} of {all} columns have the table's values in every patient "
+            "(relative deviation at most {deviation:g})",
+            n=patients,
+            same=len(columns) - len(apart),
+            all=len(columns),
+            deviation=SAME,
+        )
     ]
-    lines += [
-        f"  {c.column}: {c.same} of {c.patients} patients the same, largest relative deviation "
-        f"{c.largest:.2g}"
-        for c in apart[:MOST_NAMED]
-    ]
-    return lines + ([f"  ... and {len(apart) - MOST_NAMED} more"] if len(apart) > MOST_NAMED else [])
+    lines += [f"  {_column_text(column)}" for column in apart[:MOST_NAMED]]
+    more = len(apart) - MOST_NAMED
+    return lines + ([f"  {tr('... and {n} more', n=more)}"] if more > 0 else [])
+
+
+def _column_text(column: "ColumnAgreement") -> str:
+    return tr(
+        "{column}: {same} of {n} patients the same, largest relative deviation {largest:.2g}",
+        column=column.column,
+        same=column.same,
+        n=column.patients,
+        largest=column.largest,
+    )
 
 
 def _write(path: Path, columns: Sequence["ColumnAgreement"]) -> Path:

@@ -10,6 +10,8 @@ import sys
 import time
 from collections.abc import Callable
 
+from .language import tr
+
 Progress = Callable[[str, int, int], None]
 
 
@@ -19,7 +21,7 @@ def silent(stage: str, done: int, total: int) -> None:
 
 def within(where: str, progress: Progress) -> Progress:
     """`progress` for a part of the work: its stages are named `where: stage`."""
-    return lambda stage, done, total: progress(f"{where}: {stage}", done, total)
+    return lambda stage, done, total: progress(tr("{where}: {stage}", where=where, stage=stage), done, total)
 
 
 class JsonProgress:

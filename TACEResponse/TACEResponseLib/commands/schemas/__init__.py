@@ -7,12 +7,12 @@ some, except where rows are also written as a table.
 import json
 from importlib.resources import files
 
-#: Name of a schema -> what it describes.
+#: Name of a schema -> what it describes, for programmers.
 SCHEMAS = {
-    "prediction": "prediction.json, the answer for one patient",
-    "evaluation": "evaluation.json, the figures of a training or an evaluation",
-    "audit": "audit.json, the audit of a register",
-    "register": "the last line of follow-up --json, a response beside its predictions",
+    "prediction": "prediction.json, the answer for one patient",  # not a text
+    "evaluation": "evaluation.json, the figures of a training or an evaluation",  # not a text
+    "audit": "audit.json, the audit of a register",  # not a text
+    "register": "the last line of follow-up --json, a response beside its predictions",  # not a text
 }
 
 
