@@ -80,6 +80,11 @@ def _pooled_row(study: Study, pooled: Pooled) -> dict:
     }
 
 
+def _label(row: dict) -> str:
+    center, patients = row["center"], row["n"]
+    return several(patients, "{center} (1 patient)", "{center} ({n} patients)", center=center)
+
+
 def draw_centers(study: Study) -> Drawing:
     """Forest: AUC with interval of each centre held out, and their mean."""
     name, caption = "figure_centers", tr("Centres held out: AUC with 95 % CI of each, and their mean")
@@ -102,11 +107,7 @@ def draw_centers(study: Study) -> Drawing:
             ms=8 if mean else 5,
         )
     axes.axvline(0.5, color=GREY, lw=0.8, ls=":")
-    words = [
-        several(row["n"], "{center} (1 patient)", "{center} ({n} patients)", center=row["center"])
-        for row in table.rows
-    ]
-    axes.set_yticks(rows, words)
+    axes.set_yticks(rows, [_label(row) for row in table.rows])
     axes.set_ylim(-0.6, len(rows) - 0.4)
     axes.set_xlabel(tr("AUC (0.5 is chance)"))
     axes.set_ylabel(tr("centre held out"))

@@ -151,14 +151,15 @@ STATUSES = {
     "ok": mark("ok"),
     "constant": mark("constant"),
     "separated": mark("separated"),
-    "one class": mark("one class"),
-    "imprecise": mark("imprecise"),
+    "one class": mark("one class"),  # not a text
 }
+IMPRECISE = mark("imprecise")
 
 
 def header(name: str, columns: tuple[str, ...] = ()) -> str:
     """How a column is called; `columns`: all of its table, an interval among them stands beside it."""
     if name in HEADERS:
         return tr(HEADERS[name])
-    words = tr(name.replace("_", " "))
-    return tr("{estimate} (95 % CI)", estimate=words) if name + LOW in columns else words
+    words = name.replace("_", " ")
+    said = tr(words)
+    return tr("{estimate} (95 % CI)", estimate=said) if name + LOW in columns else said

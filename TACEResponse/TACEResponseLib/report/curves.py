@@ -136,7 +136,7 @@ def draw_comparison(study: Study) -> Drawing:
     axes.set_yticks(rows, [title(model) for model in study.models])
     axes.set_ylim(-0.6, len(study.models) - 0.4)
     axes.set_xlabel(tr("AUC (0.5 is chance)"))
-    axes.legend(frameon=False, fontsize=8, loc="lower center", bbox_to_anchor=(0.4, 1.0))
+    axes.legend(frameon=False, fontsize=8, loc="lower center", bbox_to_anchor=(0.4, 1.0))  # not a text
     return Drawing(name, caption, figure, peng="4B")
 
 
@@ -205,7 +205,7 @@ def plot_calibration(panel, labels: np.ndarray, by_model: Mapping[str, np.ndarra
     panel.set_aspect("equal")
     panel.set_xlabel(tr("predicted probability of response"))
     panel.set_ylabel(tr("share of responders (95 % CI)"))
-    panel.legend(frameon=False, fontsize=8, loc="upper left")
+    panel.legend(frameon=False, fontsize=8, loc="upper left")  # not a text
     panel.set_xlim(-0.02, 1.02)
     panel.set_ylim(-0.02, 1.22)
     panel.set_yticks(np.linspace(0, 1, 6))
@@ -232,6 +232,7 @@ def draw_decisions(study: Study) -> Drawing:
         panel.set_xlabel(tr("threshold probability of response"))
         panel.set_ylabel(tr("net benefit (true positives a patient)"))
         panel.set_title(_panel_title(group), fontsize=10)
-        legend = panel.legend(frameon=True, framealpha=1, edgecolor="none", fontsize=8, loc="upper right")
+        place = "upper right"  # not a text
+        legend = panel.legend(frameon=True, framealpha=1, edgecolor="none", fontsize=8, loc=place)
         legend.set_zorder(5)  # above the curves
     return Drawing(name, caption, figure)

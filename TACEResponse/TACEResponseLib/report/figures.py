@@ -113,7 +113,7 @@ def draw_agreement(study: Study) -> Drawing:
     axes.set_xlabel(tr("features, ascending"))
     patients = several(len(found.patients), "1 patient", "{n} patients")
     axes.set_ylabel(tr("{form}, {patients}", form=found.icc.form, patients=patients))
-    axes.legend(frameon=False, fontsize=9, loc="lower right")
+    axes.legend(frameon=False, fontsize=9, loc="lower right")  # not a text
     return Drawing(name, caption, figure, peng="2C")
 
 
@@ -137,7 +137,7 @@ def draw_features(study: Study) -> Drawing:
     right.set_xlim(-4, 104)
     right.set_xlabel(tr("chosen in (% of)"))
     right.grid(axis="y", lw=0.4)
-    right.legend(frameon=False, fontsize=8, loc="lower center", bbox_to_anchor=(0.5, 1.0))
+    right.legend(frameon=False, fontsize=8, loc="lower center", bbox_to_anchor=(0.5, 1.0))  # not a text
     return Drawing(name, caption, figure)
 
 

@@ -6,29 +6,14 @@ from functools import cache
 
 from TACEResponseLib.messages.language import language, tr
 
-#: Language -> well-known families with its letters, the first that is installed is used.
+#: Language -> well-known families with its letters; the first that is installed is used.
 FAMILIES = {
     "zh": (
-        "Microsoft YaHei",
-        "PingFang SC",
-        "Hiragino Sans GB",
-        "Noto Sans CJK SC",
-        "Noto Sans SC",
-        "Source Han Sans SC",
-        "Source Han Sans CN",
-        "WenQuanYi Micro Hei",
-        "WenQuanYi Zen Hei",
-        "SimHei",
-        "Heiti SC",
-        "Heiti TC",
-        "STHeiti",
-        "DengXian",
-        "SimSun",
-        "Noto Sans CJK JP",
-        "Droid Sans Fallback",
-        "Arial Unicode MS",
-    )
-}  # not a text
+        "Microsoft YaHei, PingFang SC, Hiragino Sans GB, Noto Sans CJK SC, Noto Sans SC, Source Han Sans SC, "
+        "Source Han Sans CN, WenQuanYi Micro Hei, WenQuanYi Zen Hei, SimHei, Heiti SC, STHeiti, DengXian, "
+        "SimSun, Noto Sans CJK JP, Droid Sans Fallback, Arial Unicode MS"  # not a text
+    ).split(", ")
+}
 
 
 def families() -> list[str]:

@@ -121,4 +121,5 @@ def _plot_mean(panel, name: str, pooled: Pooled) -> None:
 
 def _beside(panel, place: float, text: str) -> None:
     """Figures to the right of the panel, at one row."""
-    panel.annotate(text, (1.02, place), xycoords=("axes fraction", "data"), va="center", fontsize=8.5)
+    units = ("axes fraction", "data")  # not a text
+    panel.annotate(text, (1.02, place), xycoords=units, va="center", fontsize=8.5)

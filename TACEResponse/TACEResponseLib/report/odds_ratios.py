@@ -7,13 +7,13 @@ import numpy as np
 from TACEResponseLib.messages.language import mark, tr
 from TACEResponseLib.statistics.associations import Association, univariable
 
-from .columns import STATUSES
+from .columns import IMPRECISE, STATUSES
 from .patients import LEVELS, NO_CLINICAL_COLUMN, clinical_columns
-from .study import COHORTS, Study
+from .study import Study
 from .table import Table
 
 #: Units that readers know; others follow from the spread of the values.
-UNITS = {"Age (years)": 10.0, "INR": 0.1, "Albumin (g/L)": 5.0, "Largest diameter (mm)": 10.0}
+UNITS = {"Age (years)": 10.0, "INR": 0.1, "Albumin (g/L)": 5.0, "Largest diameter (mm)": 10.0}  # not a text
 #: An interval whose ends differ by more than this factor tells nothing.
 MOST_IMPRECISE = 100
 NOTE = mark(
@@ -41,7 +41,7 @@ def association_table(study: Study) -> Table:
     absent = "" if rows else tr(NO_CLINICAL_COLUMN)
     caption = tr(
         "Univariable association with response, {cohort} patients",
-        cohort=tr(COHORTS["validation" if study.training is None else "training"]),
+        cohort=study.first,
     )
     return Table("univariable", caption, rows, tr(NOTE, most=MOST_IMPRECISE), absent)
 
@@ -56,7 +56,7 @@ def _row(found: Association, unit: float | None) -> dict:
         "p": found.p,
         "n": found.n,
         "missing": found.missing,
-        "status": tr(STATUSES["imprecise" if _is_imprecise(found) else found.status]),
+        "status": tr(IMPRECISE) if _is_imprecise(found) else tr(STATUSES[found.status]),
     }
 
 

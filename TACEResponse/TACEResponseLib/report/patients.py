@@ -137,7 +137,7 @@ def response_table(study: Study) -> Table:
     columns = {n: c for n, c in clinical_columns(group).items() if n != "Response"}
     caption = tr(
         "Table 1B. Responders and non-responders, {cohort} patients",
-        cohort=tr(COHORTS["validation" if study.training is None else "training"]),
+        cohort=study.first,
     )
     order = np.argsort(-group.outcome.labels, kind="stable")
     columns = {name: [column[i] for i in order] for name, column in columns.items()}
@@ -245,7 +245,7 @@ def _variable(name: str) -> str:
     """A column's name in words, its unit in brackets: `afp_ng_ml` is "AFP (ng/mL)"."""
     unit = next((u for u in sorted(UNITS, key=len, reverse=True) if name.endswith(f"_{u}")), "")
     words = [WORDS.get(word, word) for word in name.removesuffix(f"_{unit}").split("_")]
-    text = " ".join(words).replace("Child Pugh", "Child-Pugh")
+    text = " ".join(words).replace("Child Pugh", "Child-Pugh")  # not a text
     return f"{text[:1].upper()}{text[1:]} ({UNITS[unit]})" if unit else f"{text[:1].upper()}{text[1:]}"
 
 

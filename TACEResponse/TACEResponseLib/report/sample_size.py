@@ -39,9 +39,8 @@ PURPOSES = {
     "overfitting": mark("{model}: overfitting, shrinkage {limit:g}"),
     "optimism": mark("{model}: optimism of R2 below {limit:g}"),
     "risk": mark("{model}: overall risk within {limit:g}"),
-    "all": mark("{model}: all three"),
-    "gain": mark("{model}: gain of {limit:.3f} over tumour size"),
 }
+GAIN = mark("{model}: gain of {gain:.3f} over tumour size")
 
 
 def sample_size_tables(study: Study) -> tuple[Table, ...]:
@@ -84,7 +83,7 @@ def _development(study: Study, share: float) -> list[dict]:
 
 
 def _summary(model: str, size: DevelopmentSize) -> dict:
-    purpose = tr(PURPOSES["all"], model=model)
+    purpose = tr("{model}: all three", model=model)
     return _row(tr("training"), purpose, size.needed, size.patients, size.expected_shrinkage)
 
 
@@ -100,7 +99,7 @@ def _validation(study: Study, share: float) -> list[dict]:
     ]
     for gain in GAINS:
         needed = patients_for_difference(SIZE_AUC, SIZE_AUC + gain, share, CORRELATION)
-        rows.append(_row(external, tr(PURPOSES["gain"], model=name, limit=gain), needed, patients))
+        rows.append(_row(external, tr(GAIN, model=name, gain=gain), needed, patients))
     return rows
 
 

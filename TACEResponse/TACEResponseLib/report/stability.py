@@ -239,7 +239,7 @@ def draw_instability(study: Study) -> Drawing:
     left.vlines(original, of.low, of.high, color=COLOURS[0], lw=1.2, alpha=0.7, label=band)
     left.plot((0, 1), (0, 1), color="black", lw=1, label=tr("no difference"))
     left.set_ylabel(tr("probability by models of resamples"))
-    left.legend(frameon=False, fontsize=8, loc="upper left")
+    left.legend(frameon=False, fontsize=8, loc="upper left")  # not a text
     right.plot(original, 100 * of.changed_class, "o", color=COLOURS[1], ms=4)
     right.axvline(of.threshold, color="black", ls="--", lw=1, label=_at(of.threshold))
     right.set_ylabel(tr("models that predict the other class (%)"))

@@ -57,7 +57,8 @@ ESTIMATES = {
     "resubstitution": mark("resubstitution (optimistic)"),
 }
 #: Parts of a study.
-COHORTS = {"training": mark("training"), "validation": mark("validation")}
+TRAINING, VALIDATION = "training", "validation"
+COHORTS = {TRAINING: mark("training"), VALIDATION: mark("validation")}
 OUTCOMES = {RESPONDER: mark("responder"), NON_RESPONDER: mark("non-responder")}
 OTHER_OUTCOME = mark(
     "The outcome here is {outcome}, not objective response: the model was not developed to predict it, and "
@@ -301,6 +302,11 @@ class Study:
     def statements(self) -> tuple[str, ...]:
         """The marks, or the sentence that stands where there are none."""
         return self.marks or (tr(RESEARCH_USE),)
+
+    @property
+    def first(self) -> str:
+        """The part of the study that tables of one cohort show, in words: the training where it is known."""
+        return tr(COHORTS[TRAINING if self.training is not None else VALIDATION])
 
     @property
     def no_external(self) -> str:
