@@ -283,7 +283,8 @@ def scores_table(study: Study, cohort: str) -> Table:
     """One row a patient: outcome, fold, and the probability of every model and fusion."""
     groups = [group for group in study.scored if group.cohort == cohort]
     caption = tr("Probabilities of every {cohort} patient", cohort=tr(COHORTS[cohort]))
-    caption = listed([caption, *(group.title for group in groups)])
+    for group in groups:
+        caption = tr("{caption}, {estimate}", caption=caption, estimate=group.title)
     rows = [row for group in groups for row in _score_rows(study, group)]
     why = study.no_external if cohort == "validation" else tr("the training patients are not here")
     name = {"training": "scores_out_of_fold", "validation": "scores_validation"}[cohort]
@@ -301,6 +302,6 @@ def _score_rows(study: Study, group: Scored) -> list[dict]:
         }
         if group.estimate == "resubstitution":
             row["fitted"] = tr(_yes(patient_id in study.fitted))
-        row |= {f"fold_of_repeat_{k}": int(of[i]) + 1 for k, of in enumerate(folds, start=1)}
+        row |= {tr("fold_of_repeat_{k}", k=k): int(of[i]) + 1 for k, of in enumerate(folds, start=1)}
         rows.append(row | {name: float(values[i]) for name, values in group.probabilities.items()})
     return rows
