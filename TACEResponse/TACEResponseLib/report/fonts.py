@@ -12,7 +12,7 @@ FAMILIES = {
         "Microsoft YaHei, PingFang SC, Hiragino Sans GB, Noto Sans CJK SC, Noto Sans SC, Source Han Sans SC, "
         "Source Han Sans CN, WenQuanYi Micro Hei, WenQuanYi Zen Hei, SimHei, Heiti SC, STHeiti, DengXian, "
         "SimSun, Noto Sans CJK JP, Droid Sans Fallback, Arial Unicode MS"  # not a text
-    ).split(", ")
+    )
 }
 
 
@@ -42,9 +42,9 @@ def _installed(code: str) -> str:
     """The first family of a language that this machine has; empty without one."""
     from matplotlib.font_manager import findSystemFonts, fontManager
 
-    wanted = FAMILIES.get(code, ())
-    if not wanted:
+    if code not in FAMILIES:
         return ""
+    wanted = FAMILIES[code].split(", ")
     found = _first(wanted)
     if not found:  # it may have been installed after matplotlib had made its list
         for path in sorted(set(findSystemFonts()) - {entry.fname for entry in fontManager.ttflist}):
