@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from TACEResponseLib.messages.language import in_language, language, tr
 from TACEResponseLib.statistics.outcome import OBJECTIVE_RESPONSE
 
 from .study import Scored, Study, has_auc
@@ -149,7 +150,7 @@ def _write(study: Study, rows: list[dict], card: str, folder: Path) -> Path:
     from .paper_kit import paper_kit
 
     tables, drawings = _tables(study), draw_all(study)
-    contents: dict[str, str | bytes | None] = {f"{t.name}.csv": t.to_csv() for t in tables}
+    contents: dict[str, str | bytes | None] = {f"{t.name}.csv": t.to_csv() for t in _data(study, tables)}
     contents |= {f"{d.name}.{ending}": d.as_bytes(ending) for d in drawings for ending in ("png", "svg")}
     contents["evaluation.csv"] = _csv(rows)
     contents[CARD] = card or None
@@ -163,6 +164,14 @@ def _write(study: Study, rows: list[dict], card: str, folder: Path) -> Path:
     for name, content in contents.items():
         _put(folder / name, content)
     return folder
+
+
+def _data(study: Study, tables: list[Table]) -> list[Table]:
+    """The tables in English: what programs read is the same whatever the reader's language."""
+    if language() == "en":
+        return tables
+    with in_language("en"):
+        return _tables(study)
 
 
 def _tables(study: Study) -> list[Table]:
@@ -200,14 +209,14 @@ def _readme(study: Study, there: Collection[str], captions: Mapping[str, str]) -
     from .paper_kit import FOLDER, KINDS
 
     named = {
-        PAGE: "The report: open it in a browser",
-        EVALUATION: "AUC, threshold and Brier score of every model and estimate, for programs",
-        "evaluation.csv": "The same as a table",
-        CARD: "The model card",
+        PAGE: tr("The report: open it in a browser"),
+        EVALUATION: tr("AUC, threshold and Brier score of every model and estimate, for programs"),
+        "evaluation.csv": tr("The same as a table"),
+        CARD: tr("The model card"),
         **captions,
     }
     listed = {name: words for name, words in named.items() if name in there or name == EVALUATION}
-    listed |= {f"{FOLDER}/{name}": words for name, words in KINDS.items()}
+    listed |= {f"{FOLDER}/{name}": tr(words) for name, words in KINDS.items()}
     width = max(map(len, listed))
     lines = [*study.statements, "", *(f"{name:<{width}}  {words}" for name, words in listed.items())]
     return "\n".join(lines) + "\n"

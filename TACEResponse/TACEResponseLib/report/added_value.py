@@ -7,6 +7,7 @@ from TACEResponseLib.clinical.items import MEASURED, read_values
 from TACEResponseLib.clinical.values import Measured, parse_clinical, quantity_of
 from TACEResponseLib.measuring.patient_table import PatientTable
 from TACEResponseLib.messages.errors import TACEResponseError
+from TACEResponseLib.messages.language import listed, mark, tr
 from TACEResponseLib.statistics.added_value import RESAMPLES, AddedValue, added_value
 from TACEResponseLib.statistics.calibration import EDGE
 
@@ -19,12 +20,14 @@ KNOWN, PATIENTS_A_VALUE = 0.9, 10
 ORDER = ("lesions", "afp_ng_ml", "albumin_g_l", "bilirubin_umol_l", "age", "inr", "crp_mg_dl")
 #: Values that differ by orders of magnitude.
 LOGARITHMIC = ("size", "afp_ng_ml", "bilirubin_umol_l", "crp_mg_dl")
-CAPTION = "What the headline model adds to tumour size and clinical values"
-NOTE = (
+#: Values as a reader meets them; those that are not here are called like their columns.
+BESIDE = {"size": mark("size"), "lesions": mark("lesions"), "age": mark("age")}
+CAPTION = mark("What the headline model adds to tumour size and clinical values")
+NOTE = mark(
     "A logistic model of the values, and one with the model's log-odds beside them. Coefficient: of the "
     "log-odds, 0 when the model adds nothing. p: likelihood ratio test, one-sided, not adjusted. Net "
     "benefit: gain at the share of responders as threshold, of logistic models that left the patient out, "
-    f"in true positives a patient; interval from {RESAMPLES} resamples of the patients. Limits: out of "
+    "in true positives a patient; interval from {resamples} resamples of the patients. Limits: out of "
     "fold the log-odds come from several models, each trained with most of the other patients; test and "
     "intervals take them as given and are approximate. Few patients allow few values: one for every ten "
     "patients of the smaller class, in a fixed order. Patients without one of the values are left out."
@@ -34,8 +37,8 @@ NOTE = (
 def added_value_tables(study: Study) -> tuple[Table, ...]:
     """The tables of this room, in the order of the page."""
     rows = [row for group in study.with_auc for row in _rows(study, group)]
-    absent = "" if rows else "no tumour size and no clinical value is known"
-    return (Table("added_value", CAPTION, rows, NOTE, absent),)
+    absent = "" if rows else tr("no tumour size and no clinical value is known")
+    return (Table("added_value", tr(CAPTION), rows, tr(NOTE, resamples=RESAMPLES), absent),)
 
 
 def _rows(study: Study, group: Scored) -> list[dict]:
@@ -107,7 +110,7 @@ def _cells(group: Scored, model: str, names: list[str], found: AddedValue) -> di
     return {
         "model": model,
         "estimate": group.estimate,
-        "beside": ", ".join(names),
+        "beside": listed(tr(BESIDE.get(name, name)) for name in names),
         "n": found.patients,
         "responders": found.responders,
         "coefficient": found.coefficient,

@@ -12,6 +12,7 @@ import numpy as np
 
 from TACEResponseLib.clinical.items import read_values
 from TACEResponseLib.clinical.scores import DEFINITIONS, ClinicalScore, Definition, clinical_scores
+from TACEResponseLib.messages.language import listed, mark, tr
 from TACEResponseLib.statistics.crossvalidation import comparable_scores
 from TACEResponseLib.statistics.intervals import auc_newcombe
 from TACEResponseLib.statistics.small_classes import paired_comparison
@@ -22,14 +23,12 @@ from .table import Table
 if TYPE_CHECKING:
     from TACEResponseLib.training.inputs import Labelled
 
-NOTE = (
+NOTE = mark(
     "Published scores, grouped as published, a worse group counted as less response. Nothing is fitted, so "
     "no fold is needed. Most were developed to predict survival. Patients: those with every item; "
     "a missing item makes a score NA and never counts as zero points. Model beside: AUC of the headline "
     "model on the same patients; p by a paired test, not adjusted for the number of scores. No AUC "
-    "where all patients are in one group. Sources: "
-    + "; ".join(f"{d.title}: {d.source}" for d in DEFINITIONS)
-    + "."
+    "where all patients are in one group. Sources: {sources}."
 )
 
 
@@ -47,12 +46,13 @@ def baseline_table(study: Study) -> Table:
         for k, definition in enumerate(DEFINITIONS)
     ]
     known = any(row["n"] for row in rows)
+    sources = "; ".join(f"{d.title}: {d.source}" for d in DEFINITIONS)
     return Table(
         "clinical_scores",
-        "Clinical scores as baselines: AUC for response",
+        tr("Clinical scores as baselines: AUC for response"),
         rows if known else [],
-        NOTE,
-        "" if known else "no patient has the values that a score needs",
+        tr(NOTE, sources=sources),
+        "" if known else tr("no patient has the values that a score needs"),
     )
 
 
@@ -73,7 +73,7 @@ def response_ranking(scores: Sequence[ClinicalScore]) -> np.ndarray:
 def missing_items(scores: Sequence[ClinicalScore]) -> str:
     """What keeps patients from a score, most often first: "INR (12), albumin (3)"."""
     counts = Counter(item for score in scores for item in score.missing)
-    return ", ".join(f"{item} ({count})" for item, count in counts.most_common())
+    return listed(tr("{item} ({count})", item=tr(item), count=count) for item, count in counts.most_common())
 
 
 def _row(study: Study, group: Scored, definition: Definition, scores: Sequence[ClinicalScore]) -> dict:
@@ -81,8 +81,8 @@ def _row(study: Study, group: Scored, definition: Definition, scores: Sequence[C
     known = np.isfinite(ranking)
     row = {
         "score": definition.title,
-        "built_for": definition.built_for,
-        "cohort": group.cohort,
+        "built_for": tr(definition.built_for),
+        "cohort": group.part,
         "n": int(known.sum()),
         "responders": int(group.labels[known].sum()),
         **_interval("auc", None),

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from TACEResponseLib.messages.language import mark, several, tr
 from TACEResponseLib.statistics.intervals import auc_newcombe, observed_expected
 from TACEResponseLib.statistics.meta_analysis import Pooled, pool_auc
 from TACEResponseLib.training.centers import HeldOutCenter
@@ -11,15 +12,15 @@ from .rivals import rivals
 from .study import Study
 from .table import Table
 
-CAPTION = "Each centre held out in turn: the training on all other centres, tried on this one"
-NOTE = (
+CAPTION = mark("Each centre held out in turn: the training on all other centres, tried on this one")
+NOTE = mark(
     "Headline model. The whole training, selection and fusion included, saw no patient of the centre. Mean: "
     "random effects on the logit scale, restricted likelihood, interval after Hartung and Knapp; prediction: "
     "where the AUC of another centre is expected, with three centres or more. Observed over expected: 1 when "
     "the probabilities are right on average."
 )
-NOT_ASKED = "not asked for (train --by-center)"
-POOLED = "mean of the centres"
+NOT_ASKED = mark("not asked for (train --by-center)")
+POOLED = mark("mean of the centres")
 
 
 def center_tables(study: Study) -> tuple[Table, ...]:
@@ -28,7 +29,7 @@ def center_tables(study: Study) -> tuple[Table, ...]:
     pooled = pooled_auc(study)
     if pooled is not None:
         rows.append(_pooled_row(study, pooled))
-    return (Table("centers_held_out", CAPTION, rows, NOTE, "" if rows else NOT_ASKED),)
+    return (Table("centers_held_out", tr(CAPTION), rows, tr(NOTE), "" if rows else tr(NOT_ASKED)),)
 
 
 def pooled_auc(study: Study) -> Pooled | None:
@@ -67,26 +68,33 @@ def _pooled_row(study: Study, pooled: Pooled) -> dict:
     empty = dict.fromkeys(_row(study.by_center[0]))
     predicted = pooled.prediction_low is not None
     return empty | {
-        "center": POOLED,
+        "center": tr(POOLED),
         "n": sum(len(held_out.patients) for held_out in study.by_center),
         "responders": sum(held_out.patients.outcome.responders for held_out in study.by_center),
         "auc": pooled.estimate,
         "auc_ci_low": pooled.ci_low,
         "auc_ci_high": pooled.ci_high,
-        "prediction": f"{pooled.prediction_low:.3f} to {pooled.prediction_high:.3f}" if predicted else "",
+        "prediction": tr("{low:.3f} to {high:.3f}", low=pooled.prediction_low, high=pooled.prediction_high)
+        if predicted
+        else "",
     }
+
+
+def _label(row: dict) -> str:
+    center, patients = row["center"], row["n"]
+    return several(patients, "{center} (1 patient)", "{center} ({n} patients)", center=center)
 
 
 def draw_centers(study: Study) -> Drawing:
     """Forest: AUC with interval of each centre held out, and their mean."""
-    name, caption = "figure_centers", "Centres held out: AUC with 95 % CI of each, and their mean"
+    name, caption = "figure_centers", tr("Centres held out: AUC with 95 % CI of each, and their mean")
     if not study.by_center:
-        return Drawing(name, caption, None, NOT_ASKED)
+        return Drawing(name, caption, None, tr(NOT_ASKED))
     (table,) = center_tables(study)
     rows = np.arange(len(table.rows))[::-1]
     figure, (axes,) = canvas(1.2 + 0.36 * len(rows), width_in=7)
     for place, row in zip(rows, table.rows, strict=True):
-        mean = row["center"] == POOLED
+        mean = row["center"] == tr(POOLED)
         low, high = row["auc_ci_low"], row["auc_ci_high"]
         margin = None if low is None else [[row["auc"] - low], [high - row["auc"]]]
         axes.errorbar(
@@ -99,8 +107,8 @@ def draw_centers(study: Study) -> Drawing:
             ms=8 if mean else 5,
         )
     axes.axvline(0.5, color=GREY, lw=0.8, ls=":")
-    axes.set_yticks(rows, [f"{row['center']} ({row['n']} patients)" for row in table.rows])
+    axes.set_yticks(rows, [_label(row) for row in table.rows])
     axes.set_ylim(-0.6, len(rows) - 0.4)
-    axes.set_xlabel("AUC (0.5 is chance)")
-    axes.set_ylabel("centre held out")
+    axes.set_xlabel(tr("AUC (0.5 is chance)"))
+    axes.set_ylabel(tr("centre held out"))
     return Drawing(name, caption, figure)

@@ -7,11 +7,16 @@ colours say.
 
 import io
 import itertools
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from TACEResponseLib.messages.language import tr
+
+from .fonts import families
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -68,8 +73,14 @@ class Drawing:
         """The caption behind its number, and Peng's in brackets."""
         if not self.number:
             return self.caption
-        theirs = f" (Peng: {self.peng})" if self.peng else ""
-        return f"Figure {self.number}{theirs}. {self.caption}"
+        if not self.peng:
+            return tr("Figure {number}. {caption}", number=self.number, caption=self.caption)
+        return tr(
+            "Figure {number} (Peng: {theirs}). {caption}",
+            number=self.number,
+            theirs=self.peng,
+            caption=self.caption,
+        )
 
     @property
     def width_in(self) -> float:
@@ -109,11 +120,24 @@ def numbered(drawings: Sequence[Drawing]) -> tuple[Drawing, ...]:
 
 
 def finish(figure: "Figure", marks: Sequence[str]) -> None:
-    """Mark a figure, which travels without its page, and lay it out once for both of its files."""
+    """Mark a figure, which travels without its page, and lay it out once for both of its files.
+
+    Its texts are given a font that has the letters of the reader's language.
+    """
+    from matplotlib.text import Text
+
     if marks:
-        figure.supxlabel(marks[0].partition(":")[0], fontsize=8, color=RED)
+        figure.supxlabel(before_colon(marks[0]), fontsize=8, color=RED)
+    if fonts := families():
+        for text in figure.findobj(Text):
+            text.set_family(fonts)
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
+
+
+def before_colon(text: str) -> str:
+    """A text up to its first colon, of any language."""
+    return re.split("[:\N{FULLWIDTH COLON}]", text, maxsplit=1)[0]
 
 
 def canvas(height_in: float, panels: int = 1, width_in: float = WIDTH_IN, **more) -> tuple:

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from TACEResponseLib.messages.language import mark, tr
 from TACEResponseLib.models.combination import title
 from TACEResponseLib.statistics.crossvalidation import comparable_scores
 
 from .drawing import GREY, Mark
-from .study import Scored, Study
+from .study import OUTCOMES, Scored, Study
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -53,9 +54,10 @@ def draw_patients(study: Study, group: Scored, panel: "Axes") -> list[Mark]:
 
 def _marks(name: str, group: Scored, panel: "Axes", x: np.ndarray, y: np.ndarray) -> list[Mark]:
     """A mark a patient at (n,) x and (n,) y of a panel, with what the model of this name said."""
-    outcomes = np.where(group.labels == 1, "responder", "non-responder")
-    said = group.probabilities[name]
+    by, outcomes = title(name), [tr(OUTCOMES[word]) for word in group.patients.outcome.words]
+    patients = zip(group.patients.table.patient_ids, x, y, outcomes, group.probabilities[name], strict=True)
+    said = mark("{patient}: {outcome}, {model} {said:.3f}")
     return [
-        Mark(who, panel, float(x[n]), float(y[n]), f"{who}: {outcomes[n]}, {title(name)} {said[n]:.3f}")
-        for n, who in enumerate(group.patients.table.patient_ids)
+        Mark(who, panel, float(at_x), float(at_y), tr(said, patient=who, outcome=outcome, model=by, said=p))
+        for who, at_x, at_y, outcome, p in patients
     ]

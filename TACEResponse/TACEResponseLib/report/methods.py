@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from TACEResponseLib.measuring.feature_table import IMAGE_HASH, own_features
+from TACEResponseLib.messages.language import mark, several, tr
 from TACEResponseLib.training.out_of_fold import fold_seed
 
 from .study import Study
@@ -15,7 +16,16 @@ from .table import Table
 if TYPE_CHECKING:
     from TACEResponseLib.selection.elimination import Selection
 
-VALIDATION_ONLY = "the training is not part of a validation; see the report of the training"
+VALIDATION_ONLY = mark("the training is not part of a validation; see the report of the training")
+NO_CNN = mark("no CNN was trained")
+#: How the number of features was chosen.
+RULES = {
+    "number": mark("a fixed number, {rule.number}"),
+    "best": mark("the best accuracy"),
+    "tolerance": mark("the smallest size within {rule.tolerance_percent:g} % of the best"),
+}
+#: The first word of why a feature was no candidate.
+DROPPED = {"constant": mark("constant"), "correlated": mark("correlated")}
 #: Diagnostics that differ from patient to patient and identify what was measured.
 HASHES = {IMAGE_HASH: "image_hash", "diagnostics_Mask-original_Hash": "mask_hash"}
 
@@ -28,10 +38,11 @@ def method_tables(study: Study) -> tuple[Table, ...]:
 
 def agreement_table(study: Study) -> Table:
     """Every feature with its ICC, interval, and whether it stayed."""
-    caption = "Table S1. Agreement of two readers, feature by feature"
+    caption = tr("Table S1. Agreement of two readers, feature by feature")
     found = study.reliability
     if found is None:
-        why = VALIDATION_ONLY if study.record is None else "no second reader; every feature went on"
+        none = tr("no second reader; every feature went on")
+        why = tr(VALIDATION_ONLY) if study.record is None else none
         return Table("table_s1_icc", caption, [], absent=why)
     numbers = [found.icc.estimate, found.icc.ci_low, found.icc.ci_high]
     rows = [
@@ -46,11 +57,16 @@ def agreement_table(study: Study) -> Table:
             found.features, found.kept, found.reasons, *numbers, strict=True
         )
     ]
-    compared = "estimate" if found.settings.compare == "estimate" else "lower bound"
-    note = (
-        f"{len(found.kept_features)} of {len(rows)} features stay: {found.icc.form} ({compared}) above "
-        f"{found.settings.threshold:g}; {len(found.patients)} patients, {found.icc.readers} readers; "
-        "no label was read."
+    note = tr(
+        "{kept} of {features} features stay: {form} ({compared}) above {threshold:g}; {patients} patients, "
+        "{readers} readers; no label was read.",
+        kept=len(found.kept_features),
+        features=len(rows),
+        form=found.icc.form,
+        compared=tr("estimate") if found.settings.compare == "estimate" else tr("lower bound"),
+        threshold=found.settings.threshold,
+        patients=len(found.patients),
+        readers=found.icc.readers,
     )
     return Table("table_s1_icc", caption, rows, note)
 
@@ -61,7 +77,7 @@ def _or_none(value: float) -> float | None:
 
 def elimination_table(study: Study) -> Table:
     """Accuracy by number of features, mean and SD over the folds of the final elimination."""
-    caption = "Recursive feature elimination: accuracy by number of features"
+    caption = tr("Recursive feature elimination: accuracy by number of features")
     selection = final_selection(study)
     if selection is None:
         return Table("elimination", caption, [], absent=_no_selection(study))
@@ -75,14 +91,13 @@ def elimination_table(study: Study) -> Table:
         for s, a, sd in zip(selection.sizes, selection.accuracy, selection.accuracy_sd, strict=True)
     ]
     rule = study.model.settings.selection
-    words = {
-        "number": f"a fixed number, {rule.number}",
-        "best": "the best accuracy",
-        "tolerance": f"the smallest size within {rule.tolerance_percent:g} % of the best",
-    }[rule.rule]
-    note = (
-        f"Chosen: {selection.size} features, by {words}. The accuracy at the chosen size was used to choose "
-        "and is no estimate of performance."
+    note = several(
+        selection.size,
+        "Chosen: 1 feature, by {rule}. The accuracy at the chosen size was used to choose and is no estimate "
+        "of performance.",
+        "Chosen: {n} features, by {rule}. The accuracy at the chosen size was used to choose and is no "
+        "estimate of performance.",
+        rule=tr(RULES[rule.rule], rule=rule),
     )
     return Table("elimination", caption, rows, note)
 
@@ -94,12 +109,12 @@ def final_selection(study: Study) -> "Selection | None":
 
 
 def _no_selection(study: Study) -> str:
-    return VALIDATION_ONLY if study.record is None else "the model uses no radiomics features"
+    return tr(VALIDATION_ONLY) if study.record is None else tr("the model uses no radiomics features")
 
 
 def feature_table(study: Study) -> Table:
     """Every candidate of the elimination, the final list first, and how stable its choice is."""
-    caption = "Table S2. Features: the final list, and how often each is chosen again"
+    caption = tr("Table S2. Features: the final list, and how often each is chosen again")
     selection = final_selection(study)
     if selection is None:
         return Table("table_s2_features", caption, [], absent=_no_selection(study))
@@ -119,21 +134,24 @@ def feature_table(study: Study) -> Table:
         for name in (*chosen, *rest)
     ]
     dropped = Counter(reason.split()[0] for reason in selection.dropped.values())
-    note = (
+    counts = [
+        tr("dropped before, {reason}: {n}", reason=tr(DROPPED.get(reason, reason)), n=count)
+        for reason, count in sorted(dropped.items())
+    ]
+    note = tr(
         "Importance: permutation importance of a random forest, averaged as caret does. Shares: of the folds "
         "of the elimination, of the folds of the honest evaluation, and of bootstrap resamples that choose "
-        f"the feature. Candidates: {len(rows)}"
-        + "".join(f"; dropped before, {reason}: {count}" for reason, count in sorted(dropped.items()))
-        + "."
+        "the feature. Candidates: {candidates}.",
+        candidates=tr("; ").join([str(len(rows)), *counts]),
     )
     return Table("table_s2_features", caption, rows, note)
 
 
 def fold_table(study: Study) -> Table:
     """The folds of the honest evaluation with their seeds and what each one selected."""
-    caption = "Folds and seeds of the evaluation"
+    caption = tr("Folds and seeds of the evaluation")
     if study.record is None:
-        return Table("folds", caption, [], absent=VALIDATION_ONLY)
+        return Table("folds", caption, [], absent=tr(VALIDATION_ONLY))
     seed, rows = study.model.settings.seed, []
     selected = iter(study.record.fold_selected)
     for repeat, of in enumerate(study.record.out_of_fold.folds):
@@ -150,17 +168,17 @@ def fold_table(study: Study) -> Table:
                     "selected": " ".join(next(selected, ())),
                 }
             )
-    note = f"Stratified by response; the final fit on all training patients uses seed {seed}."
+    note = tr("Stratified by response; the final fit on all training patients uses seed {seed}.", seed=seed)
     return Table("folds", caption, rows, note)
 
 
 def learning_table(study: Study) -> Table:
     """Loss and other histories of the CNN's final fit, one row an epoch."""
-    caption = "The CNN's training, epoch by epoch (final fit)"
+    caption = tr("The CNN's training, epoch by epoch (final fit)")
     network = study.record.final.models.get("cnn") if study.record else None
     history = dict(network.history) if network else {}
     if not history:
-        why = VALIDATION_ONLY if study.record is None else "no CNN was trained"
+        why = tr(VALIDATION_ONLY) if study.record is None else tr(NO_CNN)
         return Table("learning_curve", caption, [], absent=why)
     names, columns = list(history), zip(*history.values(), strict=True)
     rows = [
@@ -173,19 +191,22 @@ def learning_table(study: Study) -> Table:
 def parameter_table(study: Study) -> Table:
     """Every setting, version and hash that the numbers depend on."""
     model = study.model
-    found = {"bundle": study.manifest.id if study.manifest else model.identity, "engine": _engine(study)}
-    found |= {f"setting {name}": value for name, value in flattened(_settings_used(study))}
-    found |= {f"version {name}": value for name, value in versions(study).items()}
-    found |= {f"extraction {name}": value for name, value in constant_diagnostics(study).items()}
-    found |= {f"sha256 of {name}": value for name, value in study.sources.items()}
+    bundle = study.manifest.id if study.manifest else model.identity
+    found = {tr("bundle"): bundle, tr("engine"): _engine(study)}
+    found |= {tr("setting {name}", name=name): value for name, value in flattened(_settings_used(study))}
+    found |= {tr("version {name}", name=name): value for name, value in versions(study).items()}
+    diagnostics = constant_diagnostics(study)
+    found |= {tr("extraction {name}", name=name): value for name, value in diagnostics.items()}
+    found |= {tr("sha256 of {name}", name=name): value for name, value in study.sources.items()}
     if study.manifest:
-        found |= {f"sha256 of bundle/{name}": sha256 for name, (sha256, _) in study.manifest.files.items()}
+        files = study.manifest.files.items()
+        found |= {tr("sha256 of {name}", name=f"bundle/{name}"): sha256 for name, (sha256, _) in files}
     rows = [{"parameter": name, "value": str(value)} for name, value in found.items()]
-    return Table("parameters", "Parameters, versions and hashes", rows)
+    return Table("parameters", tr("Parameters, versions and hashes"), rows)
 
 
 def _engine(study: Study) -> str:
-    return study.model.engine if extracted_here(study) else "none, the features were read from a table"
+    return study.model.engine if extracted_here(study) else tr("none, the features were read from a table")
 
 
 def _settings_used(study: Study) -> dict:
@@ -193,11 +214,11 @@ def _settings_used(study: Study) -> dict:
     model = study.model
     content = model.settings.to_json()
     if not extracted_here(study):
-        content["radiomics"] = "not used, the features were read from a table"
+        content["radiomics"] = tr("not used, the features were read from a table")
     if not model.needs_picture:
-        content["network"] = content["patch"] = "not used, no CNN"
+        content["network"] = content["patch"] = tr("not used, no CNN")
     if study.reliability is None and study.record is not None:
-        content["reliability"] = "not used, no second reader"
+        content["reliability"] = tr("not used, no second reader")
     return content
 
 
@@ -248,5 +269,5 @@ def hash_table(study: Study) -> Table:
         for patient_id, row in zip(group.table.patient_ids, group.table.diagnostics, strict=True)
         if any(row.get(n) for n in HASHES)
     ]
-    why = "" if rows else "the features came without the extraction's diagnostics"
-    return Table("image_hashes", "Images and masks that were measured", rows, absent=why)
+    why = "" if rows else tr("the features came without the extraction's diagnostics")
+    return Table("image_hashes", tr("Images and masks that were measured"), rows, absent=why)

@@ -4,20 +4,22 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from TACEResponseLib.messages.language import mark, tr
 from TACEResponseLib.statistics.associations import Association, univariable
 
-from .patients import clinical_columns
+from .columns import IMPRECISE, STATUSES
+from .patients import LEVELS, NO_CLINICAL_COLUMN, clinical_columns
 from .study import Study
 from .table import Table
 
 #: Units that readers know; others follow from the spread of the values.
-UNITS = {"Age (years)": 10.0, "INR": 0.1, "Albumin (g/L)": 5.0, "Largest diameter (mm)": 10.0}
+UNITS = {"Age (years)": 10.0, "INR": 0.1, "Albumin (g/L)": 5.0, "Largest diameter (mm)": 10.0}  # not a text
 #: An interval whose ends differ by more than this factor tells nothing.
 MOST_IMPRECISE = 100
-NOTE = (
+NOTE = mark(
     "Odds ratio for so much more as the column 'per' says, or for the level named; categories of three "
     "levels and more are in Table 1 only. Imprecise: the ends of the interval differ by more than a factor "
-    f"of {MOST_IMPRECISE}, the patients are too few. Separated: the classes are perfectly separated, no "
+    "of {most}, the patients are too few. Separated: the classes are perfectly separated, no "
     "odds ratio exists."
 )
 
@@ -30,16 +32,18 @@ def odds_ratio_tables(study: Study) -> tuple[Table, ...]:
 def association_table(study: Study) -> Table:
     """One logistic model a variable, a row each."""
     group = study.training or study.external
-    cohort = "training" if study.training is not None else "validation"
     columns, units = {}, {}
     for name, column in clinical_columns(group).items():
         for variable, values, unit in () if name == "Response" else _as_numbers(name, column):
             columns[variable], units[variable] = values / (unit or 1), unit
     found = univariable(group.outcome.labels, columns)
     rows = [_row(of, units[of.variable]) for of in found]
-    absent = "" if rows else "the table of the cohort holds no clinical column"
-    caption = f"Univariable association with response, {cohort} patients"
-    return Table("univariable", caption, rows, NOTE, absent)
+    absent = "" if rows else tr(NO_CLINICAL_COLUMN)
+    caption = tr(
+        "Univariable association with response, {cohort} patients",
+        cohort=study.first,
+    )
+    return Table("univariable", caption, rows, tr(NOTE, most=MOST_IMPRECISE), absent)
 
 
 def _row(found: Association, unit: float | None) -> dict:
@@ -52,7 +56,7 @@ def _row(found: Association, unit: float | None) -> dict:
         "p": found.p,
         "n": found.n,
         "missing": found.missing,
-        "status": "imprecise" if _is_imprecise(found) else found.status,
+        "status": tr(IMPRECISE) if _is_imprecise(found) else tr(STATUSES[found.status]),
     }
 
 
@@ -67,12 +71,13 @@ def _as_numbers(name: str, column: Sequence) -> list[tuple[str, np.ndarray, floa
     present = [value for value in column if value is not None]
     if present and all(isinstance(value, float) for value in present):
         values = np.array([np.nan if value is None else value for value in column])
-        return [(name, values, UNITS.get(name) or sensible_unit(values))]
+        return [(tr(name), values, UNITS.get(name) or sensible_unit(values))]
     levels = sorted(set(present))
     if len(levels) != 2:
         return []
     coded = [np.nan if value is None else float(value == levels[1]) for value in column]
-    return [(f"{name}: {levels[1]}", np.array(coded), None)]
+    level = tr(levels[1]) if levels[1] in LEVELS else levels[1]
+    return [(tr("{variable}: {level}", variable=tr(name), level=level), np.array(coded), None)]
 
 
 def sensible_unit(values: np.ndarray) -> float:

@@ -8,15 +8,18 @@ import base64
 from collections.abc import Sequence
 
 from TACEResponseLib import __version__
-from TACEResponseLib.messages.errors import counted
+from TACEResponseLib.messages.language import tr
 from TACEResponseLib.models.combination import title
+from TACEResponseLib.statistics.discrimination import AucDifference
 
-from .drawing import Drawing
+from .drawing import Drawing, before_colon
+from .fonts import lacking
 from .pages import render_page
 from .paper_kit import FOLDER
-from .performance import against_size, headline, interval_text
+from .performance import against_size, headline
+from .rivals import named
 from .study import Study
-from .table import Table, number_text, p_text
+from .table import Table, interval_text, number_text, p_text, patients_text, signed
 
 #: Tables that the page names and does not print: one row a patient or a feature.
 FILES_ONLY = (
@@ -39,9 +42,10 @@ def render(
     return render_page(
         "training.html",
         study=study,
-        heading="Training report" if study.record else "External validation report",
+        heading=tr("Training report") if study.record else tr("External validation report"),
         headline=headline(study),
         best=title(study.model.headline),
+        rival=named(study.rival) if study.rival else tr("unknown here"),
         tiles=_tiles(study),
         matrices=_matrices(study),
         tables={table.name: _view(table, _rows_shown(table, study)) for table in tables},
@@ -49,6 +53,7 @@ def render(
             drawing.name: {
                 "caption": drawing.title,
                 "png": base64.b64encode(png or b"").decode("ascii"),
+                "short": before_colon(drawing.title),
                 "absent": drawing.absent,
                 # As wide for its inches as every other figure, so that letters have one size.
                 "width": round(PIXELS_PER_INCH * drawing.width_in),
@@ -56,6 +61,7 @@ def render(
             }
             for drawing, png in drawings
         },
+        lacking=lacking(),
         paper=FOLDER,
         card=card,
         software=f"TACEResponse {__version__}",
@@ -102,18 +108,25 @@ def _tiles(study: Study) -> list[dict]:
     for group in study.with_auc:
         auc = group.auc(study.model.headline)
         pair = against_size(study, group)
-        beside = "" if pair is None else f"against {study.rival} {pair.difference:+.3f}, p {p_text(pair.p)}"
         tiles.append(
             {
-                "title": f"{group.title}, {group.cohort}",
+                "title": tr("AUC, {estimate}", estimate=group.where),
                 "auc": f"{auc.auc:.3f}",
                 "ci": interval_text(auc),
-                "patients": counted(len(group.labels), "patient"),
-                "responders": counted(auc.responders, "responder"),
-                "beside": beside.replace("-", "\N{MINUS SIGN}"),
+                "patients": patients_text(len(group.labels), auc.responders),
+                "beside": "" if pair is None else _beside(study, pair),
             }
         )
     return tiles
+
+
+def _beside(study: Study, pair: AucDifference) -> str:
+    return tr(
+        "against {rival} {difference}, p {p}",
+        rival=named(study.rival),
+        difference=signed(pair.difference),
+        p=p_text(pair.p),
+    )
 
 
 def _matrices(study: Study) -> list[dict]:
@@ -126,7 +139,7 @@ def _matrices(study: Study) -> list[dict]:
             point = group.operating(name, threshold)
             matrices.append(
                 {
-                    "title": f"{title(name)}, {group.title}",
+                    "title": tr("{model}, {estimate}", model=title(name), estimate=group.title),
                     "threshold": number_text(float(threshold)),
                     "called": (point.true_positive, point.false_positive),
                     "not_called": (point.false_negative, point.true_negative),

@@ -1,8 +1,13 @@
-"""HTML pages from `templates/`: what is put in is escaped, and a name that is missing is an error."""
+"""HTML pages from `templates/`: what is put in is escaped, and a name that is missing is an error.
+
+A page says its texts in the reader's language with `tr`, `several` and `language_tag`.
+"""
 
 import re
 
 import jinja2
+
+from TACEResponseLib.messages.language import language_tag, several, tr
 
 #: Where a name may be broken, and a word of more than 32 letters, such as a hash.
 BREAKS = re.compile(r"(?<=\w[_-])(?=\w)|(?<=[^\s_-]{32})(?=\S{4})")
@@ -18,6 +23,7 @@ def render_page(template: str, **content) -> str:
         undefined=jinja2.StrictUndefined,
     )
     environment.filters["pieces"] = pieces
+    environment.globals |= {"tr": tr, "several": several, "language_tag": language_tag}
     return environment.get_template(template).render(**content)
 
 

@@ -9,10 +9,11 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
+from TACEResponseLib.messages.language import listed, mark, tr
 from TACEResponseLib.statistics.associations import MOST_CATEGORIES, Comparison, table_one
 from TACEResponseLib.statistics.outcome import RESPONDER
 
-from .study import Scored, Study
+from .study import COHORTS, OUTCOMES, Scored, Study
 from .table import Table
 
 #: More different texts than this are names or free text, not a category.
@@ -39,6 +40,29 @@ WORDS = {
     "pugh": "Pugh",
 }
 DIAMETER = "largest_diameter_mm"
+#: Columns of a cohort as `_variable` names them, and levels; those of the public cohorts among them.
+VARIABLES = (
+    mark("AFP (ng/mL)"),
+    mark("ALBI"),
+    mark("Age (years)"),
+    mark("Albumin (g/L)"),
+    mark("Ascites"),
+    mark("Bilirubin (µmol/L)"),
+    mark("Child-Pugh"),
+    mark("Encephalopathy"),
+    mark("Largest diameter (mm)"),
+    mark("Lesions"),
+    mark("Responder"),
+    mark("Response"),
+    mark("Sex"),
+)
+LEVELS = (mark("yes"), mark("no"))
+SEVERITIES = {"error": mark("error"), "warning": mark("warning")}
+COMPARED = mark(
+    "Number (%) by chi-squared or Fisher's exact test; mean ± SD by Welch's t; "
+    "median (quartiles) by Mann-Whitney."
+)
+NO_CLINICAL_COLUMN = mark("the table of the cohort holds no clinical column")
 
 
 def patient_tables(study: Study) -> tuple[Table, ...]:
@@ -56,47 +80,48 @@ def patient_tables(study: Study) -> tuple[Table, ...]:
 
 def flow_table(study: Study) -> Table:
     """How many patients entered, left and were analysed, and how many of them responded."""
-    groups = [("training", study.training), ("external validation", study.external)]
+    groups = [(tr("training"), study.training), (tr("external validation"), study.external)]
     present = [(name, group) for name, group in groups if group is not None]
     everybody = len(study.left_out) + sum(len(group) for _, group in present)
     rows = [
-        {"step": "in the cohort", "n": everybody, "responders": None},
-        {"step": "left out", "n": len(study.left_out), "responders": None},
+        {"step": tr("in the cohort"), "n": everybody, "responders": None},
+        {"step": tr("left out"), "n": len(study.left_out), "responders": None},
     ]
     for name, group in present:
         rows.append({"step": name, "n": len(group), "responders": group.outcome.responders})
         centers = sorted({c for c in group.table.centers if c})
         for center in centers if len(centers) > 1 else []:
             labels = group.outcome.labels[np.array(group.table.centers) == center]
-            row = {"step": f"{name}, centre {center}", "n": len(labels), "responders": int(labels.sum())}
-            rows.append(row)
+            step = tr("{cohort}, centre {center}", cohort=name, center=center)
+            rows.append({"step": step, "n": len(labels), "responders": int(labels.sum())})
     if study.reliability is not None:
         both = len(study.reliability.patients)
-        rows.append({"step": "training, outlined by both readers", "n": both, "responders": None})
-    return Table("flow", "Flow of patients", rows)
+        rows.append({"step": tr("training, outlined by both readers"), "n": both, "responders": None})
+    return Table("flow", tr("Flow of patients"), rows)
 
 
 def left_out_table(study: Study) -> Table:
     """Every patient that was not used, with the reason."""
     rows = [
-        {"patient_id": patient_id, "severity": problem.severity, "reason": str(problem)}
+        {"patient_id": patient_id, "severity": tr(SEVERITIES[problem.severity]), "reason": str(problem)}
         for patient_id, problem in study.left_out.items()
     ]
-    return Table("left_out", "Patients left out", rows, absent="" if rows else "every patient was used")
+    absent = "" if rows else tr("every patient was used")
+    return Table("left_out", tr("Patients left out"), rows, absent=absent)
 
 
 def warnings_table(study: Study) -> Table:
     """Where the training deviated from the settings, without costing a patient."""
     rows = [{"patient_id": problem.patient_id, "warning": str(problem)} for problem in study.warnings]
-    caption = "Deviations from the requested settings"
-    return Table("warnings", caption, rows, absent="" if rows else "none")
+    caption = tr("Deviations from the requested settings")
+    return Table("warnings", caption, rows, absent="" if rows else tr("none"))
 
 
 def cohort_table(study: Study) -> Table:
     """Table 1: training and validation patients compared."""
-    caption = "Table 1A. Training and validation patients"
+    caption = tr("Table 1A. Training and validation patients")
     if study.training is None or study.external is None:
-        why = "the training patients are not here" if study.training is None else study.no_external
+        why = tr("the training patients are not here") if study.training is None else study.no_external
         return Table("table_1_cohorts", caption, [], absent=why)
     training, external = clinical_columns(study.training), clinical_columns(study.external)
     groups = ["training"] * len(study.training) + ["validation"] * len(study.external)
@@ -109,14 +134,16 @@ def cohort_table(study: Study) -> Table:
 def response_table(study: Study) -> Table:
     """Responders and non-responders compared, of the training patients where they are known."""
     group = study.training or study.external
-    cohort = "training" if study.training is not None else "validation"
     columns = {n: c for n, c in clinical_columns(group).items() if n != "Response"}
-    caption = f"Table 1B. Responders and non-responders, {cohort} patients"
+    caption = tr(
+        "Table 1B. Responders and non-responders, {cohort} patients",
+        cohort=study.first,
+    )
     order = np.argsort(-group.outcome.labels, kind="stable")
     columns = {name: [column[i] for i in order] for name, column in columns.items()}
     groups = group.outcome.words[order]
     if len(set(groups.tolist())) < 2:
-        return Table("table_1_response", caption, [], absent="all patients are of one class")
+        return Table("table_1_response", caption, [], absent=tr("all patients are of one class"))
     return _compared("table_1_response", caption, columns, groups)
 
 
@@ -126,13 +153,10 @@ def _compared(name: str, caption: str, columns: Mapping[str, Sequence], groups: 
     counts = Counter(np.asarray(groups).tolist())
     kinds = {n: "number" for n, column in usable.items() if any(isinstance(v, float) for v in column)}
     rows = [row for found in table_one(usable, groups, kinds) for row in _rows_of(found, counts)]
-    note = (
-        "Number (%) by chi-squared or Fisher's exact test; mean ± SD by Welch's t; "
-        "median (quartiles) by Mann-Whitney."
-    )
+    note = tr(COMPARED)
     if ignored:
-        note += f" Left out, empty or with too many different texts: {', '.join(ignored)}."
-    absent = "" if rows else "the table of the cohort holds no clinical column"
+        note += tr(" Left out, empty or with too many different texts: {names}.", names=listed(ignored))
+    absent = "" if rows else tr(NO_CLINICAL_COLUMN)
     return Table(name, caption, rows, note, absent)
 
 
@@ -147,18 +171,18 @@ def _as_texts(column: Sequence) -> Sequence:
 
 def _rows_of(found: Comparison, counts: Mapping[str, int]) -> list[dict]:
     """A number or yes/no is one row; a category is a row for its name and test and one a level."""
-    heads = [f"{group} (n = {counts[group]})" for group in found.groups]
+    heads = [tr("{group} (n = {n})", group=_group(group), n=counts[group]) for group in found.groups]
     blank = dict.fromkeys(heads, "")
-    missing = ", ".join(map(str, found.missing)) if any(found.missing) else ""
-    first = {"variable": found.variable, "level": ""}
-    tested = {"test": found.test, "p": found.p, "missing": missing}
+    missing = listed(map(str, found.missing)) if any(found.missing) else ""
+    first = {"variable": tr(found.variable), "level": ""}
+    tested = {"test": tr(found.test), "p": found.p, "missing": missing}
     if found.kind == "number":
         return [{**first, **dict(zip(heads, found.summary, strict=True)), **tested}]
     if set(found.levels) <= {"yes", "no"}:
-        counted = [
+        of_yes = [
             dict(zip(found.levels, texts, strict=True)).get("yes", "0 (0.0 %)") for texts in found.summary
         ]
-        return [{**first, **dict(zip(heads, counted, strict=True)), **tested}]
+        return [{**first, **dict(zip(heads, of_yes, strict=True)), **tested}]
     levels = [
         {
             "variable": "",
@@ -171,6 +195,11 @@ def _rows_of(found: Comparison, counts: Mapping[str, int]) -> list[dict]:
         for k, level in enumerate(found.levels)
     ]
     return [{**first, **blank, **tested}, *levels]
+
+
+def _group(name: str) -> str:
+    """A group of patients that are compared, in words."""
+    return tr({**COHORTS, **OUTCOMES}[name])
 
 
 def clinical_columns(group) -> dict[str, list]:
@@ -216,7 +245,7 @@ def _variable(name: str) -> str:
     """A column's name in words, its unit in brackets: `afp_ng_ml` is "AFP (ng/mL)"."""
     unit = next((u for u in sorted(UNITS, key=len, reverse=True) if name.endswith(f"_{u}")), "")
     words = [WORDS.get(word, word) for word in name.removesuffix(f"_{unit}").split("_")]
-    text = " ".join(words).replace("Child Pugh", "Child-Pugh")
+    text = " ".join(words).replace("Child Pugh", "Child-Pugh")  # not a text
     return f"{text[:1].upper()}{text[1:]} ({UNITS[unit]})" if unit else f"{text[:1].upper()}{text[1:]}"
 
 
@@ -242,20 +271,22 @@ def _not_above(cut: float) -> Callable[[str], bool | None]:
 
 #: The cuts of the paper's Table 1: column, what the row is called, and whether a cell is inside.
 DICHOTOMIES: tuple[tuple[str, str, Callable[[str], bool | None]], ...] = (
-    ("age_years", "Age below 60 years", lambda text: None if (a := _number(text)) is None else a < 60),
-    ("child_pugh", "Child-Pugh A", lambda text: text.upper().startswith("A") if text else None),
-    ("afp_ng_ml", "AFP above 20 ng/mL", lambda text: _exceeds(text, 20)),
-    (DIAMETER, "Tumour size above 5 cm", lambda text: _exceeds(text, 50)),
-    ("lesions", "At most 3 lesions", _not_above(3)),
+    ("age_years", mark("Age below 60 years"), lambda text: None if (a := _number(text)) is None else a < 60),
+    ("child_pugh", mark("Child-Pugh A"), lambda text: text.upper().startswith("A") if text else None),
+    ("afp_ng_ml", mark("AFP above 20 ng/mL"), lambda text: _exceeds(text, 20)),
+    (DIAMETER, mark("Tumour size above 5 cm"), lambda text: _exceeds(text, 50)),
+    ("lesions", mark("At most 3 lesions"), _not_above(3)),
 )
 
 
 def scores_table(study: Study, cohort: str) -> Table:
     """One row a patient: outcome, fold, and the probability of every model and fusion."""
     groups = [group for group in study.scored if group.cohort == cohort]
-    caption = f"Probabilities of every {cohort} patient" + "".join(f", {group.title}" for group in groups)
+    caption = tr("Probabilities of every {cohort} patient", cohort=tr(COHORTS[cohort]))
+    for group in groups:
+        caption = tr("{caption}, {estimate}", caption=caption, estimate=group.title)
     rows = [row for group in groups for row in _score_rows(study, group)]
-    why = study.no_external if cohort == "validation" else "the training patients are not here"
+    why = study.no_external if cohort == "validation" else tr("the training patients are not here")
     name = {"training": "scores_out_of_fold", "validation": "scores_validation"}[cohort]
     return Table(name, caption, rows, absent="" if rows else why)
 
@@ -270,7 +301,7 @@ def _score_rows(study: Study, group: Scored) -> list[dict]:
             "center": group.patients.table.centers[i],
         }
         if group.estimate == "resubstitution":
-            row["fitted"] = _yes(patient_id in study.fitted)
-        row |= {f"fold_of_repeat_{k}": int(of[i]) + 1 for k, of in enumerate(folds, start=1)}
+            row["fitted"] = tr(_yes(patient_id in study.fitted))
+        row |= {tr("fold_of_repeat_{k}", k=k): int(of[i]) + 1 for k, of in enumerate(folds, start=1)}
         rows.append(row | {name: float(values[i]) for name, values in group.probabilities.items()})
     return rows

@@ -7,7 +7,7 @@ from itertools import combinations
 
 import numpy as np
 
-from TACEResponseLib.messages.errors import counted
+from TACEResponseLib.messages.language import mark, tr
 from TACEResponseLib.models.combination import ALL, title
 from TACEResponseLib.statistics.associations import correlations
 from TACEResponseLib.statistics.calibration import calibration
@@ -15,13 +15,22 @@ from TACEResponseLib.statistics.crossvalidation import auc_interval
 from TACEResponseLib.statistics.discrimination import AucDifference, Proportion, holm
 from TACEResponseLib.statistics.intervals import AucInterval, auc_newcombe
 
+from .columns import STATUSES
+from .rivals import named
 from .study import Scored, Study, has_auc
-from .table import Table, p_text
+from .table import Table, interval_text, p_text, patients_text, signed
 
 #: Patients that a bin of the calibration needs, and the most bins.
 PATIENTS_PER_BIN, MOST_BINS = 15, 10
 SIGNIFICANT = 0.05
-ONE_CLASS = "no group of patients holds responders and non-responders, at least five of each"
+ONE_CLASS = mark("no group of patients holds responders and non-responders, at least five of each")
+TOO_FEW = mark("fewer than three patients, or one model")
+NO_TRAINING = mark("the training is not part of a validation")
+VERDICTS = {
+    "open": mark("{figure}, not shown to beat {rival} alone ({compared})"),
+    "better": mark("{figure}, better than {rival} alone ({compared})"),
+    "worse": mark("{figure}, worse than {rival} alone ({compared})"),
+}
 
 
 def performance_tables(study: Study) -> tuple[Table, ...]:
@@ -45,14 +54,15 @@ def auc_table(study: Study) -> Table:
         for name in (*study.models, *(study.scored[0].rivals if study.scored else ()))
         if study.with_auc
     ]
-    note = (
+    note = tr(
         "Out of fold: of models trained without one fold of the patients; patients are compared within a "
         "fold, mean over the repeats, and the interval counts the variance of training. External: interval "
         "after Newcombe. Optimism: by how much the AUC of the shipped model on its own training patients "
         "lies above the out-of-fold one. Measures of size are not fitted; a larger tumour counts as less "
         "response."
     )
-    return Table("table_2_auc", "Table 2. Area under the ROC curve", rows, note, "" if rows else ONE_CLASS)
+    absent = "" if rows else tr(ONE_CLASS)
+    return Table("table_2_auc", tr("Table 2. Area under the ROC curve"), rows, note, absent)
 
 
 def _by_estimate(study: Study, name: str) -> dict:
@@ -90,21 +100,23 @@ def center_table(study: Study) -> Table:
         if center and has_auc(group.labels[chosen])
         for name in (*study.models, *group.rivals)
     ]
-    note = "A centre with fewer than five patients of a class has no AUC."
-    absent = "" if rows else "one centre, or no column center"
-    return Table("auc_by_center", "Area under the ROC curve, centre by centre", rows, note, absent)
+    note = tr("A centre with fewer than five patients of a class has no AUC.")
+    absent = "" if rows else tr("one centre, or no column center")
+    return Table("auc_by_center", tr("Area under the ROC curve, centre by centre"), rows, note, absent)
 
 
 def repeat_table(study: Study) -> Table:
     """How much the chance of the split matters: the AUC of every drawing of the folds."""
-    caption = "Area under the ROC curve, out of fold, over the repeats"
+    caption = tr("Area under the ROC curve, out of fold, over the repeats")
     if study.record is None:
-        return Table("auc_by_repeat", caption, [], absent="the training is not part of a validation")
+        return Table("auc_by_repeat", caption, [], absent=tr(NO_TRAINING))
     parts = study.record.out_of_fold.aucs
     rows = [_repeats_row(name, parts[name].aucs.mean(axis=1)) for name in study.models]
     if rows and rows[0]["repeats"] == 1:
-        return Table("auc_by_repeat", caption, [], absent="the folds were drawn once")
-    note = "AUC and its interval are means over the repeats; probabilities and thresholds are of the first."
+        return Table("auc_by_repeat", caption, [], absent=tr("the folds were drawn once"))
+    note = tr(
+        "AUC and its interval are means over the repeats; probabilities and thresholds are of the first."
+    )
     return Table("auc_by_repeat", caption, rows, note)
 
 
@@ -137,11 +149,16 @@ def optimism_table(study: Study) -> Table:
         )
     return Table(
         "optimism",
-        "Optimism: the model on its own training patients, beside what it says of patients it has not seen",
+        tr(
+            "Optimism: the model on its own training patients, beside what it says of patients it has not "
+            "seen"
+        ),
         rows,
-        "Resubstitution is what a model scores on the patients it was fitted to. It is not an estimate "
-        "of how it will do; the difference is the optimism.",
-        "" if rows else "the training patients are not part of a validation",
+        tr(
+            "Resubstitution is what a model scores on the patients it was fitted to. It is not an estimate "
+            "of how it will do; the difference is the optimism."
+        ),
+        "" if rows else tr("the training patients are not part of a validation"),
     )
 
 
@@ -159,11 +176,13 @@ def operating_table(study: Study) -> Table:
             rows.append(row)
     return Table(
         "table_s3_operating_points",
-        "Table S3. Operating points at the training threshold",
+        tr("Table S3. Operating points at the training threshold"),
         rows,
-        "Threshold: the largest Youden index of the out-of-fold probabilities, carried over unchanged to "
-        "external patients. Out of fold every fold has its own, chosen on the other folds: the shipped one "
-        "is the best on these very patients. Intervals after Wilson.",
+        tr(
+            "Threshold: the largest Youden index of the out-of-fold probabilities, carried over unchanged to "
+            "external patients. Out of fold every fold has its own, chosen on the other folds: the shipped "
+            "one is the best on these very patients. Intervals after Wilson."
+        ),
     )
 
 
@@ -182,13 +201,15 @@ def comparison_table(study: Study) -> Table:
         rows += [_pair_row(group, pair, float(p)) for pair, p in zip(pairs, adjusted, strict=True)]
     return Table(
         "paired_differences",
-        "Differences in AUC between models on the same patients",
+        tr("Differences in AUC between models on the same patients"),
         rows,
-        "Out of fold the test counts the variance of training (the covariance of folds); elsewhere it is "
-        "DeLong's, with fewer than 20 of a class an exchange of ranks, below 10 none. The first row of an "
-        "estimate is the one comparison planned beforehand. p (Holm): adjusted for all pairs of models of "
-        "the same estimate. z is empty where a difference has no scatter.",
-        "" if rows else "fewer than two models, or " + ONE_CLASS,
+        tr(
+            "Out of fold the test counts the variance of training (the covariance of folds); elsewhere it is "
+            "DeLong's, with fewer than 20 of a class an exchange of ranks, below 10 none. The first row of "
+            "an estimate is the one comparison planned beforehand. p (Holm): adjusted for all pairs of "
+            "models of the same estimate. z is empty where a difference has no scatter."
+        ),
+        "" if rows else tr("fewer than two models, or {reason}", reason=tr(ONE_CLASS)),
     )
 
 
@@ -225,16 +246,18 @@ def calibration_table(study: Study) -> Table:
                     "brier": found.brier,
                     "scaled_brier": found.scaled_brier,
                     "ece": found.ece,
-                    "status": found.status,
+                    "status": tr(STATUSES[found.status]),
                 }
             )
     return Table(
         "calibration",
-        "Calibration: whether a probability of 70 % means 70 of 100 patients",
+        tr("Calibration: whether a probability of 70 % means 70 of 100 patients"),
         rows,
-        "Right is slope 1 and intercept 0. Scaled Brier: 1 perfect, 0 no better than the share of "
-        "responders. ECE: expected calibration error.",
-        "" if rows else ONE_CLASS,
+        tr(
+            "Right is slope 1 and intercept 0. Scaled Brier: 1 perfect, 0 no better than the share of "
+            "responders. ECE: expected calibration error."
+        ),
+        "" if rows else tr(ONE_CLASS),
     )
 
 
@@ -257,10 +280,10 @@ def correlation_table(study: Study) -> Table:
                 rows.append({"estimate": group.estimate, "method": method, **pair, "r": r, "p": p})
     return Table(
         "table_s4_correlations",
-        "Table S4. Correlations between the models' probabilities",
+        tr("Table S4. Correlations between the models' probabilities"),
         rows,
-        "Empty where a model gives every patient the same probability.",
-        "" if rows else "fewer than three patients, or one model",
+        tr("Empty where a model gives every patient the same probability."),
+        "" if rows else tr(TOO_FEW),
     )
 
 
@@ -274,38 +297,37 @@ def against_size(study: Study, group: Scored) -> AucDifference | None:
 def headline(study: Study) -> str:
     """One sentence: how good the headline model is, and whether it beats tumour size alone."""
     if not study.with_auc:
-        return f"No AUC can be given: {ONE_CLASS}."
-    parts = [f"{_figure(study, group)}{_verdict(study, group)}" for group in study.with_auc]
-    name = "all models together" if study.model.headline == ALL else title(study.model.headline)
-    sentence = f"{name[0].upper()}{name[1:]}: {'; '.join(parts)}"
+        return tr("No AUC can be given: {reason}.", reason=tr(ONE_CLASS))
+    parts = [_verdict(study, group, _figure(study, group)) for group in study.with_auc]
     if study.record is not None and study.no_external:
-        sentence += f"; external: none, {study.no_external}"
-    return sentence + "."
+        parts.append(tr("external: none, {reason}", reason=study.no_external))
+    name = tr("all models together") if study.model.headline == ALL else title(study.model.headline)
+    return tr("{model}: {figures}.", model=name[0].upper() + name[1:], figures=tr("; ").join(parts))
 
 
 def _figure(study: Study, group: Scored) -> str:
-    auc, n = group.auc(study.model.headline), len(group.labels)
-    patients, responders = counted(n, "patient"), counted(auc.responders, "responder")
-    return f"{group.title} AUC {auc.auc:.3f} ({interval_text(auc)}, {patients}, {responders})"
+    auc = group.auc(study.model.headline)
+    return tr(
+        "{estimate} AUC {auc:.3f} ({interval}, {patients})",
+        estimate=group.title,
+        auc=auc.auc,
+        interval=interval_text(auc),
+        patients=patients_text(len(group.labels), auc.responders),
+    )
 
 
-def interval_text(auc: AucInterval) -> str:
-    """ "95 % CI 0.612 to 0.783", or why there is none."""
-    if auc.ci_low is None:
-        return f"no interval, {auc.reason}"
-    return f"95 % CI {auc.ci_low:.3f} to {auc.ci_high:.3f}"
-
-
-def _verdict(study: Study, group: Scored) -> str:
+def _verdict(study: Study, group: Scored, figure: str) -> str:
+    """The figure with what the planned comparison says."""
     pair = against_size(study, group)
     if pair is None:
-        return "" if study.model.headline == "size" else ", with no tumour size to compare with"
-    if pair.p >= SIGNIFICANT:
-        words = "not shown to beat"
-    else:
-        words = "better than" if pair.difference > 0 else "worse than"
-    p, difference = p_text(pair.p), f"{pair.difference:+.3f}".replace("-", "\N{MINUS SIGN}")
-    return (
-        f", {words} {study.rival} alone (AUC {group.auc(study.rival).auc:.3f}, difference {difference}, "
-        f"paired test p {p if p.startswith('<') else '= ' + p})"
+        alone = study.model.headline == "size"
+        return figure if alone else tr("{figure}, with no tumour size to compare with", figure=figure)
+    beats = VERDICTS["open" if pair.p >= SIGNIFICANT else "better" if pair.difference > 0 else "worse"]
+    p = p_text(pair.p)
+    compared = tr(
+        "AUC {auc:.3f}, difference {difference}, paired test p {p}",
+        auc=group.auc(study.rival).auc,
+        difference=signed(pair.difference),
+        p=p if p.startswith("<") else f"= {p}",
     )
+    return tr(beats, figure=figure, rival=named(study.rival), compared=compared)

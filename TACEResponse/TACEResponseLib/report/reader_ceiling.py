@@ -4,17 +4,18 @@ from itertools import combinations
 
 import numpy as np
 
+from TACEResponseLib.messages.language import mark, tr
 from TACEResponseLib.statistics.intervals import AucInterval, auc_newcombe
 from TACEResponseLib.statistics.readers import Kappa, ReaderAuc, cohen_kappa, fleiss_kappa, reader_aucs
 
 from .study import Scored, Study, has_auc
 from .table import Table
 
-ONE_READER = "the table gives the response by one reader"
+ONE_READER = mark("the table gives the response by one reader")
 SOURCES = {
-    "reader1": "reader 1's label",
-    "majority": "the label of most readers",
-    "soft": "the label of most readers",
+    "reader1": mark("reader 1's label"),
+    "majority": mark("the label of most readers"),
+    "soft": mark("the label of most readers"),
 }
 
 
@@ -37,21 +38,21 @@ def agreement_table(study: Study) -> Table:
         pairs = list(combinations(range(readers.shape[1]), 2))
         for a, b in pairs:
             kappa = cohen_kappa(complete[:, a], complete[:, b])
-            rows.append(_kappa_row(group, f"readers {a + 1} and {b + 1}", kappa))
+            rows.append(_kappa_row(group, tr("readers {a} and {b}", a=a + 1, b=b + 1), kappa))
         if len(pairs) > 1:
-            rows.append(_kappa_row(group, "all readers (Fleiss)", fleiss_kappa(complete)))
+            rows.append(_kappa_row(group, tr("all readers (Fleiss)"), fleiss_kappa(complete)))
     return Table(
         "reader_agreement",
-        "Agreement of the readers on response",
+        tr("Agreement of the readers on response"),
         rows,
-        "Kappa: agreement beyond chance, 1 perfect, 0 as by chance. Patients read by all readers.",
-        "" if rows else ONE_READER,
+        tr("Kappa: agreement beyond chance, 1 perfect, 0 as by chance. Patients read by all readers."),
+        "" if rows else tr(ONE_READER),
     )
 
 
 def _kappa_row(group: Scored, readers: str, kappa: Kappa) -> dict:
     return {
-        "cohort": group.cohort,
+        "cohort": group.part,
         "readers": readers,
         "n": kappa.patients,
         "agreed": kappa.observed,
@@ -64,8 +65,8 @@ def _kappa_row(group: Scored, readers: str, kappa: Kappa) -> dict:
 def ceiling_table(study: Study) -> Table:
     """How well the other readers rank each reader's label, with the model on the same patients."""
     rows = [row for group, readers in _read(study) for row in _ceiling_rows(study, group, readers)]
-    absent = "" if rows else ONE_READER
-    caption = "The readers' ceiling: how well one reader's label is told from the others'"
+    absent = "" if rows else tr(ONE_READER)
+    caption = tr("The readers' ceiling: how well one reader's label is told from the others'")
     return Table("reader_ceiling", caption, rows, _note(study), absent)
 
 
@@ -75,20 +76,22 @@ def _ceiling_rows(study: Study, group: Scored, readers: np.ndarray) -> list[dict
     # The very same patients, so that model and readers can be set beside each other.
     if has_auc(group.labels[complete]):
         auc = group.auc(study.model.headline, None if complete.all() else complete)
-        words = SOURCES[study.model.settings.outcome]
-        rows.append(_auc_row(group, words, f"the headline model, {group.title}", auc))
+        words = tr(SOURCES[study.model.settings.outcome])
+        by = tr("the headline model, {estimate}", estimate=group.title)
+        rows.append(_auc_row(group, words, by, auc))
     return rows
 
 
 def _reader_row(group: Scored, found: ReaderAuc) -> dict:
     others = [str(reader + 1) for reader in found.by]
-    by = f"reader {others[0]}" if len(others) == 1 else f"votes of readers {' and '.join(others)}"
-    return _auc_row(group, f"reader {found.reader + 1}'s label", by, found.auc)
+    votes = tr("votes of readers {readers}", readers=tr(" and ").join(others))
+    by = tr("reader {n}", n=others[0]) if len(others) == 1 else votes
+    return _auc_row(group, tr("reader {n}'s label", n=found.reader + 1), by, found.auc)
 
 
 def _auc_row(group: Scored, label: str, by: str, auc: AucInterval) -> dict:
     return {
-        "cohort": group.cohort,
+        "cohort": group.part,
         "label": label,
         "ranked_by": by,
         "n": auc.responders + auc.others,
@@ -111,11 +114,16 @@ def _note(study: Study) -> str:
         auc = ceiling(readers)
         if auc.auc is None:
             continue
-        others = "the other reader ranks" if readers.shape[1] == 2 else "the votes of the other readers rank"
-        return (
-            f"With the scans before and after treatment before them, {others} reader 1's label with an AUC "
-            f"of {auc.auc:.3f} ({group.cohort}, {auc.responders + auc.others} patients). A model that sees "
-            "the scan before treatment alone is not to be expected above it when it is judged by one "
-            "reader's label. A label of several readers is steadier, and its ceiling may be higher."
+        ranks = tr("the other reader ranks")
+        others = ranks if readers.shape[1] == 2 else tr("the votes of the other readers rank")
+        return tr(
+            "With the scans before and after treatment before them, {others} reader 1's label with an AUC "
+            "of {auc:.3f} ({cohort}, {patients} patients). A model that sees the scan before treatment alone "
+            "is not to be expected above it when it is judged by one reader's label. A label of several "
+            "readers is steadier, and its ceiling may be higher.",
+            others=others,
+            auc=auc.auc,
+            cohort=group.part,
+            patients=auc.responders + auc.others,
         )
     return ""

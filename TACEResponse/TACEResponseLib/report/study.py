@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from TACEResponseLib.answer.prediction import DEMONSTRATION
+from TACEResponseLib.answer.prediction import DEMONSTRATION, RESEARCH_USE
 from TACEResponseLib.answer.response_model import ResponseModel
 from TACEResponseLib.messages.errors import Problem
+from TACEResponseLib.messages.language import mark, tr
 from TACEResponseLib.statistics.crossvalidation import (
     WithinFolds,
     auc_difference,
@@ -32,7 +33,7 @@ from TACEResponseLib.statistics.discrimination import (
     when_called,
 )
 from TACEResponseLib.statistics.intervals import FEWEST_FOR_AUC, AucInterval, auc_newcombe
-from TACEResponseLib.statistics.outcome import OBJECTIVE_RESPONSE
+from TACEResponseLib.statistics.outcome import NON_RESPONDER, OBJECTIVE_RESPONSE, RESPONDER
 from TACEResponseLib.statistics.small_classes import paired_comparison
 
 from .rivals import rivals
@@ -51,10 +52,22 @@ if TYPE_CHECKING:
 #: Of every interval that is stated.
 LEVEL = 0.95
 ESTIMATES = {
-    "out_of_fold": "out of fold",
-    "external": "external",
-    "resubstitution": "resubstitution (optimistic)",
+    "out_of_fold": mark("out of fold"),
+    "external": mark("external"),
+    "resubstitution": mark("resubstitution (optimistic)"),
 }
+#: Parts of a study.
+TRAINING, VALIDATION = "training", "validation"
+COHORTS = {TRAINING: mark("training"), VALIDATION: mark("validation")}
+OUTCOMES = {RESPONDER: mark("responder"), NON_RESPONDER: mark("non-responder")}
+OTHER_OUTCOME = mark(
+    "The outcome here is {outcome}, not objective response: the model was not developed to predict it, and "
+    "these figures are not pooled with those of response."
+)
+FITTED = mark(
+    "{fitted} of {patients} patients evaluated here were used to train the model: these figures are "
+    "optimistic and show nothing about new patients."
+)
 
 
 @dataclass(frozen=True)
@@ -81,7 +94,17 @@ class Scored:
     @property
     def title(self) -> str:
         """The estimate in words, as every table and figure names it."""
-        return ESTIMATES[self.estimate]
+        return tr(ESTIMATES[self.estimate])
+
+    @property
+    def part(self) -> str:
+        """The cohort in words."""
+        return tr(COHORTS[self.cohort])
+
+    @property
+    def where(self) -> str:
+        """Estimate and cohort in words: "external, validation"."""
+        return tr("{estimate}, {cohort}", estimate=self.title, cohort=self.part)
 
     @property
     def has_auc(self) -> bool:
@@ -158,8 +181,8 @@ class Scored:
         """Centre -> (n,) bool; everybody under "" first, centres only where there are several."""
         names = sorted({name for name in self.patients.table.centers if name})
         of = np.array(self.patients.table.centers)
-        several = names if len(names) > 1 else []
-        return {"": np.ones(len(of), dtype=bool)} | {name: of == name for name in several}
+        names = names if len(names) > 1 else []
+        return {"": np.ones(len(of), dtype=bool)} | {name: of == name for name in names}
 
 
 def has_auc(labels: np.ndarray) -> bool:
@@ -268,30 +291,33 @@ class Study:
     @property
     def marks(self) -> tuple[str, ...]:
         """Sentences that every page of this study begins and ends with."""
-        marks = [DEMONSTRATION] if self.model.demonstration else []
+        marks = [tr(DEMONSTRATION)] if self.model.demonstration else []
         if self.other_outcome:
-            marks.append(
-                f"The outcome here is {self.outcome}, not objective response: the model was not developed "
-                "to predict it, and these figures are not pooled with those of response."
-            )
+            marks.append(tr(OTHER_OUTCOME, outcome=self.outcome))
         if self.fitted:
-            marks.append(
-                f"{len(self.fitted)} of {len(self.external)} patients evaluated here were used to "
-                "train the model: these figures are optimistic and show nothing about new patients."
-            )
+            marks.append(tr(FITTED, fitted=len(self.fitted), patients=len(self.external)))
         return tuple(marks)
 
     @property
     def statements(self) -> tuple[str, ...]:
         """The marks, or the sentence that stands where there are none."""
-        return self.marks or ("For research use only; not a medical device.",)
+        return self.marks or (tr(RESEARCH_USE),)
+
+    @property
+    def first(self) -> str:
+        """The part of the study that tables of one cohort show, in words: the training where it is known."""
+        return tr(COHORTS[TRAINING if self.training is not None else VALIDATION])
 
     @property
     def no_external(self) -> str:
         """Why there are no figures of a validation cohort; empty when there are."""
         if self.external is None:
-            return "no patient of the cohort is marked for validation"
+            return tr("no patient of the cohort is marked for validation")
         if not has_auc(self.external.outcome.labels):
             responders = self.external.outcome.responders
-            return f"{responders} of {len(self.external)} validation patients respond: no AUC exists"
+            return tr(
+                "{responders} of {patients} validation patients respond: no AUC exists",
+                responders=responders,
+                patients=len(self.external),
+            )
         return ""

@@ -5,44 +5,13 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from TACEResponseLib.models.combination import title
+from TACEResponseLib.messages.language import several, tr
+from TACEResponseLib.statistics.intervals import AucInterval
 from TACEResponseLib.storage import quoted
 
+from .columns import HIGH, LOW, header
+from .rivals import named
 from .study import ESTIMATES
-
-#: Columns whose name alone would not tell a reader enough.
-HEADERS = {
-    "auc": "AUC (95 % CI)",
-    "auc_so_far": "AUC so far (95 % CI)",
-    "auc_resubstitution": "AUC by resubstitution (95 % CI)",
-    "auc_out_of_fold": "AUC out of fold (95 % CI)",
-    "auc_external": "AUC external (95 % CI)",
-    "auc_of_tumour_size": "AUC of tumour size",
-    "brier": "Brier score",
-    "called_otherwise": "predicted otherwise",
-    "center": "centre",
-    "ci": "95 % CI",
-    "difference": "AUC difference (95 % CI)",
-    "ece": "ECE",
-    "icc": "ICC (95 % CI)",
-    "in_the_large": "in the large",
-    "mann_whitney_p": "p (Mann-Whitney)",
-    "n": "patients",
-    "npv": "NPV (95 % CI)",
-    "odds_ratio": "odds ratio (95 % CI)",
-    "p_adjusted": "p (Holm)",
-    "patient_id": "patient",
-    "patients_called_otherwise_in_a_tenth": "patients predicted otherwise in a tenth",
-    "ppv": "PPV (95 % CI)",
-    "r": "r",
-    "sha256": "sha256",
-    "slope": "slope (95 % CI)",
-    "true_positive": "TP",
-    "false_positive": "FP",
-    "true_negative": "TN",
-    "false_negative": "FN",
-}
-LOW, HIGH = "_ci_low", "_ci_high"
 
 
 @dataclass(frozen=True)
@@ -82,7 +51,7 @@ class Table:
     @property
     def headers(self) -> list[str]:
         """The columns as the page names them."""
-        return [_header(name, self.columns) for name in self._shown]
+        return [header(name, self.columns) for name in self._shown]
 
     def cells(self, rows: Sequence[dict] | None = None) -> list[list[str]]:
         """The rows (all, or some of them) as text; an interval stands beside its estimate."""
@@ -101,25 +70,21 @@ class Table:
         return [name for name in self.columns if not name.endswith((LOW, HIGH))]
 
 
-def _header(name: str, columns: Sequence[str]) -> str:
-    words = name.replace("_", " ")
-    return HEADERS.get(name, f"{words} (95 % CI)" if name + LOW in columns else words)
-
-
 def _cell(name: str, row: dict) -> str:
     value = row[name]
     if value is None or value == "":
         return "" if value == "" else "–"
     if name in ("model", "first", "second") and isinstance(value, str):
-        return title(value)
+        return named(value)
     if name == "estimate":
-        return ESTIMATES.get(value, str(value))
+        return tr(ESTIMATES.get(value, str(value)))
     if is_p(name):
         return p_text(value)
     text = number_text(value)
-    if row.get(name + LOW) is not None:
-        text += f" ({number_text(row[name + LOW])} to {number_text(row[name + HIGH])})"
-    return text
+    if row.get(name + LOW) is None:
+        return text
+    low, high = number_text(row[name + LOW]), number_text(row[name + HIGH])
+    return tr("{estimate} ({low} to {high})", estimate=text, low=low, high=high)
 
 
 def is_p(name: str) -> bool:
@@ -130,7 +95,7 @@ def is_p(name: str) -> bool:
 def number_text(value: object) -> str:
     """A number with the digits that a reader can use; anything else as it is."""
     if isinstance(value, bool):
-        return "yes" if value else "no"
+        return tr("yes") if value else tr("no")
     if not isinstance(value, float):
         return str(value)
     text = f"{value:.3f}" if abs(value) < 100 else f"{value:.1f}" if abs(value) < 1000 else f"{value:.0f}"
@@ -145,3 +110,24 @@ def p_text(p: float) -> str:
         return "< 0.001"
     text = f"{p:.3f}"
     return f"{p:.4f}" if text == "0.050" else text  # on which side of the line must be seen
+
+
+def signed(difference: float) -> str:
+    """A difference with its sign."""
+    return f"{difference:+.3f}".replace("-", "\N{MINUS SIGN}")
+
+
+def patients_text(patients: int, responders: int) -> str:
+    """ "60 patients, 30 responders"."""
+    return tr(
+        "{patients}, {responders}",
+        patients=several(patients, "1 patient", "{n} patients"),
+        responders=several(responders, "1 responder", "{n} responders"),
+    )
+
+
+def interval_text(auc: AucInterval) -> str:
+    """ "95 % CI 0.612 to 0.783", or why there is none."""
+    if auc.ci_low is None:
+        return tr("no interval, {reason}", reason=tr(auc.reason))
+    return tr("95 % CI {low:.3f} to {high:.3f}", low=auc.ci_low, high=auc.ci_high)
