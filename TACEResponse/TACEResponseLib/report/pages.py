@@ -4,6 +4,8 @@ import re
 
 import jinja2
 
+from TACEResponseLib.messages.language import language_tag, several, tr
+
 #: Where a name may be broken, and a word of more than 32 letters, such as a hash.
 BREAKS = re.compile(r"(?<=\w[_-])(?=\w)|(?<=[^\s_-]{32})(?=\S{4})")
 
@@ -18,6 +20,7 @@ def render_page(template: str, **content) -> str:
         undefined=jinja2.StrictUndefined,
     )
     environment.filters["pieces"] = pieces
+    environment.globals.update(tr=tr, several=several, language_tag=language_tag)
     return environment.get_template(template).render(**content)
 
 
