@@ -57,8 +57,9 @@ def _card(check: PatientCheck) -> dict:
     about = [tr(RESPONSES[patient.label]), patient.cohort, centre]
     if lesions is not None:
         size = {"diameter": lesions["largest_diameter_mm"], "volume": lesions["volume_ml"]}
+        number = lesions["number"]
         said = several(
-            lesions["number"],
+            number,
             "1 lesion, {diameter:.0f} mm, {volume:.1f} mL",
             "{n} lesions, {diameter:.0f} mm, {volume:.1f} mL",
             **size,

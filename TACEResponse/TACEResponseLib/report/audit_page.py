@@ -30,7 +30,7 @@ TEXT_WIDTH = 26
 #: Verdicts on similarity in words.
 VERDICTS = {
     "inside": mark("inside"),
-    "at the edge": mark("at the edge"),
+    "at the edge": mark("at the edge"),  # not a text: the code of a verdict
     "outside": mark("outside"),
     NOT_ASSESSED: mark("not assessed"),
 }

@@ -11,7 +11,7 @@ import base64
 import io
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -48,13 +48,6 @@ TEXT_WIDTH = 36
 UNNAMED = mark("Patient (identifier not shown)")
 #: The patient's sides on the picture, and where their letters stand in % of its width and height.
 SIDES = (("R", 4, 50), ("L", 96, 50), ("A", 50, 5), ("P", 50, 95))
-#: What a scan's header may say of the phase, in words.
-PHASES = {
-    "arterial": mark("arterial"),
-    "portal venous": mark("portal venous"),
-    "delayed": mark("delayed"),
-    "native": mark("native"),
-}
 #: Diameters that the page lists.
 MOST_DIAMETERS = 6
 #: Characters of the CT's hash that a person compares.
@@ -120,7 +113,7 @@ def summary(prediction: Prediction, *, show_identifier: bool = False) -> str:
         prediction.statement(),
         "",
         _name(prediction, show_identifier),
-        *(tr("{text}.", text=sentence) for sentence in sentences),
+        *_sentences(sentences),
         tr("Answered by: {model}", model=title(prediction.headline)),
         tr("Tumour: {lesions}", lesions=words.lesions(prediction.lesions)),
         "",
@@ -138,6 +131,10 @@ def summary(prediction: Prediction, *, show_identifier: bool = False) -> str:
 def _name(prediction: Prediction, shown: bool) -> str:
     """The patient as page and text call them."""
     return tr("Patient {name}", name=prediction.patient_id) if shown else tr(UNNAMED)
+
+
+def _sentences(clauses: Iterable[str]) -> list[str]:
+    return [tr("{text}.", text=clause) for clause in clauses]
 
 
 def _aligned(head: tuple[str, str], rows: list[tuple[str, str]]) -> list[str]:
@@ -181,10 +178,10 @@ def scan_lines(case: Case) -> tuple[tuple[str, str], ...]:
 
 def _phase(source: Mapping[str, object]) -> str:
     """The phase of contrast, and whether vessels or only the scan's name tell it."""
-    if not source.get("phase"):
+    found = source.get("phase")
+    if not found:
         return tr("not known")
-    phase = tr(PHASES.get(source["phase"], source["phase"]))
-    return tr("{phase} ({how})", phase=phase, how=source.get("vessels") or tr("by the name of the scan"))
+    return tr("{phase} ({how})", phase=tr(found), how=source.get("vessels") or tr("by the name of the scan"))
 
 
 def _page(
@@ -211,7 +208,7 @@ def _page(
         headline=title(prediction.headline),
         percent=percent,
         instability=words.instability(prediction.certainty),
-        certainty_lines=words.certainty_lines(prediction.certainty, prediction.reading()),
+        certainty=tr(" ").join(_sentences(words.certainty_lines(prediction.certainty, prediction.reading()))),
         rows=rows,
         diameters_mm=_diameters(prediction),
         sensitivity=sensitivity,
