@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from TACEResponseLib import __version__
+from TACEResponseLib.messages.language import tr
 
 from .common_options import (
     PAPER,
@@ -86,7 +87,7 @@ def _add_demo(command: Command) -> None:
     text = "Folder for the answer (default: %(default)s)."
     add("--out", type=Path, default=Path("tace-response-demo"), metavar="FOLDER", help=text)
     add("--seed", type=int, default=7, help="Number of the synthetic patient (default: %(default)s).")
-    demo.set_defaults(bundle=None, dicom=False, register=None, show_identifier=True)
+    demo.set_defaults(bundle=None, dicom=False, pdf=False, register=None, show_identifier=True)
 
 
 def _add_predict(command: Command) -> None:
@@ -116,6 +117,8 @@ def _add_predict(command: Command) -> None:
     add = predict.add_argument_group("answer").add_argument
     add("--out", type=Path, required=True, metavar="FOLDER", help="Folder for the answer; must be given.")
     add("--dicom", action="store_true", help="Also write a DICOM SR and SEG, for a CT that is DICOM.")
+    text = tr("Also write the page as report.pdf; it needs the package weasyprint.")
+    add("--pdf", action="store_true", help=text)
     text = "Write the patient's ID on the page and in the text (default: it is left out)."
     add("--show-identifier", action="store_true", help=text)
     text = "File that keeps the prediction, to be compared with the response later."

@@ -10,6 +10,7 @@ own, and a child process finds it in the environment variable `TACERESPONSE_LANG
 
 import json
 import os
+import unicodedata
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -78,6 +79,11 @@ def mark(text: str) -> str:
 def listed(parts: Iterable[str]) -> str:
     """Parts with the language's comma between them."""
     return tr(", ").join(parts)
+
+
+def width(text: str) -> int:
+    """Columns of a terminal that a text takes: a Chinese letter takes two."""
+    return sum(2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in text)
 
 
 @cache

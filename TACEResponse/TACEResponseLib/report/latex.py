@@ -1,8 +1,7 @@
 """A table of a report as LaTeX, to be taken into a manuscript by `\\input`."""
 
-from TACEResponseLib.messages.language import tr
+from TACEResponseLib.messages.language import tr, width
 
-from .aligned import places
 from .table import Table
 
 PACKAGES = "\\usepackage{array,booktabs,longtable,pdflscape}"
@@ -77,7 +76,7 @@ def _columns(table: Table, cells: list[list[str]]) -> list[str]:
     columns = [
         [header, *column] for header, column in zip(table.headers, zip(*cells, strict=True), strict=True)
     ]
-    longest = [max(map(places, column)) for column in columns]
+    longest = [max(map(width, column)) for column in columns]
     whole = sum(min(length, 3 * LONGEST_CELL) for length in longest)
     return [
         rf">{{\raggedright\arraybackslash}}p{{{0.9 * min(length, 3 * LONGEST_CELL) / whole:.2f}\linewidth}}"

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 WINDOW_HU = (40, 400)
 #: What lies below is air around the patient, not the patient.
 AIR_HU = -300
-PREDICTION, PAGE = "prediction.json", "report.html"
+PREDICTION, PAGE, PDF = "prediction.json", "report.html", "report.pdf"
 #: Places of the first column of the plain text.
 TEXT_WIDTH = 36
 UNNAMED = mark("Patient (identifier not shown)")
@@ -214,7 +214,7 @@ def _page(
         sensitivity=sensitivity,
         card=card,
         slice_png=_png(picture),
-        aspect=f"{picture.get_figwidth() / picture.get_figheight():.4f}",
+        aspect=picture.get_figwidth() / picture.get_figheight(),
         sides=SIDES,
         patch_png=None if prediction.patch is None else _png(_draw_patch(prediction)),
         spacing=" x ".join(f"{s:.2f}" for s in case.spacing_mm),

@@ -5,9 +5,8 @@ import re
 import zipfile
 from collections.abc import Sequence
 
-from TACEResponseLib.messages.language import tr
+from TACEResponseLib.messages.language import tr, width
 
-from .aligned import places
 from .table import Table, is_p
 
 #: Letters that Excel allows in the name of a sheet, and of a column's width.
@@ -49,7 +48,7 @@ def _fill(sheet, name: str, rows: Sequence[dict]) -> None:
             cells.append(_put(sheet.cell(r, c), row[column]))
             if isinstance(row[column], float):
                 cells[-1].number_format = P_FORMAT if is_p(column) else NUMBER_FORMAT
-        widest = max(places(str(cell.value)) for cell in cells if cell.value is not None)
+        widest = max(width(str(cell.value)) for cell in cells if cell.value is not None)
         sheet.column_dimensions[get_column_letter(c)].width = min(WIDEST, widest + 2)
 
 
