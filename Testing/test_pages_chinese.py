@@ -13,15 +13,13 @@ from TACEResponseLib.answer import words
 from TACEResponseLib.answer.reading import cut_off
 from TACEResponseLib.bundle import demonstration_bundle, read_card
 from TACEResponseLib.follow_up.audit import audit_register
-from TACEResponseLib.messages.language import in_language, width
+from TACEResponseLib.messages.language import in_language, tr, width
 from TACEResponseLib.models.combination import title
-from TACEResponseLib.report import audit_page, drawing
+from TACEResponseLib.report import audit_page, drawing, methods_text, model_card
 from TACEResponseLib.report.aligned import padded
 from TACEResponseLib.report.answer_index import IndexRow, write_index
 from TACEResponseLib.report.checklist_answers import checklist_tables
 from TACEResponseLib.report.latex import latex
-from TACEResponseLib.report.methods_text import methods_text
-from TACEResponseLib.report.model_card import model_card
 from TACEResponseLib.report.paper_kit import KINDS
 from TACEResponseLib.report.patient_page import summarize_card, summary, write_patient_report
 from TACEResponseLib.report.sources import bibliography, cited
@@ -167,16 +165,19 @@ def trained():
     return train(patients(60, seed=1), patients(40, seed=2, first=60, centers="BC"))
 
 
-def test_the_methods_text_is_chinese_and_cites_the_same_papers(trained):
+@pytest.mark.parametrize("from_images", [True, False])
+def test_the_methods_text_is_chinese_and_cites_the_same_papers(trained, from_images, monkeypatch):
+    monkeypatch.setattr(methods_text, "extracted_here", lambda study: from_images)
     study = Study.of_training(trained)
-    english = methods_text(study)
+    english = methods_text.methods_text(study)
     with in_language("zh"):
-        chinese = methods_text(study)
+        chinese = methods_text.methods_text(study)
         known = set(map(title, study.models))
         known |= {learner.sourced for learner in learners_of(study)}
         assert bibliography(chinese) == bibliography(english)
     assert cited(chinese) == cited(english)
     assert left_english(chinese, known) == []
+    assert ("pyradiomics 的定义" in chinese) == from_images
     assert chinese.count("【作者补充】") == english.count("AUTHORS")
     headings = re.findall(r"^#+ (.*)$", chinese, re.M)
     assert headings == ["方法", "患者", "图像和特征", "特征选择", "模型", "评估", "样本量和稳定性", "软件"]
@@ -216,10 +217,12 @@ def test_the_workbook_and_latex_are_chinese(trained):
     assert source.startswith("% 需要 \\usepackage{array,booktabs,longtable,pdflscape}；")
 
 
-def test_a_card_is_english_whatever_the_language(trained):
-    english = model_card(trained)
+def test_a_card_is_english_whatever_the_language(trained, monkeypatch):
+    monkeypatch.setattr(model_card, "title", lambda name: f"{tr('Patients')} {name}")
+    english = model_card.model_card(trained)
+    assert "Patients cnn" in english or "Patients random_forest" in english
     with in_language("zh"):
-        assert model_card(trained) == english
+        assert model_card.model_card(trained) == english
     assert not CHINESE.search(english)
 
 
