@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,7 +35,9 @@ def write_pdf(page: Path) -> Path:
 def _printer() -> "type[HTML]":
     said = io.StringIO()  # where a library is missing the package prints before it raises
     try:
-        with contextlib.redirect_stdout(said):
+        with contextlib.redirect_stdout(said), warnings.catch_warnings():
+            # It warns of libraries that its future versions will need.
+            warnings.simplefilter("ignore", DeprecationWarning)
             from weasyprint import HTML
     except ImportError:
         raise DependencyError(
