@@ -52,7 +52,8 @@ def test_predict_prints_and_writes_one_answer(patient, capsys):
 
 @pytest.mark.parametrize("succeeds", [True, False])
 def test_nothing_of_an_earlier_patient_stays_in_the_folder_of_the_answer(patient, tmp_path, succeeds):
-    for name in ("report.html", "prediction.json", "report-sr.dcm", "tumour-seg.dcm", "my notes.txt"):
+    answer = ("report.html", "report.pdf", "prediction.json", "report-sr.dcm", "tumour-seg.dcm")
+    for name in (*answer, "my notes.txt"):
         (tmp_path / name).write_text("of another patient")
     mask = patient / ("mask.nrrd" if succeeds else "image.nrrd")
     code = run("predict", "--image", patient / "image.nrrd", "--mask", mask, "--out", tmp_path)

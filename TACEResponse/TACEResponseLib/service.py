@@ -250,9 +250,9 @@ def clear_answer(folder: Path, mask: Path) -> None:
     Except what is asked about: the mask may be the segmentation of an earlier answer.
     """
     from .dicom_export import REPORT, SEGMENTATION
-    from .report.patient_page import PAGE, PREDICTION
+    from .report.patient_page import PAGE, PDF, PREDICTION
 
-    for name in (PAGE, PREDICTION, REPORT, SEGMENTATION):
+    for name in (PAGE, PDF, PREDICTION, REPORT, SEGMENTATION):
         if os.path.realpath(folder / name) != os.path.realpath(mask):
             (folder / name).unlink(missing_ok=True)
 

@@ -8,13 +8,22 @@ from TACEResponseLib import __version__
 from TACEResponseLib.cohorts.preflight import CohortCheck, PatientCheck
 from TACEResponseLib.cohorts.preflight.sample_size import size_text
 from TACEResponseLib.cohorts.preflight.table import LEGEND, outlined
-from TACEResponseLib.messages.errors import counted
+from TACEResponseLib.messages.language import mark, several, tr
 from TACEResponseLib.report.pages import render_page
 from TACEResponseLib.storage import whole_file
 
 PAGE = "check.html"
 #: Verdict -> what its part of the page is called.
-TITLES = {"error": "Errors", "warning": "Warnings", "ok": "No problem found"}
+TITLES = {"error": mark("Errors"), "warning": mark("Warnings"), "ok": mark("No problem found")}
+#: Label of a patient -> what the page says of the response.
+RESPONSES = {1: mark("responder"), 0: mark("non-responder"), None: mark("response not known")}
+#: Outlines of the first and of the second reader that are drawn -> what is to be seen, in words.
+SHOWN = {
+    (False, False): mark("the CT alone, middle slice: no mask can be read"),
+    (True, False): mark("slice with the largest tumour, outline of the first reader"),
+    (False, True): mark("slice with the largest tumour, outline of the second reader"),
+    (True, True): mark("slice with the largest tumour, outline of the first and the second reader"),
+}
 
 
 def write_check_page(check: CohortCheck, folder: Path) -> Path:
@@ -31,12 +40,12 @@ def _render(check: CohortCheck) -> str:
         parts[each.verdict].append(_card(each))
     return render_page(
         "check.html",
-        parts=[(verdict, TITLES[verdict], cards) for verdict, cards in parts.items()],
-        legend=LEGEND,
+        parts=[(verdict, tr(TITLES[verdict]), cards) for verdict, cards in parts.items()],
+        legend=[(tr(reader), colour) for reader, colour in LEGEND],
         problems=[(problem.severity, str(problem)) for problem in check.problems],
         counts=check.counts,
         size="" if check.sample_size is None else size_text(check.sample_size),
-        patients=counted(len(check.patients), "patient"),
+        patients=several(len(check.patients), "1 patient", "{n} patients"),
         software=f"TACEResponse {__version__}",
     )
 
@@ -44,14 +53,21 @@ def _render(check: CohortCheck) -> str:
 def _card(check: PatientCheck) -> dict:
     """What the template needs of a patient."""
     patient, lesions = check.patient, check.lesions
-    response = {1: "responder", 0: "non-responder", None: "response not known"}[patient.label]
-    about = [response, patient.cohort, f"centre {patient.center}" if patient.center else ""]
+    centre = tr("centre {name}", name=patient.center) if patient.center else ""
+    about = [tr(RESPONSES[patient.label]), patient.cohort, centre]
     if lesions is not None:
-        size = f"{lesions['largest_diameter_mm']:.0f} mm, {lesions['volume_ml']:.1f} mL"
-        about.insert(0, f"{counted(lesions['number'], 'lesion')}, {size}")
+        size = {"diameter": lesions["largest_diameter_mm"], "volume": lesions["volume_ml"]}
+        number = lesions["number"]
+        said = several(
+            number,
+            "1 lesion, {diameter:.0f} mm, {volume:.1f} mL",
+            "{n} lesions, {diameter:.0f} mm, {volume:.1f} mL",
+            **size,
+        )
+        about.insert(0, said)
     return {
         "patient_id": patient.patient_id,
-        "about": "; ".join(filter(None, about)),
+        "about": tr("; ").join(filter(None, about)),
         "problems": [(problem.severity, str(problem)) for problem in check.problems],
         "picture": _png(check),
         "shows": _shows(check),
@@ -73,12 +89,5 @@ def _shows(check: PatientCheck) -> str:
     """What is to be seen on the picture, in words."""
     picture = check.thumbnail
     if picture is None:
-        return "no picture: the CT cannot be read"
-    drawn = [name for name, inside in zip(("first", "second"), _outlines(picture), strict=True) if inside]
-    if not drawn:
-        return "the CT alone, middle slice: no mask can be read"
-    return f"slice with the largest tumour, outline of the {' and the '.join(drawn)} reader"
-
-
-def _outlines(picture) -> tuple[bool, bool]:
-    return bool(picture.tumour.any()), bool(picture.tumour_reader2.any())
+        return tr("no picture: the CT cannot be read")
+    return tr(SHOWN[bool(picture.tumour.any()), bool(picture.tumour_reader2.any())])

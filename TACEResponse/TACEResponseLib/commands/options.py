@@ -89,7 +89,7 @@ def _add_demo(command: Command) -> None:
     text = tr("Folder for the answer (default: %(default)s).")
     add("--out", type=Path, default=Path("tace-response-demo"), metavar="FOLDER", help=text)
     add("--seed", type=int, default=7, help=tr("Number of the synthetic patient (default: %(default)s)."))
-    demo.set_defaults(bundle=None, dicom=False, register=None, show_identifier=True)
+    demo.set_defaults(bundle=None, dicom=False, pdf=False, register=None, show_identifier=True)
 
 
 def _add_predict(command: Command) -> None:
@@ -119,6 +119,8 @@ def _add_predict(command: Command) -> None:
     add = predict.add_argument_group(tr("answer")).add_argument
     add("--out", type=Path, required=True, metavar="FOLDER", help=tr("Folder for the answer; must be given."))
     add("--dicom", action="store_true", help=tr("Also write a DICOM SR and SEG, for a CT that is DICOM."))
+    text = tr("Also write the page as report.pdf; it needs the package weasyprint.")
+    add("--pdf", action="store_true", help=text)
     text = tr("Write the patient's ID on the page and in the text (default: it is left out).")
     add("--show-identifier", action="store_true", help=text)
     text = tr("File that keeps the prediction, to be compared with the response later.")

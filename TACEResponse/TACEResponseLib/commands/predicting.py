@@ -34,6 +34,7 @@ def predict(options: Namespace, progress: Reporting) -> int:
     from TACEResponseLib.cases.repair import parse_repairs
     from TACEResponseLib.readers import read_case
     from TACEResponseLib.readers.volumes import existing
+    from TACEResponseLib.report.pdf import require_pdf
     from TACEResponseLib.storage import require_writable
 
     if options.cohort is None and (options.image is None or options.mask is None):
@@ -44,6 +45,8 @@ def predict(options: Namespace, progress: Reporting) -> int:
         )
     clinical = _clinical_values(options)  # said before the work, not after it
     check_register(options)
+    if options.pdf:
+        require_pdf()
     if options.dicom and options.cohort is None and not options.image.is_dir():
         raise InputError(
             tr("DICOM results need slices that they can point at"),
@@ -140,13 +143,17 @@ def _clinical_values(options: Namespace):
 
 def _answer(service: PredictionService, prediction, case, options: Namespace, progress: Reporting) -> int:
     from TACEResponseLib.report.patient_page import summary
+    from TACEResponseLib.report.pdf import write_pdf
 
     files = service.dicom(prediction, case, options.image, options.out) if options.dicom else ()
     page = service.report(prediction, case, options.out, options.bundle, named=options.show_identifier)
     text = [summary(prediction, show_identifier=options.show_identifier), "", tr("Page: {file}", file=page)]
+    pdf = write_pdf(page) if options.pdf else None
+    text += [tr("PDF: {file}", file=pdf)] if pdf else []
     text += [tr("DICOM: {file}", file=file) for file in files]
     text += [tr("Register: {file}", file=options.register)] if options.register is not None else []
     written = {"page": str(page), **({"dicom": [str(file) for file in files]} if files else {})}
+    written |= {"pdf": str(pdf)} if pdf else {}
     say_done(progress, "\n".join(text), prediction=prediction.to_json(), **written)
     return DONE
 
@@ -190,6 +197,7 @@ def _predict_cohort(service: PredictionService, options: Namespace, progress: Re
 def _predict_patient(service: PredictionService, patient, day, options: Namespace, folder: Path):
     """The prediction of one patient of a cohort, kept and written into its folder."""
     from TACEResponseLib.clinical.items import read_values
+    from TACEResponseLib.report.pdf import write_pdf
 
     clear_answer(folder, patient.mask)
     case = patient.read_case()
@@ -201,7 +209,9 @@ def _predict_patient(service: PredictionService, patient, day, options: Namespac
     keep(prediction, options, day, response_known=patient.label is not None)
     if options.dicom:
         service.dicom(prediction, case, patient.image, folder)
-    service.report(prediction, case, folder, options.bundle, named=options.show_identifier)
+    page = service.report(prediction, case, folder, options.bundle, named=options.show_identifier)
+    if options.pdf:
+        write_pdf(page)
     return prediction
 
 

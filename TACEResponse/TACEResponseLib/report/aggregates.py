@@ -12,6 +12,7 @@ from pathlib import Path
 
 from TACEResponseLib.answer.response_model import ResponseModel
 from TACEResponseLib.messages.errors import InputError
+from TACEResponseLib.messages.language import listed, mark, tr
 from TACEResponseLib.statistics.aggregates import (
     FEWEST,
     Aggregates,
@@ -25,17 +26,23 @@ from TACEResponseLib.storage import make_folder, whole_file
 
 from .study import Study
 
-FILE, FORMAT, FORMAT_VERSION = "aggregates.json", "tace-response aggregates", 1
+FILE, FORMAT, FORMAT_VERSION = "aggregates.json", "tace-response aggregates", 1  # not a text
 #: Significant digits of a figure: more would tell two cohorts apart that differ by one patient.
 DIGITS = 4
 LARGEST_BYTES = 100_000
 ABOUT = (
-    "How well a model predicts the outcome in the patients of one hospital. Every figure is of all patients "
-    "together. The file holds no ID, no date, no path and no value of a single patient.",
-    f"null stands for a count below {FEWEST} (0 too), and for every count from which such a count could be "
-    "had by subtraction. It also stands for a figure that cannot be computed.",
-    "Do not hand out two files of cohorts that differ by a few patients: their difference says something "
-    "about those few.",
+    mark(
+        "How well a model predicts the outcome in the patients of one hospital. Every figure is of all "
+        "patients together. The file holds no ID, no date, no path and no value of a single patient."
+    ),
+    mark(
+        "null stands for a count below {fewest} (0 too), and for every count from which such a count could "
+        "be had by subtraction. It also stands for a figure that cannot be computed."
+    ),
+    mark(
+        "Do not hand out two files of cohorts that differ by a few patients: their difference says "
+        "something about those few."
+    ),
 )
 #: The parts of `Aggregates` that hold several numbers.
 _PARTS = {"auc": AucFigure, "calibration": CalibrationFigure, "observed_expected": RatioFigure}
@@ -63,12 +70,12 @@ def require_folder_alone(folder: Path) -> None:
     beside = sorted(path.name for path in folder.iterdir() if path.name != FILE) if folder.is_dir() else []
     if beside or (folder.exists() and not folder.is_dir()):
         raise InputError(
-            "the folder for the aggregates holds other files" if beside else "the folder is a file",
+            tr("the folder for the aggregates holds other files") if beside else tr("the folder is a file"),
             field="out",
             file=folder.name,
-            expected=f"an empty folder, or one with {FILE} alone",
-            received=", ".join(beside[:3]) or "a file",
-            remedy="choose a new folder, so that nothing about patients lies beside the file",
+            expected=tr("an empty folder, or one with {name} alone", name=FILE),
+            received=listed(beside[:3]) or tr("a file"),
+            remedy=tr("choose a new folder, so that nothing about patients lies beside the file"),
         )
     make_folder(folder)
 
@@ -81,7 +88,9 @@ def write_aggregates(study: Study, folder: Path) -> tuple[Path, Aggregates]:
     content = {**_header(study.model, study.outcome, group.estimate), **_rounded(asdict(found))}
     path = Path(folder) / FILE
     with whole_file(path) as stream:
-        stream.write((json.dumps(content, indent=1, allow_nan=False) + "\n").encode("utf-8"))
+        stream.write(
+            (json.dumps(content, indent=1, allow_nan=False, ensure_ascii=False) + "\n").encode("utf-8")
+        )
     return path, found
 
 
@@ -89,7 +98,7 @@ def _header(model: ResponseModel, outcome: str, estimate: str) -> dict:
     from TACEResponseLib.bundle.files import software_versions  # needs scikit-learn, reading does not
 
     return {
-        "about": list(ABOUT),
+        "about": [tr(text, fewest=FEWEST) for text in ABOUT],
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
         "bundle_id": model.identity,
@@ -119,7 +128,9 @@ def read_hospital(path: Path, name: str = "") -> HospitalFile:
     path = Path(path)
     content = _json(path)
     if content.get("format") != FORMAT or content.get("format_version") != FORMAT_VERSION:
-        raise _foreign(path, f"{content.get('format', 'no format')} {content.get('format_version', '')}")
+        raise _foreign(
+            path, f"{content.get('format') or tr('no format')} {content.get('format_version', '')}"
+        )
     try:
         words = {key: content[key] for key in ("bundle_id", "model", "outcome", "estimate")}
         if not all(isinstance(word, str) and word for word in words.values()):
@@ -128,35 +139,37 @@ def read_hospital(path: Path, name: str = "") -> HospitalFile:
         return HospitalFile(name or path.stem, **words, demonstration=demonstration, figures=_read(content))
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(
-            "the aggregates are damaged",
+            tr("the aggregates are damaged"),
             file=path.name,
-            expected="the file as evaluate --aggregates-only wrote it",
+            expected=tr("the file as evaluate --aggregates-only wrote it"),
             received=f"{type(error).__name__}: {error}"[:200],
-            remedy="ask the hospital for the file again",
+            remedy=tr("ask the hospital for the file again"),
         ) from None
 
 
 def _json(path: Path) -> dict:
     if not path.is_file():
-        raise InputError("there is no such file", file=str(path), remedy="check the path")
+        raise InputError(tr("there is no such file"), file=str(path), remedy=tr("check the path"))
     if path.stat().st_size > LARGEST_BYTES:
-        raise _foreign(path, f"{path.stat().st_size} bytes")
+        raise _foreign(path, tr("{n} bytes", n=path.stat().st_size))
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
-        raise _foreign(path, "no JSON") from None
+        raise _foreign(path, tr("no JSON")) from None
     if not isinstance(content, dict):
-        raise _foreign(path, "JSON of another kind")
+        raise _foreign(path, tr("JSON of another kind"))
     return content
 
 
 def _foreign(path: Path, received: str) -> InputError:
     return InputError(
-        "the file holds no aggregates of an evaluation",
+        tr("the file holds no aggregates of an evaluation"),
         file=path.name,
-        expected=f"{FORMAT} {FORMAT_VERSION}, written by evaluate --aggregates-only",
+        expected=tr("{format}, written by evaluate --aggregates-only", format=f"{FORMAT} {FORMAT_VERSION}"),
         received=received.strip()[:200],
-        remedy="choose the file that the hospital sent, or ask it to use the same version of TACEResponse",
+        remedy=tr(
+            "choose the file that the hospital sent, or ask it to use the same version of TACEResponse"
+        ),
     )
 
 

@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 from TACEResponseLib.answer.prediction import DEMONSTRATION, Prediction
 from TACEResponseLib.answer.reading import ON_DARK, ON_LIGHT, Reading
+from TACEResponseLib.messages.language import listed, mark, several, tr
 from TACEResponseLib.storage import whole_file
 
 from .pages import render_page
@@ -22,11 +23,11 @@ INDEX = "index.html"
 CARE = ("failed", "outside", "warnings", "undecided", "")
 #: The same in the words of the line above the table.
 COUNTED = {
-    "failed": "without an answer",
-    "outside": "outside the training data",
-    "warnings": "with warnings",
-    "undecided": "undecided",
-    "": "without any of these",
+    "failed": mark("{n} without an answer"),
+    "outside": mark("{n} outside the training data"),
+    "warnings": mark("{n} with warnings"),
+    "undecided": mark("{n} undecided"),
+    "": mark("{n} without any of these"),
 }
 
 
@@ -60,7 +61,7 @@ class IndexRow:
     def notes(self) -> tuple[str, ...]:
         """What must be read before the number: the problem, the banner, how many warnings there are."""
         banner = "" if self.reading is None else self.reading.banner
-        warnings = "1 warning" if self.warnings == 1 else f"{self.warnings} warnings" if self.warnings else ""
+        warnings = several(self.warnings, "1 warning", "{n} warnings") if self.warnings else ""
         return tuple(filter(None, (self.problem, banner, warnings)))
 
     @property
@@ -76,10 +77,10 @@ def write_index(rows: Sequence[IndexRow], folder: Path) -> Path:
     page = render_page(
         "index.html",
         rows=rows,
-        patients="1 patient" if len(rows) == 1 else f"{len(rows)} patients",
-        counts=[f"{count[care]} {COUNTED[care]}" for care in CARE if count[care]],
+        patients=several(len(rows), "1 patient", "{n} patients"),
+        counts=listed(tr(COUNTED[care], n=count[care]) for care in CARE if count[care]),
         statements=list(dict.fromkeys(row.statement for row in rows if row.statement)),
-        demonstration=DEMONSTRATION,
+        demonstration=tr(DEMONSTRATION),
         light=ON_LIGHT,
         dark=ON_DARK,
     )

@@ -10,9 +10,12 @@ import numpy as np
 from TACEResponseLib import __version__
 from TACEResponseLib.answer.prediction import RESEARCH_USE
 from TACEResponseLib.follow_up.audit import Agreement, ModelAudit
+from TACEResponseLib.follow_up.register_schema import NOT_ASSESSED
+from TACEResponseLib.messages.language import mark, several, tr
 from TACEResponseLib.models.combination import title
 from TACEResponseLib.storage import whole_file
 
+from .aligned import padded
 from .curves import plot_calibration
 from .drawing import COLOURS, GREY, Drawing, canvas, finish
 from .page import PIXELS_PER_INCH
@@ -22,6 +25,15 @@ from .table import Table, number_text
 PAGE, CONTENT, FORMAT_VERSION = "audit.html", "audit.json", 1
 #: Periods whose names fit under an axis side by side.
 MOST_LABELS = 5
+#: Places of the names of figures on a terminal.
+TEXT_WIDTH = 26
+#: Verdicts on similarity in words.
+VERDICTS = {
+    "inside": mark("inside"),
+    "at the edge": mark("at the edge"),  # not a text: the code of a verdict
+    "outside": mark("outside"),
+    NOT_ASSESSED: mark("not assessed"),
+}
 
 
 def write_audit(audits: Sequence[ModelAudit], folder: Path) -> Path:
@@ -33,7 +45,9 @@ def write_audit(audits: Sequence[ModelAudit], folder: Path) -> Path:
     models = [audit.to_json() for audit in audits]
     content = {"format_version": FORMAT_VERSION, "statement": _statement(audits), "models": models}
     with whole_file(folder / CONTENT) as stream:
-        stream.write((json.dumps(content, indent=1, allow_nan=False) + "\n").encode("utf-8"))
+        stream.write(
+            (json.dumps(content, indent=1, allow_nan=False, ensure_ascii=False) + "\n").encode("utf-8")
+        )
     return page
 
 
@@ -45,16 +59,23 @@ def as_text(audits: Sequence[ModelAudit]) -> str:
 def _statement(audits: Sequence[ModelAudit]) -> str:
     """What the whole page begins and ends with; a model that differs says so in its own part."""
     statements = {audit.statement for audit in audits}
-    return statements.pop() if len(statements) == 1 else RESEARCH_USE
+    return statements.pop() if len(statements) == 1 else tr(RESEARCH_USE)
 
 
 def _lines(audit: ModelAudit) -> list[str]:
     """One model in a few lines."""
+    predicted = several(
+        audit.predictions,
+        "1 patient predicted, {days}; {counted} counted",
+        "{n} patients predicted, {days}; {counted} counted",
+        days=_days(audit),
+        counted=audit.agreement.n,
+    )
     return [
         audit.statement,
-        f"Model {audit.bundle_id}, {title(audit.model)}",
-        f"{_patients(audit.predictions)} predicted, {_days(audit)}; {audit.agreement.n} counted",
-        *(f"{name:<26}{text}" for name, text in _figures(audit.agreement)),
+        tr("Model {bundle}, {model}", bundle=audit.bundle_id, model=title(audit.model)),
+        predicted,
+        *(padded(name, TEXT_WIDTH) + text for name, text in _figures(audit.agreement)),
         *audit.cautions(),
     ]
 
@@ -66,33 +87,41 @@ def _figures(found: Agreement) -> list[tuple[str, str]]:
     ratio, fit, point = found.observed_to_expected, found.calibration, found.operating
     figures = []
     if found.auc is not None:
-        figures.append(("AUC", _with_interval(found.auc.auc, found.auc.ci_low, found.auc.ci_high)))
-    figures.append(("responders", f"{found.responders} observed, {found.expected:.1f} expected"))
+        figures.append((tr("AUC"), _with_interval(found.auc.auc, found.auc.ci_low, found.auc.ci_high)))
+    counts = {"observed": found.responders, "expected": found.expected}
+    figures.append((tr("responders"), tr("{observed} observed, {expected:.1f} expected", **counts)))
     if ratio is not None:
-        figures.append(("observed to expected", _with_interval(ratio.estimate, ratio.ci_low, ratio.ci_high)))
+        interval = _with_interval(ratio.estimate, ratio.ci_low, ratio.ci_high)
+        figures.append((tr("observed to expected"), interval))
     if fit is not None and fit.slope is not None:
-        figures.append(("calibration slope", _with_interval(fit.slope, *fit.slope_ci)))
-        figures.append(("calibration intercept", f"{number_text(fit.intercept)} (0 is perfect)"))
+        figures.append((tr("calibration slope"), _with_interval(fit.slope, *fit.slope_ci)))
+        figures.append((tr("calibration intercept"), _best_at_0(fit.intercept)))
     if fit is not None:
-        figures.append(("calibration in the large", f"{number_text(fit.in_the_large)} (0 is perfect)"))
-    figures.append(("Brier score", number_text(found.brier)))
-    for name, share in (("sensitivity", point.sensitivity), ("specificity", point.specificity)):
+        figures.append((tr("calibration in the large"), _best_at_0(fit.in_the_large)))
+    figures.append((tr("Brier score"), number_text(found.brier)))
+    for name, share in ((tr("sensitivity"), point.sensitivity), (tr("specificity"), point.specificity)):
         if share.total:
             interval = _with_interval(share.estimate, share.ci_low, share.ci_high)
-            figures.append((name, f"{interval}, {share.count} of {share.total}"))
+            of = {"interval": interval, "count": share.count, "total": share.total}
+            figures.append((name, tr("{interval}, {count} of {total}", **of)))
     return figures
 
 
+def _best_at_0(value: float | None) -> str:
+    return tr("{number} (0 is perfect)", number=number_text(value))
+
+
 def _with_interval(estimate: float, low: float, high: float) -> str:
-    return f"{number_text(float(estimate))} (95 % CI {number_text(float(low))} to {number_text(float(high))})"
+    texts = (number_text(float(value)) for value in (estimate, low, high))
+    return tr(
+        "{estimate} (95 % CI {low} to {high})", **dict(zip(("estimate", "low", "high"), texts, strict=True))
+    )
 
 
 def _days(audit: ModelAudit) -> str:
-    return audit.first_day if audit.first_day == audit.last_day else f"{audit.first_day} to {audit.last_day}"
-
-
-def _patients(count: int) -> str:
-    return "1 patient" if count == 1 else f"{count} patients"
+    if audit.first_day == audit.last_day:
+        return audit.first_day
+    return tr("{first} to {last}", first=audit.first_day, last=audit.last_day)
 
 
 def _render(audits: Sequence[ModelAudit]) -> str:
@@ -115,7 +144,7 @@ def _view(audit: ModelAudit) -> dict:
         "audit": audit,
         "title": title(audit.model),
         "days": _days(audit),
-        "auc": "none yet" if audit.agreement.auc is None else f"{audit.agreement.auc.auc:.3f}",
+        "auc": tr("none yet") if audit.agreement.auc is None else f"{audit.agreement.auc.auc:.3f}",
         "figures": _figures(audit.agreement),
         "drawings": list(map(_picture, drawings)),
         "tables": (periods_table(audit), similarity_table(audit)),
@@ -133,10 +162,10 @@ def _picture(drawing: Drawing) -> dict:
 
 def draw_calibration(audit: ModelAudit) -> Drawing:
     """Share of responders against predicted probability, in groups of equal number."""
-    name, caption = "calibration", "Calibration: predicted and observed response"
+    name, caption = "calibration", tr("Calibration: predicted and observed response")
     found = audit.agreement
     if found.calibration is None:
-        return Drawing(name, caption, None, "it needs patients with and without response")
+        return Drawing(name, caption, None, tr("it needs patients with and without response"))
     figure, (panel,) = canvas(4.6, width_in=5.2)
     plot_calibration(panel, found.labels, {audit.model: found.probabilities})
     return Drawing(name, caption, figure)
@@ -145,10 +174,10 @@ def draw_calibration(audit: ModelAudit) -> Drawing:
 def draw_over_time(audit: ModelAudit) -> Drawing:
     """AUC, and observed responders to expected ones, from the beginning to the end of each period."""
     name = "over_time"
-    caption = "Over time: from the first patient to the end of each period, with 95 % CI"
+    caption = tr("Over time: from the first patient to the end of each period, with 95 % CI")
     known = [p for p in audit.periods if p.so_far.n]
     if not known:
-        return Drawing(name, caption, None, "no response counts yet")
+        return Drawing(name, caption, None, tr("no response counts yet"))
     figure, (left, right) = canvas(3.4, 2)
     aucs = [(i, (a.auc, a.ci_low, a.ci_high)) for i, p in enumerate(known) if (a := p.so_far.auc)]
     ratios = [
@@ -165,14 +194,14 @@ def draw_over_time(audit: ModelAudit) -> Drawing:
             line = {"fmt": "os"[k], "ls": "-", "color": COLOURS[k], "capsize": 2, "lw": 1.4, "ms": 4}
             panel.errorbar(places, values[:, 0], yerr=error, **line)
         else:
-            panel.text(0.5, 0.6, "no AUC yet", ha="center", color=GREY, transform=panel.transAxes)
+            panel.text(0.5, 0.6, tr("no AUC yet"), ha="center", color=GREY, transform=panel.transAxes)
         shown = range(0, len(known), -(-len(known) // MOST_LABELS))
         panel.set_xticks(list(shown), [f"{known[i].name}\nn {known[i].so_far.n}" for i in shown], fontsize=8)
         panel.set_xlim(-0.5, len(known) - 0.5)
     left.set_ylim(-0.03, 1.03)
-    left.set_ylabel("AUC so far (0.5 is chance)")
+    left.set_ylabel(tr("AUC so far (0.5 is chance)"))
     right.set_ylim(bottom=0)
-    right.set_ylabel("observed to expected (1 is perfect)")
+    right.set_ylabel(tr("observed to expected (1 is perfect)"))
     return Drawing(name, caption, figure)
 
 
@@ -190,21 +219,18 @@ def periods_table(audit: ModelAudit) -> Table:
         }
         for p in audit.periods
     ]
-    absent = "" if rows else "no prediction was made before its response was known"
-    return Table(
-        "periods",
-        "Over time",
-        rows,
-        "By the day of the scan or the prediction; so far: from the first patient to the end of the period.",
-        absent,
+    absent = "" if rows else tr("no prediction was made before its response was known")
+    note = tr(
+        "By the day of the scan or the prediction; so far: from the first patient to the end of the period."
     )
+    return Table("periods", tr("Over time"), rows, note, absent)
 
 
 def similarity_table(audit: ModelAudit) -> Table:
     """A row a verdict on similarity to the training patients."""
     rows = [
         {
-            "like_the_training_cases": verdict,
+            "like_the_training_cases": tr(VERDICTS[verdict]),
             "n": found.n,
             "responders": found.responders,
             "expected": found.expected,
@@ -214,9 +240,9 @@ def similarity_table(audit: ModelAudit) -> Table:
         }
         for verdict, found in audit.by_similarity.items()
     ]
-    note = "An interval without width comes from few patients, not from certainty."
-    absent = "" if rows else "no response counts yet"
-    return Table("similarity", "By similarity to the training patients", rows, note, absent)
+    note = tr("An interval without width comes from few patients, not from certainty.")
+    absent = "" if rows else tr("no response counts yet")
+    return Table("similarity", tr("By similarity to the training patients"), rows, note, absent)
 
 
 def _ratio_cells(name: str, found: Agreement) -> dict:

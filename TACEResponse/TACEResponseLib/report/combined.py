@@ -7,11 +7,13 @@ from pathlib import Path
 import numpy as np
 
 from TACEResponseLib import __version__
+from TACEResponseLib.messages.language import mark, tr
 from TACEResponseLib.models.combination import title
 from TACEResponseLib.statistics.aggregates import Aggregates, stating
 from TACEResponseLib.statistics.meta_analysis import FEWEST_TO_PREDICT
 from TACEResponseLib.storage import whole_file
 
+from .aligned import padded
 from .drawing import Drawing, finish
 from .forest import FOREST, Z, draw_forest, range_text, ratio_interval
 from .hospitals import Combined
@@ -22,11 +24,13 @@ from .table import Table, number_text
 PAGE, CONTENT, FORMAT_VERSION = "combined.html", "combined.json", 1
 #: Pooled figures in words.
 TITLES = {
-    "auc": "AUC",
-    "observed_expected": "observed over expected",
-    "in_the_large": "calibration in the large",
-    "slope": "calibration slope",
+    "auc": mark("AUC"),
+    "observed_expected": mark("observed over expected"),
+    "in_the_large": mark("calibration in the large"),
+    "slope": mark("calibration slope"),
 }
+#: Places of the names of figures on a terminal.
+TEXT_WIDTH = 26
 
 
 def write_combined(found: Combined, folder: Path) -> Path:
@@ -36,7 +40,7 @@ def write_combined(found: Combined, folder: Path) -> Path:
         finish(forest.figure, (found.statement,) if found.hospitals[0].demonstration else ())
     contents = {f"{FOREST}.{ending}": forest.as_bytes(ending) for ending in ("png", "svg")}
     contents[PAGE] = _render(found, forest, contents[f"{FOREST}.png"]).encode("utf-8")
-    content = json.dumps(_content(found), indent=1, allow_nan=False) + "\n"
+    content = json.dumps(_content(found), indent=1, allow_nan=False, ensure_ascii=False) + "\n"
     contents[CONTENT] = content.encode("utf-8")
     for name, of in contents.items():
         if of is None:  # of an earlier run
@@ -50,15 +54,19 @@ def write_combined(found: Combined, folder: Path) -> Path:
 def as_text(found: Combined) -> str:
     """The pooled figures for a terminal."""
     first = found.hospitals[0]
+    model = {"bundle": first.bundle_id, "model": title(first.model), "outcome": tr(first.outcome)}
     lines = [
         found.statement,
-        f"Model {first.bundle_id}, {title(first.model)}; outcome: {first.outcome}",
-        f"{len(found.hospitals)} hospitals, {_patients(found)} patients",
+        tr("Model {bundle}, {model}; outcome: {outcome}", **model),
+        tr("{n} hospitals, {patients} patients", n=len(found.hospitals), patients=_patients(found)),
     ]
     for row in pooled_table(found).rows:
         estimate, low, high = (number_text(row[name]) for name in ("mean", "mean_ci_low", "mean_ci_high"))
-        another = f"; another hospital: {row['another_hospital']}" if row["another_hospital"] else ""
-        lines.append(f"{row['figure']:<26}{estimate} (95 % CI {low} to {high}){another}")
+        mean = tr("{estimate} (95 % CI {low} to {high})", estimate=estimate, low=low, high=high)
+        another = row["another_hospital"]
+        if another:
+            mean = tr("{mean}; another hospital: {another}", mean=mean, another=another)
+        lines.append(padded(row["figure"], TEXT_WIDTH) + mean)
     return "\n".join(lines)
 
 
@@ -70,7 +78,7 @@ def pooled_table(found: Combined) -> Table:
     """A row a figure: the mean of the hospitals, what another one may expect, and how much they differ."""
     rows = [
         {
-            "figure": TITLES[name],
+            "figure": tr(TITLES[name]),
             "hospitals": len(pooled.values),
             "mean": pooled.estimate,
             "mean_ci_low": pooled.ci_low,
@@ -82,15 +90,16 @@ def pooled_table(found: Combined) -> Table:
         }
         for name, pooled in found.pooled.items()
     ]
-    note = (
+    note = tr(
         "Random effects, restricted likelihood; interval of the mean after Hartung and Knapp. Another "
-        f"hospital: 95 % prediction interval of Nagashima, Noma and Furukawa, from {FEWEST_TO_PREDICT} "
-        "hospitals on. The AUC is pooled on the logit scale and observed over expected on the log scale. "
-        "tau: standard deviation between hospitals on that scale. i2: share of the scatter that is between "
-        "hospitals. p equal: Cochran's test that all hospitals are equal; with few hospitals it sees little."
+        "hospital: 95 % prediction interval of Nagashima, Noma and Furukawa, from {fewest} hospitals on. The "
+        "AUC is pooled on the logit scale and observed over expected on the log scale. tau: standard "
+        "deviation between hospitals on that scale. i2: share of the scatter that is between hospitals. p "
+        "equal: Cochran's test that all hospitals are equal; with few hospitals it sees little.",
+        fewest=FEWEST_TO_PREDICT,
     )
-    absent = "" if rows else "no figure is stated by two hospitals"
-    return Table("pooled", "All hospitals together", rows, note, absent)
+    absent = "" if rows else tr("no figure is stated by two hospitals")
+    return Table("pooled", tr("All hospitals together"), rows, note, absent)
 
 
 def hospitals_table(found: Combined) -> Table:
@@ -104,8 +113,8 @@ def hospitals_table(found: Combined) -> Table:
         row |= _cells("in_the_large", _calibration(of, "in_the_large"))
         row |= _cells("slope", _calibration(of, "slope"))
         rows.append({**row, "brier": of.brier})
-    note = "Events: patients with the outcome. A dash: too few patients, or a figure that does not exist."
-    return Table("hospitals", "Each hospital", rows, note)
+    note = tr("Events: patients with the outcome. A dash: too few patients, or a figure that does not exist.")
+    return Table("hospitals", tr("Each hospital"), rows, note)
 
 
 def benefit_table(found: Combined) -> Table:
@@ -117,16 +126,19 @@ def benefit_table(found: Combined) -> Table:
     }
     thresholds = sorted({threshold for _, threshold in stated})
     rows = [
-        {"hospital": of.name, **{f"at {t:g}": stated.get((of.name, t)) for t in thresholds}}
+        {
+            "hospital": of.name,
+            **{tr("at {threshold:g}", threshold=t): stated.get((of.name, t)) for t in thresholds},
+        }
         for of in found.hospitals
         if thresholds
     ]
-    note = (
+    note = tr(
         "Net benefit of acting as if the outcome comes from this probability on: true positives per "
         "patient, less false positives times the odds of the threshold. A dash: a count below five."
     )
-    absent = "" if rows else "no hospital states one"
-    return Table("net_benefit", "Net benefit by decision threshold", rows, note, absent)
+    absent = "" if rows else tr("no hospital states one")
+    return Table("net_benefit", tr("Net benefit by decision threshold"), rows, note, absent)
 
 
 def _cells(name: str, values: tuple | None) -> dict:
@@ -150,7 +162,7 @@ def _render(found: Combined, forest: Drawing, png: bytes | None) -> str:
         demonstration=first.demonstration,
         bundle=first.bundle_id,
         model=title(first.model),
-        outcome=first.outcome,
+        outcome=tr(first.outcome),
         hospitals=len(found.hospitals),
         patients=_patients(found),
         auc=_tile(found, "auc"),
@@ -174,7 +186,7 @@ def _tile(found: Combined, name: str) -> dict | None:
     return {
         "value": number_text(pooled.estimate),
         "ci": range_text(pooled.ci_low, pooled.ci_high),
-        "another": another or f"needs {FEWEST_TO_PREDICT} hospitals",
+        "another": another or tr("needs {n} hospitals", n=FEWEST_TO_PREDICT),
     }
 
 

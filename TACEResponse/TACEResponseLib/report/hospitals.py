@@ -8,10 +8,18 @@ from pathlib import Path
 
 from TACEResponseLib.answer.prediction import DEMONSTRATION, RESEARCH_USE
 from TACEResponseLib.messages.errors import InputError
+from TACEResponseLib.messages.language import mark, tr
 from TACEResponseLib.statistics.aggregates import Aggregates, combine
 from TACEResponseLib.statistics.meta_analysis import Pooled
 
 from .aggregates import FILE, HospitalFile, read_hospital
+
+#: What must be the same in every file: field -> what is wrong where it is not, and what to do.
+SAME = {
+    "bundle_id": (mark("the files are of different models"), mark("combine files of one model only")),
+    "model": (mark("the files are of different models"), mark("combine files of one model only")),
+    "outcome": (mark("the files are of different outcomes"), mark("combine files of one outcome only")),
+}
 
 
 @dataclass(frozen=True)
@@ -33,7 +41,7 @@ class Combined:
     @property
     def statement(self) -> str:
         """What the page begins and ends with."""
-        return DEMONSTRATION if self.hospitals[0].demonstration else RESEARCH_USE
+        return tr(DEMONSTRATION if self.hospitals[0].demonstration else RESEARCH_USE)
 
 
 def read_hospitals(paths: Sequence[Path]) -> Combined:
@@ -45,8 +53,8 @@ def read_hospitals(paths: Sequence[Path]) -> Combined:
     paths = [Path(path) for path in paths]
     if len(paths) < 2:
         raise InputError(
-            "one hospital cannot be combined",
-            expected=f"two or more files {FILE}",
+            tr("one hospital cannot be combined"),
+            expected=tr("two or more files {name}", name=FILE),
             received=f"{len(paths)}",
         )
     files = [read_hospital(path, name) for path, name in zip(paths, hospital_names(paths), strict=True)]
@@ -67,26 +75,26 @@ def hospital_names(paths: Sequence[Path]) -> list[str]:
 def _require_external(path: Path, file: HospitalFile) -> None:
     if file.estimate != "external":
         raise InputError(
-            "the figures are of patients that the model was trained on",
+            tr("the figures are of patients that the model was trained on"),
             file=path.name,
             field="estimate",
             expected="external",
             received=file.estimate,
-            remedy="leave the file out: it says nothing about new patients",
+            remedy=tr("leave the file out: it says nothing about new patients"),
         )
 
 
 def _require_same(path: Path, file: HospitalFile, first: HospitalFile) -> None:
-    for field, words in (("bundle_id", "models"), ("model", "models"), ("outcome", "outcomes")):
+    for field, (message, remedy) in SAME.items():
         expected, received = getattr(first, field), getattr(file, field)
         if expected != received:
             raise InputError(
-                f"the files are of different {words}",
+                tr(message),
                 file=path.name,
                 field=field,
-                expected=f"{expected}, as in the file of {first.name}",
+                expected=tr("{value}, as in the file of {hospital}", value=expected, hospital=first.name),
                 received=received,
-                remedy=f"combine files of one {words[:-1]} only",
+                remedy=tr(remedy),
             )
 
 
@@ -97,10 +105,10 @@ def _require_once(paths: Sequence[Path]) -> None:
         content = path.read_bytes()
         if content in seen:
             raise InputError(
-                "a hospital is there twice",
+                tr("a hospital is there twice"),
                 file=path.name,
-                expected="one file of each hospital",
-                received=f"the same figures as in {seen[content]}",
-                remedy="name each file once",
+                expected=tr("one file of each hospital"),
+                received=tr("the same figures as in {file}", file=seen[content]),
+                remedy=tr("name each file once"),
             )
         seen[content] = path

@@ -1,8 +1,10 @@
 """A table of a report as LaTeX, to be taken into a manuscript by `\\input`."""
 
+from TACEResponseLib.messages.language import tr, width
+
 from .table import Table
 
-NEEDS = "% Needs \\usepackage{array,booktabs,longtable,pdflscape}; beyond Latin letters XeLaTeX."
+PACKAGES = "\\usepackage{array,booktabs,longtable,pdflscape}"
 #: More columns than this are set across the page; a cell with more letters than this may be broken.
 MOST_COLUMNS, LONGEST_CELL = 7, 28
 #: What LaTeX reads as something else, or does not know.
@@ -41,7 +43,7 @@ def latex(table: Table) -> str | None:
     wide = len(table.headers) > MOST_COLUMNS
     headers = [r"\toprule", _row(table.headers), r"\midrule"]
     lines = [
-        NEEDS,
+        tr("% Needs {packages}; beyond Latin letters XeLaTeX.", packages=PACKAGES),
         *([r"\begin{landscape}"] if wide else []),
         r"\begingroup\footnotesize\setlength{\tabcolsep}{3pt}",
         rf"\begin{{longtable}}{{{''.join(_columns(table, cells))}}}",
@@ -74,7 +76,7 @@ def _columns(table: Table, cells: list[list[str]]) -> list[str]:
     columns = [
         [header, *column] for header, column in zip(table.headers, zip(*cells, strict=True), strict=True)
     ]
-    longest = [max(map(len, column)) for column in columns]
+    longest = [max(map(width, column)) for column in columns]
     whole = sum(min(length, 3 * LONGEST_CELL) for length in longest)
     return [
         rf">{{\raggedright\arraybackslash}}p{{{0.9 * min(length, 3 * LONGEST_CELL) / whole:.2f}\linewidth}}"

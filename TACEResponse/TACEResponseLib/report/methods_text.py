@@ -5,7 +5,7 @@ It says what the software did. What only the authors know is marked `AUTHORS` an
 
 from collections.abc import Iterable
 
-from TACEResponseLib.messages.errors import counted
+from TACEResponseLib.messages.language import listed, mark, several, tr
 from TACEResponseLib.models.combination import title
 from TACEResponseLib.models.learners import LEARNERS
 
@@ -13,52 +13,68 @@ from .methods import extracted_here, final_selection, versions
 from .performance import SIGNIFICANT
 from .study import Study
 
-BEGIN = (
+BEGIN = mark(
     "This text was written by TACEResponse from the settings and counts of this run. Check every sentence, "
     "and replace what is marked AUTHORS. Citations stand in references.bib."
 )
 FUSIONS = {
-    "average": "the mean of the log-odds of the calibrated models",
-    "stacking": "a logistic model of the models' scores (stacking)",
-    "mean": "the mean of the models' probabilities",
+    "average": mark("the mean of the log-odds of the calibrated models"),
+    "stacking": mark("a logistic model of the models' scores (stacking)"),
+    "mean": mark("the mean of the models' probabilities"),
 }
 RULES = {
-    "number": "the number of features was fixed at {0.number}",
-    "best": "the number of features with the best accuracy was taken",
-    "tolerance": "the smallest number within {0.tolerance_percent:g} % of the best accuracy was taken",
+    "number": mark("the number of features was fixed at {number}"),
+    "best": mark("the number of features with the best accuracy was taken"),
+    "tolerance": mark("the smallest number within {tolerance:g} % of the best accuracy was taken"),
 }
 
 
 def methods_text(study: Study) -> str:
     """The whole text: a heading a part, a paragraph a part."""
     parts = {
-        "Patients": _patients(study),
-        "Images and features": _features(study),
-        "Selection of features": _selection(study),
-        "Models": _models(study),
-        "Evaluation": _evaluation(study),
-        "Sample size and stability": _sample_size(study),
-        "Software": _software(study),
+        tr("Patients"): _patients(study),
+        tr("Images and features"): _features(study),
+        tr("Selection of features"): _selection(study),
+        tr("Models"): _models(study),
+        tr("Evaluation"): _evaluation(study),
+        tr("Sample size and stability"): _sample_size(study),
+        tr("Software"): _software(study),
     }
-    written = {heading: " ".join(filter(None, sentences)) for heading, sentences in parts.items()}
+    written = {heading: tr(" ").join(filter(None, sentences)) for heading, sentences in parts.items()}
     paragraphs = (f"## {heading}\n\n{text}\n" for heading, text in written.items() if text)
-    return "\n".join(["# Methods\n", f"*{BEGIN}*\n", *paragraphs])
+    return "\n".join([f"# {tr('Methods')}\n", f"*{tr(BEGIN)}*\n", *paragraphs])
 
 
 def _patients(study: Study) -> Iterable[str]:
-    for name, group in (("training", study.training), ("external validation", study.external)):
+    cohorts = ((tr("training"), study.training), (tr("external validation"), study.external))
+    for name, group in cohorts:
         if group is not None:
-            responders = counted(group.outcome.responders, "responder")
-            centers = {center for center in group.table.centers if center}
-            where = f" from {len(centers)} centres" if len(centers) > 1 else ""
-            yield f"The {name} cohort held {counted(len(group), 'patient')}{where}, {responders}."
+            yield _cohort(name, group)
     if study.left_out:
-        left_out = counted(len(study.left_out), "patient")
-        yield f"{left_out} of the table could not be used; nothing was imputed."
-    yield "AUTHORS: setting, dates, eligibility, treatment and ethics approval."
-    yield (
+        yield several(
+            len(study.left_out),
+            "1 patient of the table could not be used; nothing was imputed.",
+            "{n} patients of the table could not be used; nothing was imputed.",
+        )
+    yield tr("AUTHORS: setting, dates, eligibility, treatment and ethics approval.")
+    yield tr(
         "The outcome was objective response (complete or partial response) to the first transarterial "
         "chemoembolization by mRECIST [@lencioni2010]. AUTHORS: who read it, when, and blinded to what."
+    )
+
+
+def _cohort(name: str, group) -> str:
+    """How many patients, centres and responders the cohort held."""
+    patients = several(len(group), "1 patient", "{n} patients")
+    responders = several(group.outcome.responders, "1 responder", "{n} responders")
+    centers = {center for center in group.table.centers if center}
+    if len(centers) > 1:
+        patients = tr("{patients} from {centers} centres", patients=patients, centers=len(centers))
+    return tr(
+        "The {name} cohort held {patients}, {responders}.",
+        name=name,
+        patients=patients,
+        responders=responders,
     )
 
 
@@ -66,106 +82,148 @@ def _features(study: Study) -> Iterable[str]:
     group = study.training or study.external
     number = len(group.table.feature_names)
     if not extracted_here(study):
-        yield f"The {number} features a patient were read from a table. AUTHORS: how they were extracted."
+        yield tr(
+            "The {n} features a patient were read from a table. AUTHORS: how they were extracted.", n=number
+        )
         return
     radiomics = study.model.settings.radiomics
-    spacing = radiomics.resampled_spacing_mm
-    yield "AUTHORS: scanner, protocol and phase of the CT; who outlined the tumours, and with what."
-    if spacing is not None:
-        grid = " x ".join(f"{mm:g}" for mm in spacing)
-        yield f"CTs were resampled to {grid} mm ({radiomics.interpolator}), masks by nearest neighbour."
-    levels = (
-        f"bins of {radiomics.bin_width:g} HU"
-        if radiomics.bin_count is None
-        else f"{radiomics.bin_count} bins"
+    yield tr("AUTHORS: scanner, protocol and phase of the CT; who outlined the tumours, and with what.")
+    if radiomics.resampled_spacing_mm is not None:
+        grid = " x ".join(f"{mm:g}" for mm in radiomics.resampled_spacing_mm)
+        yield tr(
+            "CTs were resampled to {grid} mm ({interpolator}), masks by nearest neighbour.",
+            grid=grid,
+            interpolator=radiomics.interpolator,
+        )
+    yield tr(
+        "{n} features as pyradiomics defines them [@vangriethuysen2017] were measured in the tumour "
+        "({classes}; grey levels in {levels}) on these images: {images}.",
+        n=number,
+        classes=listed(radiomics.features),
+        levels=_levels(radiomics),
+        images=listed(map(_image_type(radiomics), radiomics.image_types)),
     )
-    yield (
-        f"{number} features as pyradiomics defines them [@vangriethuysen2017] were measured in the "
-        f"tumour ({', '.join(radiomics.features)}; grey levels in {levels}) on these images: "
-        f"{', '.join(map(_image_type(radiomics), radiomics.image_types))}."
-    )
+
+
+def _levels(radiomics) -> str:
+    if radiomics.bin_count is None:
+        return tr("bins of {width:g} HU", width=radiomics.bin_width)
+    return tr("{n} bins", n=radiomics.bin_count)
 
 
 def _image_type(radiomics):
     """How an image type is named with its settings."""
-    sigmas = ", ".join(f"{sigma:g}" for sigma in radiomics.log_sigmas_mm)
+    sigmas = listed(f"{sigma:g}" for sigma in radiomics.log_sigmas_mm)
     names = {
-        "Original": "the original",
-        "LoG": f"Laplacian of Gaussian (sigma {sigmas} mm)",
-        "Wavelet": f"wavelet ({radiomics.wavelet})",
+        "Original": tr("the original"),
+        "LoG": tr("Laplacian of Gaussian (sigma {sigmas} mm)", sigmas=sigmas),
+        "Wavelet": tr("wavelet ({wavelet})", wavelet=radiomics.wavelet),
     }
     return lambda image_type: names.get(image_type, image_type)
 
 
 def _selection(study: Study) -> Iterable[str]:
-    found, selection = study.reliability, final_selection(study)
-    if found is not None:
-        by = "estimate" if found.settings.compare == "estimate" else "lower confidence bound"
-        yield (
-            f"{found.icc.readers} readers outlined {counted(len(found.patients), 'patient')}; features whose "
-            f"{found.icc.form} [@mcgraw1996] was above {found.settings.threshold:g} ({by}) were kept: "
-            f"{len(found.kept_features)} of {len(found.features)}."
-        )
+    if study.reliability is not None:
+        yield _two_readers(study.reliability)
     if study.model.settings.harmonisation == "combat":
-        yield "Features were harmonised between centres by ComBat [@johnson2007; @fortin2018]."
-    if selection is not None:
+        yield tr("Features were harmonised between centres by ComBat [@johnson2007; @fortin2018].")
+    if final_selection(study) is not None:
         rule = study.model.settings.selection
-        yield (
-            "Features were chosen by recursive elimination [@guyon2002] with random forests of "
-            f"{rule.trees} trees and {rule.folds} folds as in the R package caret [@kuhn2008]; "
-            f"{RULES[rule.rule].format(rule)}. The final model uses "
-            f"{counted(len(study.model.models.selected), 'feature')}."
+        yield tr(
+            "Features were chosen by recursive elimination [@guyon2002] with random forests of {trees} trees "
+            "and {folds} folds as in the R package caret [@kuhn2008]; {rule}.",
+            trees=rule.trees,
+            folds=rule.folds,
+            rule=tr(RULES[rule.rule], number=rule.number, tolerance=rule.tolerance_percent),
         )
+        yield several(
+            len(study.model.models.selected),
+            "The final model uses 1 feature.",
+            "The final model uses {n} features.",
+        )
+
+
+def _two_readers(found) -> str:
+    """Which features the readers' outlines agreed on."""
+    estimate = found.settings.compare == "estimate"
+    return tr(
+        "{readers} readers outlined {patients}; features whose {form} [@mcgraw1996] was above "
+        "{threshold:g} ({by}) were kept: {kept} of {n}.",
+        readers=found.icc.readers,
+        patients=several(len(found.patients), "1 patient", "{n} patients"),
+        form=found.icc.form,
+        threshold=found.settings.threshold,
+        by=tr("estimate") if estimate else tr("lower confidence bound"),
+        kept=len(found.kept_features),
+        n=len(found.features),
+    )
 
 
 def _models(study: Study) -> Iterable[str]:
     settings = study.model.settings
-    how = (
-        "tuned by grid search on inner folds" if settings.classifiers == "tuned" else "with the defaults of R"
-    )
-    named = ", ".join(LEARNERS[name].sourced or title(name) for name in study.singles)
-    yield f"Models: {named}; those of features {how}."
-    network, patch = settings.network, settings.patch
-    if network is not None and study.model.needs_picture:
-        low, high = patch.window_hu
-        yield (
-            f"The CNN saw the axial slice with the largest section of the tumour and {patch.margin_mm:g} mm "
-            f"around it as {patch.size_px} x {patch.size_px} pixels, {low:g} to {high:g} HU as 0 to 1; it "
-            f"was trained with Adam (learning rate {network.learning_rate:g}, batches of "
-            f"{network.batch_size}, at most {network.epochs} epochs, early stopping on "
-            f"{100 * network.inner_validation:g} % of the training patients)."
-        )
-    yield (
+    named = listed(tr(LEARNERS[name].sourced) or title(name) for name in study.singles)
+    if settings.classifiers == "tuned":
+        yield tr("Models: {models}; those of features tuned by grid search on inner folds.", models=named)
+    else:
+        yield tr("Models: {models}; those of features with the defaults of R.", models=named)
+    if settings.network is not None and study.model.needs_picture:
+        yield _network(settings.network, settings.patch)
+    yield tr(
         "The scores of each model were turned into probabilities by logistic calibration on out-of-fold "
-        f"scores. Models were combined by {FUSIONS[settings.fusion.method]}. The model to be judged, "
-        f"{title(study.model.headline)}, was fixed before training."
+        "scores. Models were combined by {fusion}. The model to be judged, {model}, was fixed before "
+        "training.",
+        fusion=tr(FUSIONS[settings.fusion.method]),
+        model=title(study.model.headline),
+    )
+
+
+def _network(network, patch) -> str:
+    """What the CNN saw and how it was trained."""
+    low, high = patch.window_hu
+    return tr(
+        "The CNN saw the axial slice with the largest section of the tumour and {margin:g} mm around it as "
+        "{size} x {size} pixels, {low:g} to {high:g} HU as 0 to 1; it was trained with Adam (learning rate "
+        "{rate:g}, batches of {batch}, at most {epochs} epochs, early stopping on {share:g} % of the "
+        "training patients).",
+        margin=patch.margin_mm,
+        size=patch.size_px,
+        low=low,
+        high=high,
+        rate=network.learning_rate,
+        batch=network.batch_size,
+        epochs=network.epochs,
+        share=100 * network.inner_validation,
     )
 
 
 def _evaluation(study: Study) -> Iterable[str]:
     settings = study.model.settings
     if study.record is not None:
-        repeats = counted(settings.repeats, "repeat")
-        yield (
-            f"Performance in the training cohort was estimated by {settings.folds}-fold cross-validation, "
-            f"stratified by response ({repeats}, seed {settings.seed}). Harmonisation, selection, tuning, "
-            "models, fusion, calibration and threshold were fitted without the fold that they were judged "
-            "on. Patients were compared within a fold; the AUC is the mean over folds and repeats "
-            "[@bates2024], its 95 % confidence interval is Newcombe's [@newcombe2006] at the effective "
-            "number of patients, which counts the covariance of the folds."
+        yield tr(
+            "Performance in the training cohort was estimated by {folds}-fold cross-validation, stratified "
+            "by response ({repeats}, seed {seed}). Harmonisation, selection, tuning, models, fusion, "
+            "calibration and threshold were fitted without the fold that they were judged on. Patients were "
+            "compared within a fold; the AUC is the mean over folds and repeats [@bates2024], its 95 % "
+            "confidence interval is Newcombe's [@newcombe2006] at the effective number of patients, which "
+            "counts the covariance of the folds.",
+            folds=settings.folds,
+            repeats=several(settings.repeats, "1 repeat", "{n} repeats"),
+            seed=settings.seed,
         )
     if study.external is not None and not study.fitted:
-        yield (
+        yield tr(
             "The external cohort was looked at once, after training. AUCs have Newcombe's intervals "
             "[@newcombe2006] and are compared by DeLong's paired test [@delong1988], with fewer than 20 "
             "patients of a class by an exchange of ranks [@bandos2005]."
         )
     if study.rival is not None:
-        yield (
-            f"One comparison was planned beforehand: with the {study.rival} as measured (two-sided, "
-            f"significant below {SIGNIFICANT:g}). Other p-values were adjusted after Holm [@holm1979]."
+        yield tr(
+            "One comparison was planned beforehand: with the {rival} as measured (two-sided, significant "
+            "below {level:g}). Other p-values were adjusted after Holm [@holm1979].",
+            rival=tr(study.rival),
+            level=SIGNIFICANT,
         )
-    yield (
+    yield tr(
         "The threshold is that of the largest Youden index [@youden1950] of the out-of-fold probabilities. "
         "Proportions have Wilson's intervals [@wilson1927]. Calibration is described by slope, intercept and "
         "Brier score [@brier1950], use by decision curves [@vickers2006]. AUTHORS: the reporting "
@@ -175,23 +233,30 @@ def _evaluation(study: Study) -> Iterable[str]:
 
 def _sample_size(study: Study) -> Iterable[str]:
     needs = "[@riley2019; @riley2021]" if study.record is not None else "[@riley2021]"
-    yield f"The number of patients needed was calculated by Riley's criteria {needs}."
+    yield tr("The number of patients needed was calculated by Riley's criteria {citation}.", citation=needs)
     if study.refits is not None:
-        resamples = max((len(of) for of in study.refits.bootstrap.values()), default=0)
-        yield (
-            f"The whole training was repeated on {counted(resamples, 'bootstrap resample')} to describe the "
-            "instability of the probabilities [@riley2023]."
+        yield several(
+            max((len(of) for of in study.refits.bootstrap.values()), default=0),
+            "The whole training was repeated on 1 bootstrap resample to describe the instability of the "
+            "probabilities [@riley2023].",
+            "The whole training was repeated on {n} bootstrap resamples to describe the instability of the "
+            "probabilities [@riley2023].",
         )
     if len(study.by_center) > 1:
-        yield (
-            f"Each of {len(study.by_center)} centres was held out in turn; the mean AUC is of random effects "
-            "with the interval of Hartung and Knapp [@hartung2001]."
+        yield tr(
+            "Each of {n} centres was held out in turn; the mean AUC is of random effects with the interval "
+            "of Hartung and Knapp [@hartung2001].",
+            n=len(study.by_center),
         )
     if study.controls is not None:
-        yield "As negative controls the same recipe was trained where there is no tumour texture to be found."
+        yield tr(
+            "As negative controls the same recipe was trained where there is no tumour texture to be found."
+        )
 
 
 def _software(study: Study) -> Iterable[str]:
-    named = ", ".join(f"{name} {version}" for name, version in versions(study).items())
+    named = listed(f"{name} {version}" for name, version in versions(study).items())
     bundle = study.manifest.id if study.manifest else study.model.identity
-    yield f"TACEResponse and its packages: {named}." + (f" Model {bundle}." if bundle else "")
+    yield tr("TACEResponse and its packages: {versions}.", versions=named)
+    if bundle:
+        yield tr("Model {bundle}.", bundle=bundle)

@@ -1,11 +1,15 @@
-"""The model card: what a bundle was trained on and how well it did, in words, with its limits first."""
+"""The model card: what a bundle was trained on and how well it did, in words, with its limits first.
+
+A card is part of its bundle, whose identity is a hash, and goes to other hospitals: it is English in every
+language of the program, and so is what other rooms say in it.
+"""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from TACEResponseLib.answer.certainty import COVERAGE
 from TACEResponseLib.answer.prediction import DEMONSTRATION
-from TACEResponseLib.messages.errors import counted
+from TACEResponseLib.messages.language import in_language
 from TACEResponseLib.models.combination import title
 
 if TYPE_CHECKING:
@@ -20,6 +24,7 @@ def save_trained(trained: "Trained", folder: Path, about: str = "") -> Path:
     return save_bundle(folder, trained.model, trained.reliability, model_card(trained, about))
 
 
+@in_language("en")
 def model_card(trained: "Trained", about: str = "") -> str:
     """Markdown; the first line says whether the model is for patients at all, then how good it is.
 
@@ -48,6 +53,7 @@ def model_card(trained: "Trained", about: str = "") -> str:
             f"{settings.reliability.form} above {settings.reliability.threshold} "
             f"({len(table_of_icc.patients)} patients, two readers)"
         )
+    repeats = "1 repeat" if settings.repeats == 1 else f"{settings.repeats} repeats"
     lines = [
         first,
         "",
@@ -60,7 +66,7 @@ def model_card(trained: "Trained", about: str = "") -> str:
         "the first transarterial chemoembolization, from a contrast CT before it and a tumour mask.",
         "",
         f"Trained on {len(training)} patients, {training.outcome.responders} of them responders; "
-        f"recipe `{settings.preset}`, {settings.folds} folds, {counted(settings.repeats, 'repeat')}, "
+        f"recipe `{settings.preset}`, {settings.folds} folds, {repeats}, "
         f"seed {settings.seed}, {_about_features(model)}.",
         f"Reliability: {agreed}.",
         f"Headline: {title(model.headline)}, cut-off {model.thresholds[model.headline]:.3f} "

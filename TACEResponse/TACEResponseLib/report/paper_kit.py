@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from TACEResponseLib.messages.language import mark
+
 from . import drawing
 from .drawing import Drawing
 from .latex import latex
@@ -14,13 +16,13 @@ from .workbook import workbook
 FOLDER = "paper"
 #: What each kind of file in the folder is.
 KINDS = {
-    "figure_*.pdf": "Every figure to print; text is text",
-    "figure_*.svg": "Every figure to change; text is text",
-    "figure_*.png": f"Every figure as a picture, {drawing.PRINT_DOTS_PER_INCH} dots per inch",
-    "tables.xlsx": "All tables with all digits, a sheet a table",
-    "*.tex": "Each table as LaTeX, for \\input",
-    "methods.md": "The methods of this run as a text, for a manuscript",
-    "references.bib": "The papers that methods.md cites, as BibTeX",
+    "figure_*.pdf": mark("Every figure to print; text is text"),
+    "figure_*.svg": mark("Every figure to change; text is text"),
+    "figure_*.png": mark("Every figure as a picture, 600 dots per inch"),
+    "tables.xlsx": mark("All tables with all digits, a sheet a table"),
+    "*.tex": mark("Each table as LaTeX, for \\input"),
+    "methods.md": mark("The methods of this run as a text, for a manuscript"),
+    "references.bib": mark("The papers that methods.md cites, as BibTeX"),
 }
 
 

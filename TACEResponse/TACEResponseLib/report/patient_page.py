@@ -11,7 +11,7 @@ import base64
 import io
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,10 +27,12 @@ from TACEResponseLib.answer.similarity import SIMILAR
 from TACEResponseLib.cases import Case, bounding_box
 from TACEResponseLib.cases.lesions import largest_slice
 from TACEResponseLib.measuring.case import image_hash
+from TACEResponseLib.messages.language import in_language, listed, mark, tr
 from TACEResponseLib.models.combination import title
 from TACEResponseLib.models.learners import LEARNERS
 from TACEResponseLib.storage import whole_file
 
+from .aligned import padded
 from .pages import render_page
 
 if TYPE_CHECKING:
@@ -40,14 +42,19 @@ if TYPE_CHECKING:
 WINDOW_HU = (40, 400)
 #: What lies below is air around the patient, not the patient.
 AIR_HU = -300
-PREDICTION, PAGE = "prediction.json", "report.html"
-UNNAMED = "Patient (identifier not shown)"
+PREDICTION, PAGE, PDF = "prediction.json", "report.html", "report.pdf"
+#: Places of the first column of the plain text.
+TEXT_WIDTH = 36
+UNNAMED = mark("Patient (identifier not shown)")
 #: The patient's sides on the picture, and where their letters stand in % of its width and height.
 SIDES = (("R", 4, 50), ("L", 96, 50), ("A", 50, 5), ("P", 50, 95))
+#: Diameters that the page lists.
+MOST_DIAMETERS = 6
 #: Characters of the CT's hash that a person compares.
 HASH_LENGTH = 8
-#: Beginnings of the lines of a model card that say what to trust it for.
-CARD_LINES = ("Trained on", "Reliability:", "Limits:")
+#: Beginnings of the lines of a model card, which is English everywhere, that say what to trust it for.
+CARD_LINES = ("Trained on", "Reliability:", "Limits:")  # not a text
+CARD_ESTIMATES = ("out of fold", "external")  # not a text
 
 
 def write_patient_report(
@@ -67,9 +74,9 @@ def write_patient_report(
     """
     folder = Path(folder)
     page = folder / PAGE
-    name = f"Patient {prediction.patient_id}" if show_identifier else UNNAMED
+    name = _name(prediction, show_identifier)
     lines = summarize_card(card, prediction.headline)
-    scan = (*scan_lines(case), ("Page made", f"{made or datetime.now():%Y-%m-%d %H:%M}"))
+    scan = (*scan_lines(case), (tr("Page made"), f"{made or datetime.now():%Y-%m-%d %H:%M}"))
     with whole_file(page) as stream:
         stream.write(_page(prediction, case, name, scan, sensitivity, lines).encode("utf-8"))
     write_prediction(prediction, folder, sensitivity=sensitivity, card=card)
@@ -97,41 +104,59 @@ def write_prediction(
 
 def summary(prediction: Prediction, *, show_identifier: bool = False) -> str:
     """The answer as plain text, for a terminal or the clipboard."""
-    read, width = prediction.reading(), 36
+    read = prediction.reading()
+    sentences = [part for part in (read.banner, read.headline, read.verdict) if part]
+    sentences += [*words.certainty_lines(prediction.certainty, read), prediction.similarity.sentence()]
+    models = [(title(name), f"{percent(p):>6}") for name, p in prediction.probabilities.items()]
+    scores = [(score.title, score.text) for score in prediction.clinical_scores]
     lines = [
         prediction.statement(),
         "",
-        f"Patient {prediction.patient_id}" if show_identifier else UNNAMED,
-        *(f"{part}." for part in (read.banner, read.headline, read.verdict) if part),
-        *(f"{line}." for line in words.certainty_lines(prediction.certainty, read)),
-        f"{prediction.similarity.sentence()}.",
-        f"Answered by: {title(prediction.headline)}",
-        f"Tumour: {words.lesions(prediction.lesions)}",
+        _name(prediction, show_identifier),
+        *_sentences(sentences),
+        tr("Answered by: {model}", model=title(prediction.headline)),
+        tr("Tumour: {lesions}", lesions=words.lesions(prediction.lesions)),
         "",
-        f"{'model':<{width}}probability of response",
-        *(f"{title(name):<{width}}{percent(p):>6}" for name, p in prediction.probabilities.items()),
+        *_aligned((tr("model"), tr("probability of response")), models),
         "",
-        f"{'clinical score':<{width}}group",
-        *(f"{score.title:<{width}}{score.text}" for score in prediction.clinical_scores),
+        *_aligned((tr("clinical score"), tr("group")), scores),
         "",
-        f"Checked: {'; '.join(prediction.checked)}.",
-        *(f"Warning: {text}" for text in prediction.warnings),
-        f"Model {prediction.bundle_id}",
+        tr("Checked: {items}.", items=tr("; ").join(prediction.checked)),
+        *(tr("Warning: {text}", text=text) for text in prediction.warnings),
+        tr("Model {bundle}", bundle=prediction.bundle_id),
     ]
     return "\n".join(lines)
+
+
+def _name(prediction: Prediction, shown: bool) -> str:
+    """The patient as page and text call them."""
+    return tr("Patient {name}", name=prediction.patient_id) if shown else tr(UNNAMED)
+
+
+def _sentences(clauses: Iterable[str]) -> list[str]:
+    return [tr("{text}.", text=clause) for clause in clauses]
+
+
+def _aligned(head: tuple[str, str], rows: list[tuple[str, str]]) -> list[str]:
+    """Two columns of the text, the second at the same place in every line."""
+    return [padded(first, TEXT_WIDTH) + second for first, second in (head, *rows)]
 
 
 def summarize_card(card: str, headline: str) -> tuple[str, ...]:
     """The lines of a model card (Markdown) that a reader of one answer needs.
 
-    What it was trained on, its limits, and how well the headline did on patients it had not seen.
+    What it was trained on, its limits, and how well the headline did on patients it had not seen. In
+    English, as the card is.
     """
+    with in_language("en"):
+        answered_by = title(headline)
     statement = card.partition("\n")[0]  # stands on the page already
     lines = [line.replace("`", "").replace(statement, "").strip() for line in card.splitlines()]
     chosen = [line for line in lines if line.startswith(CARD_LINES)]
     for cells in (line.strip("| ").split(" | ") for line in lines):
-        if len(cells) == 4 and cells[0] == title(headline) and cells[1] in ("out of fold", "external"):
-            chosen.insert(-1, f"{cells[0]}, {cells[1]}: AUC {cells[3]}, {cells[2]} patients.")
+        if len(cells) == 4 and cells[0] == answered_by and cells[1] in CARD_ESTIMATES:
+            found = f"{cells[0]}, {cells[1]}: AUC {cells[3]}, {cells[2]} patients."  # not a text
+            chosen.insert(-1, found)
     return tuple(chosen)
 
 
@@ -143,19 +168,20 @@ def scan_lines(case: Case) -> tuple[tuple[str, str], ...]:
     source = case.provenance.get("image", {})
     number, description = source.get("series_number", ""), source.get("series_description", "")
     known = {
-        "CT": image_hash(case)[:HASH_LENGTH],
-        "Scan date": source.get("study_date", ""),
-        "Series": ", ".join(filter(None, (number, f'"{description}"' if description else ""))),
-        "Phase": _phase(source),
+        tr("CT"): image_hash(case)[:HASH_LENGTH],
+        tr("Scan date"): source.get("study_date", ""),
+        tr("Series"): listed(filter(None, (number, f'"{description}"' if description else ""))),
+        tr("Phase"): _phase(source),
     }
     return tuple((label, text) for label, text in known.items() if text)
 
 
 def _phase(source: Mapping[str, object]) -> str:
     """The phase of contrast, and whether vessels or only the scan's name tell it."""
-    if not source.get("phase"):
-        return "not known"
-    return f"{source['phase']} ({source.get('vessels', 'by the name of the scan')})"
+    found = source.get("phase")
+    if not found:
+        return tr("not known")
+    return tr("{phase} ({how})", phase=tr(found), how=source.get("vessels") or tr("by the name of the scan"))
 
 
 def _page(
@@ -178,20 +204,27 @@ def _page(
         dark=ON_DARK,
         scan=scan,
         cut_off=cut_off(prediction.threshold),
-        similar=SIMILAR[prediction.similarity.verdict],
+        similar=tr(SIMILAR[prediction.similarity.verdict]),
         headline=title(prediction.headline),
         percent=percent,
         instability=words.instability(prediction.certainty),
-        certainty_lines=words.certainty_lines(prediction.certainty, prediction.reading()),
+        certainty=tr(" ").join(_sentences(words.certainty_lines(prediction.certainty, prediction.reading()))),
         rows=rows,
+        diameters_mm=_diameters(prediction),
         sensitivity=sensitivity,
         card=card,
         slice_png=_png(picture),
-        aspect=f"{picture.get_figwidth() / picture.get_figheight():.4f}",
+        aspect=picture.get_figwidth() / picture.get_figheight(),
         sides=SIDES,
         patch_png=None if prediction.patch is None else _png(_draw_patch(prediction)),
         spacing=" x ".join(f"{s:.2f}" for s in case.spacing_mm),
     )
+
+
+def _diameters(prediction: Prediction) -> str:
+    """The longest axial diameters in mm, the largest lesions first."""
+    found = [f"{mm:.1f}" for mm in prediction.lesions.diameters_mm[:MOST_DIAMETERS]]
+    return listed([*found, "..."] if prediction.lesions.number > MOST_DIAMETERS else found)
 
 
 def _draw_slice(case: Case):

@@ -1,4 +1,4 @@
-"""The papers that the text of the methods may cite, and their list as BibTeX."""
+"""The papers that the text of the methods may cite, and their list as BibTeX: names, the same everywhere."""
 
 import re
 from typing import NamedTuple

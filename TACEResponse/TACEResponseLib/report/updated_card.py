@@ -1,9 +1,14 @@
-"""The card of a model that was updated at another hospital: what was changed, above the original's card."""
+"""The card of a model that was updated at another hospital: what was changed, above the original's card.
+
+It is English in every language of the program, for the reason that `model_card` gives; `update_sentence` is
+also for a terminal, in the reader's language.
+"""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from TACEResponseLib.answer.prediction import DEMONSTRATION
+from TACEResponseLib.messages.language import in_language, mark, tr
 from TACEResponseLib.models.combination import title
 
 if TYPE_CHECKING:
@@ -11,9 +16,9 @@ if TYPE_CHECKING:
     from TACEResponseLib.statistics.updating import Update
 
 METHODS = {
-    "none": "nothing was estimated again",
-    "intercept": "the intercept",
-    "slope": "intercept and slope",
+    "none": mark("nothing was estimated again"),
+    "intercept": mark("the intercept"),
+    "slope": mark("intercept and slope"),
 }
 
 
@@ -29,23 +34,39 @@ def update_sentence(model: "ResponseModel") -> str:
     """What the update did to the headline, in words."""
     origin, update = model.origin, model.combinations[model.headline].update
     before, now = (cuts[model.headline] for cuts in (origin.thresholds, model.thresholds))
-    where = f"at {' and '.join(origin.centers)}" if origin.centers else "at another hospital"
-    return (
-        f"Updated {where} from bundle {origin.bundle_id} on {update.patients} patients, "
-        f"{update.responders} of them responders. Chosen for {title(model.headline)}: {_choice(update)}; "
-        f"threshold {now:.3f}, before it {before:.3f}."
+    where = tr("at another hospital")
+    if origin.centers:
+        where = tr("at {centers}", centers=tr(" and ").join(origin.centers))
+    return tr(
+        "Updated {where} from bundle {bundle} on {patients} patients, {responders} of them responders. "
+        "Chosen for {model}: {choice}; threshold {now:.3f}, before it {before:.3f}.",
+        where=where,
+        bundle=origin.bundle_id,
+        patients=update.patients,
+        responders=update.responders,
+        model=title(model.headline),
+        choice=_choice(update),
+        now=now,
+        before=before,
     )
 
 
 def _choice(update: "Update") -> str:
+    """What was estimated again and why; the reason stands in the bundle as it was written there."""
+    method = tr("{method} ({reason})", method=tr(METHODS[update.method]), reason=update.reason)
     if update.method == "none":
-        return f"{METHODS['none']} ({update.reason})"
-    return (
-        f"{METHODS[update.method]} ({update.reason}), shrinkage {update.shrinkage:.3f}, "
-        f"log-odds = {update.intercept:+.3f} {update.slope:+.3f} x log-odds of the original"
+        return method
+    return tr(
+        "{method}, shrinkage {shrinkage:.3f}, log-odds = {intercept:+.3f} {slope:+.3f} x log-odds of the "
+        "original",
+        method=method,
+        shrinkage=update.shrinkage,
+        intercept=update.intercept,
+        slope=update.slope,
     )
 
 
+@in_language("en")
 def updated_card(model: "ResponseModel", original_card: str) -> str:
     """Markdown: the first line of every card, what was updated, and the card of the original.
 

@@ -5,11 +5,12 @@ import re
 import zipfile
 from collections.abc import Sequence
 
+from TACEResponseLib.messages.language import tr, width
+
 from .table import Table, is_p
 
 #: Letters that Excel allows in the name of a sheet, and of a column's width.
 LONGEST_NAME, WIDEST = 31, 60
-CONTENTS = "contents"
 #: How numbers are shown; every digit stays in the cell.
 NUMBER_FORMAT, P_FORMAT = "0.000", "0.0000"
 #: The first day that a zip file knows.
@@ -21,10 +22,12 @@ def workbook(tables: Sequence[Table]) -> bytes:
     from openpyxl import Workbook
 
     book, there = Workbook(), [table for table in tables if table.rows]
+    columns = (tr("sheet"), tr("table"), tr("note"))
     listed = [
-        {"sheet": table.name[:LONGEST_NAME], "table": table.caption, "note": table.note} for table in there
+        dict(zip(columns, (table.name[:LONGEST_NAME], table.caption, table.note), strict=True))
+        for table in there
     ]
-    _fill(book.active, CONTENTS, listed)
+    _fill(book.active, tr("contents"), listed)
     for table in there:
         _fill(book.create_sheet(), table.name[:LONGEST_NAME], table.rows)
     stream = io.BytesIO()
@@ -45,7 +48,7 @@ def _fill(sheet, name: str, rows: Sequence[dict]) -> None:
             cells.append(_put(sheet.cell(r, c), row[column]))
             if isinstance(row[column], float):
                 cells[-1].number_format = P_FORMAT if is_p(column) else NUMBER_FORMAT
-        widest = max(len(str(cell.value)) for cell in cells if cell.value is not None)
+        widest = max(width(str(cell.value)) for cell in cells if cell.value is not None)
         sheet.column_dimensions[get_column_letter(c)].width = min(WIDEST, widest + 2)
 
 
