@@ -6,8 +6,6 @@ import qt
 from TACEResponseLib.answer import words
 from TACEResponseLib.answer.reading import cut_off
 
-from .texts import tr as _
-
 BAR_WIDTH, BAR_HEIGHT = 256, 62
 #: A table is at most so high; beyond it scrolls.
 TABLE_HEIGHT = 340
