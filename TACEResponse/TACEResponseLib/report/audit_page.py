@@ -11,13 +11,14 @@ from TACEResponseLib import __version__
 from TACEResponseLib.answer.prediction import RESEARCH_USE
 from TACEResponseLib.follow_up.audit import Agreement, ModelAudit
 from TACEResponseLib.follow_up.register_schema import NOT_ASSESSED
-from TACEResponseLib.messages.language import mark, several, tr
+from TACEResponseLib.messages.language import in_language, mark, several, tr
 from TACEResponseLib.models.combination import title
 from TACEResponseLib.storage import whole_file
 
 from .aligned import padded
 from .curves import plot_calibration
 from .drawing import COLOURS, GREY, Drawing, canvas, finish
+from .fonts import drawn_language
 from .page import PIXELS_PER_INCH
 from .pages import render_page
 from .table import Table, number_text
@@ -136,10 +137,11 @@ def _render(audits: Sequence[ModelAudit]) -> str:
 
 def _view(audit: ModelAudit) -> dict:
     """What the template needs of one model."""
-    drawings = (draw_calibration(audit), draw_over_time(audit))
-    for drawing in drawings:
-        if drawing.figure is not None:
-            finish(drawing.figure, (audit.statement,) if audit.demonstration else ())
+    with in_language(drawn_language()):
+        drawings = (draw_calibration(audit), draw_over_time(audit))
+        for drawing in drawings:
+            if drawing.figure is not None:
+                finish(drawing.figure, (audit.statement,) if audit.demonstration else ())
     return {
         "audit": audit,
         "title": title(audit.model),
