@@ -1,4 +1,7 @@
-"""HTML pages from `templates/`: what is put in is escaped, and a name that is missing is an error."""
+"""HTML pages from `templates/`: what is put in is escaped, and a name that is missing is an error.
+
+A page says its texts in the reader's language with `tr`, `several` and `language_tag`.
+"""
 
 import re
 
@@ -20,7 +23,7 @@ def render_page(template: str, **content) -> str:
         undefined=jinja2.StrictUndefined,
     )
     environment.filters["pieces"] = pieces
-    environment.globals.update(tr=tr, several=several, language_tag=language_tag)
+    environment.globals |= {"tr": tr, "several": several, "language_tag": language_tag}
     return environment.get_template(template).render(**content)
 
 
