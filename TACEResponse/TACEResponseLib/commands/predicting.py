@@ -34,7 +34,6 @@ def predict(options: Namespace, progress: Reporting) -> int:
     from TACEResponseLib.cases.repair import parse_repairs
     from TACEResponseLib.readers import read_case
     from TACEResponseLib.readers.volumes import existing
-    from TACEResponseLib.report.pdf import require_pdf
     from TACEResponseLib.storage import require_writable
 
     if options.cohort is None and (options.image is None or options.mask is None):
@@ -45,8 +44,7 @@ def predict(options: Namespace, progress: Reporting) -> int:
         )
     clinical = _clinical_values(options)  # said before the work, not after it
     check_register(options)
-    if options.pdf:
-        require_pdf()
+    _check_pdf(options)
     if options.dicom and options.cohort is None and not options.image.is_dir():
         raise InputError(
             tr("DICOM results need slices that they can point at"),
@@ -88,6 +86,14 @@ def predict(options: Namespace, progress: Reporting) -> int:
     )
     keep(prediction, options, options.date)
     return _answer(service, prediction, case, options, progress)
+
+
+def _check_pdf(options: Namespace) -> None:
+    """DependencyError where a PDF is asked for that cannot be written here."""
+    from TACEResponseLib.report.pdf import require_pdf
+
+    if options.pdf:
+        require_pdf()
 
 
 def _patient_id(options: Namespace) -> str:

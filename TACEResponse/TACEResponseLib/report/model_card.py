@@ -45,14 +45,6 @@ def model_card(trained: "Trained", about: str = "") -> str:
         for row in rows
         if row["estimate"] != "resubstitution"
     ]
-    agreed = "no second reader; every feature was used"
-    if trained.reliability is not None:
-        table_of_icc = trained.reliability
-        agreed = (
-            f"{len(table_of_icc.kept_features)} of {len(table_of_icc.features)} features with "
-            f"{settings.reliability.form} above {settings.reliability.threshold} "
-            f"({len(table_of_icc.patients)} patients, two readers)"
-        )
     repeats = "1 repeat" if settings.repeats == 1 else f"{settings.repeats} repeats"
     lines = [
         first,
@@ -68,7 +60,7 @@ def model_card(trained: "Trained", about: str = "") -> str:
         f"Trained on {len(training)} patients, {training.outcome.responders} of them responders; "
         f"recipe `{settings.preset}`, {settings.folds} folds, {repeats}, "
         f"seed {settings.seed}, {_about_features(model)}.",
-        f"Reliability: {agreed}.",
+        f"Reliability: {_about_readers(trained)}.",
         f"Headline: {title(model.headline)}, cut-off {model.thresholds[model.headline]:.3f} "
         "(median of the folds' Youden thresholds); "
         "calibration logistic, one slope with an intercept a fold.",
@@ -89,6 +81,17 @@ def model_card(trained: "Trained", about: str = "") -> str:
         "treatment than those of its cohort. " + first,
     ]
     return "\n".join(lines) + "\n"
+
+
+def _about_readers(trained: "Trained") -> str:
+    """How many features two readers' outlines agreed on."""
+    found, rule = trained.reliability, trained.model.settings.reliability
+    if found is None:
+        return "no second reader; every feature was used"
+    return (
+        f"{len(found.kept_features)} of {len(found.features)} features with {rule.form} above "
+        f"{rule.threshold} ({len(found.patients)} patients, two readers)"
+    )
 
 
 def _about_selected(selected: tuple[str, ...]) -> list[str]:
