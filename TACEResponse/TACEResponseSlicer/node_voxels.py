@@ -15,6 +15,7 @@ import SimpleITK as sitk
 from scipy import ndimage
 from slicer.i18n import tr as _
 from TACEResponseLib.cases import Case, bounding_box, make_case
+from TACEResponseLib.cases.outline import UNKNOWN, Outline
 from TACEResponseLib.messages.errors import GeometryError, MaskError, Problem
 from TACEResponseLib.messages.progress import Progress, silent
 from TACEResponseLib.readers.phases import (
@@ -48,7 +49,7 @@ class NodeVoxels:
     voxels: (k, j, i) in HU, the node's own memory, so `case` is to be called soon. to_world: 4 x 4
     from (i, j, k) to RAS in mm. vessels: aorta and portal vein where the segmentation names both, by
     which the phase of contrast is measured. scan: day and series, where DICOM says them. notes: what was
-    found out on the way.
+    found out on the way. outline: who made the mask.
     """
 
     patient_id: str
@@ -60,6 +61,7 @@ class NodeVoxels:
     vessels: tuple[SegmentVoxels, ...] = ()
     scan: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[Problem, ...] = ()
+    outline: Outline = UNKNOWN
 
     def case(self, margin_voxels: int | None = None, progress: Progress = silent) -> Case:
         """The checked Case, a copy. margin_voxels: only the tumour's box and this margin, None for all.
@@ -88,6 +90,7 @@ class NodeVoxels:
                 "segments": [segment.name for segment in self.segments],
             },
             warnings=tuple(notes),
+            outline=self.outline,
         )
 
 

@@ -15,6 +15,7 @@ import slicer
 import vtk
 from slicer.i18n import tr as _
 from TACEResponseLib.cases import Case
+from TACEResponseLib.cases.outline import UNKNOWN, Outline
 from TACEResponseLib.messages.errors import GeometryError, InputError, MaskError, Problem
 from TACEResponseLib.readers.phases import vessel_segments
 from vtk.util.numpy_support import vtk_to_numpy
@@ -23,19 +24,23 @@ from . import dicom_source
 from .node_voxels import NodeVoxels, SegmentVoxels
 
 
-def case_from_nodes(volume_node, segmentation_node, segment_ids=None, patient_id: str = "") -> Case:
+def case_from_nodes(
+    volume_node, segmentation_node, segment_ids=None, patient_id: str = "", outline: Outline | None = None
+) -> Case:
     """The Case of a CT and the union of segments, the same as from saved files.
 
     volume_node: vtkMRMLScalarVolumeNode in HU. segmentation_node: vtkMRMLSegmentationNode.
     segment_ids: IDs or names; None takes the only segment; "all" takes every one. patient_id: the
-    volume's name when empty.
+    volume's name when empty. outline: who made the segments, None where that is not known.
 
     Raises InputError, GeometryError, MaskError or IntensityError. Main thread only.
     """
-    return voxels_of_nodes(volume_node, segmentation_node, segment_ids, patient_id).case()
+    return voxels_of_nodes(volume_node, segmentation_node, segment_ids, patient_id, outline).case()
 
 
-def voxels_of_nodes(volume_node, segmentation_node, segment_ids=None, patient_id: str = "") -> NodeVoxels:
+def voxels_of_nodes(
+    volume_node, segmentation_node, segment_ids=None, patient_id: str = "", outline: Outline | None = None
+) -> NodeVoxels:
     """What `case_from_nodes` makes the Case of; takes milliseconds, `case()` of it the rest.
 
     A transform that is not linear, and a segment that is a surface only, are turned into voxels
@@ -60,6 +65,7 @@ def voxels_of_nodes(volume_node, segmentation_node, segment_ids=None, patient_id
         vessels=vessels,
         scan=dicom_source.scan_of(volume_node),
         notes=tuple(notes),
+        outline=outline or UNKNOWN,
     )
 
 

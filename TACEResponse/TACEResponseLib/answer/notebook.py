@@ -40,6 +40,7 @@ def as_html(prediction) -> str:
         *([_paragraph(f"{read.verdict}.", "font-weight: bold")] if read.verdict else []),
         *(_paragraph(f"{line}.") for line in words.certainty_lines(prediction.certainty, read)),
         *([] if care else [_paragraph(f"{similar}.")]),
+        *([_paragraph(f"{prediction.outline.in_words()}.")] if prediction.outline.source else []),
         _paragraph(f"Answered by: {words.model_title(prediction.headline)}."),
         _paragraph(f"{words.lesions(prediction.lesions)}."),
         _models(prediction),

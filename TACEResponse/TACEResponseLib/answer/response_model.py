@@ -213,6 +213,7 @@ class ResponseModel:
             checked=CHECKED if self.identity == UNSAVED else (*CHECKED, CHECKED_BUNDLE),
             versions={"tace-response": __version__, "engine": engine},
             patch=measured.patch,
+            outline=case.outline,
         )
 
     def similarity(self, table: PatientTable, phase: str = "") -> Similarity:

@@ -63,6 +63,7 @@ OUTCOMES = {
     "no response": own("no-response", "No response (SD or PD)"),
 }
 CERTAINTY, AGREEMENT = own("certainty", "Certainty"), own("agreement", "Agreement of the models")
+OUTLINE, PROGRAM = own("outline", "Outline"), own("outline-program", "Outline proposed by")
 WARNING, STATEMENT = own("warning", "Warning"), own("statement", "Statement on use")
 
 
@@ -175,6 +176,8 @@ def _evaluations(prediction: "Prediction") -> sr.ContainerContentItem:
         (CLASS, read.verdict),
         (SIMILARITY, prediction.similarity.sentence()),
         *(sure if read.kind != "outside" else []),
+        (OUTLINE, prediction.outline.history()),
+        (PROGRAM, prediction.outline.program),
         *_scores(prediction),
         *((WARNING, text) for text in prediction.warnings),
     ]

@@ -26,7 +26,9 @@ from TACEResponseLib.answer.reading import ON_DARK, ON_LIGHT, cut_off
 from TACEResponseLib.answer.similarity import SIMILAR
 from TACEResponseLib.cases import Case, bounding_box
 from TACEResponseLib.cases.lesions import largest_slice
+from TACEResponseLib.cases.outline import Outline
 from TACEResponseLib.measuring.case import image_hash
+from TACEResponseLib.messages.language import tr
 from TACEResponseLib.models.combination import title
 from TACEResponseLib.models.learners import LEARNERS
 from TACEResponseLib.storage import whole_file
@@ -69,7 +71,11 @@ def write_patient_report(
     page = folder / PAGE
     name = f"Patient {prediction.patient_id}" if show_identifier else UNNAMED
     lines = summarize_card(card, prediction.headline)
-    scan = (*scan_lines(case), ("Page made", f"{made or datetime.now():%Y-%m-%d %H:%M}"))
+    scan = (
+        *scan_lines(case),
+        *outline_lines(prediction.outline),
+        ("Page made", f"{made or datetime.now():%Y-%m-%d %H:%M}"),
+    )
     with whole_file(page) as stream:
         stream.write(_page(prediction, case, name, scan, sensitivity, lines).encode("utf-8"))
     write_prediction(prediction, folder, sensitivity=sensitivity, card=card)
@@ -107,6 +113,7 @@ def summary(prediction: Prediction, *, show_identifier: bool = False) -> str:
         f"{prediction.similarity.sentence()}.",
         f"Answered by: {title(prediction.headline)}",
         f"Tumour: {words.lesions(prediction.lesions)}",
+        *(f"{label}: {text}" for label, text in outline_lines(prediction.outline)),
         "",
         f"{'model':<{width}}probability of response",
         *(f"{title(name):<{width}}{percent(p):>6}" for name, p in prediction.probabilities.items()),
@@ -148,6 +155,12 @@ def scan_lines(case: Case) -> tuple[tuple[str, str], ...]:
         "Series": ", ".join(filter(None, (number, f'"{description}"' if description else ""))),
         "Phase": _phase(source),
     }
+    return tuple((label, text) for label, text in known.items() if text)
+
+
+def outline_lines(outline: Outline) -> tuple[tuple[str, str], ...]:
+    """Label and text of where the outline is from; () where nothing is known."""
+    known = {tr("Outline"): outline.history(), tr("Proposed by"): outline.program}
     return tuple((label, text) for label, text in known.items() if text)
 
 
