@@ -20,7 +20,7 @@ from TACEResponseLib.messages.errors import GeometryError, InputError, MaskError
 from TACEResponseLib.readers.phases import vessel_segments
 from vtk.util.numpy_support import vtk_to_numpy
 
-from . import dicom_source
+from . import dicom_source, draft_node
 from .node_voxels import NodeVoxels, SegmentVoxels
 
 
@@ -31,7 +31,8 @@ def case_from_nodes(
 
     volume_node: vtkMRMLScalarVolumeNode in HU. segmentation_node: vtkMRMLSegmentationNode.
     segment_ids: IDs or names; None takes the only segment; "all" takes every one. patient_id: the
-    volume's name when empty. outline: who made the segments, None where that is not known.
+    volume's name when empty. outline: who made the segments; None where that
+    is not known, or stands with the segments, because a program proposed them (`draft_node`).
 
     Raises InputError, GeometryError, MaskError or IntensityError. Main thread only.
     """
@@ -50,11 +51,12 @@ def voxels_of_nodes(
     chosen = chosen_segments(segmentation_node, segment_ids)
     notes = _frame_notes(volume_node)
     with _under_linear_transform(volume_node, notes, "CT") as volume:
-        to_world = _matrix_to_world(volume) @ _ijk_to_ras(volume)
+        to_world = _matrix_to_world(volume) @ ijk_to_ras(volume)
         voxels = slicer.util.arrayFromVolume(volume)  # a view, which keeps the memory where it is
     with _measurable_segments(segmentation_node, chosen, volume_node, notes) as segmentation:
         segments = _segment_voxels(segmentation, chosen)
         vessels = _segment_voxels(segmentation, _vessels(segmentation))
+    to_world_of_segments = _matrix_to_world(segmentation_node) if is_linear(segmentation_node) else None
     return NodeVoxels(
         patient_id=patient_id or volume_node.GetName(),
         image_name=volume_node.GetName(),
@@ -66,6 +68,7 @@ def voxels_of_nodes(
         scan=dicom_source.scan_of(volume_node),
         notes=tuple(notes),
         outline=outline or UNKNOWN,
+        draft=None if outline else draft_node.voxels_of(segmentation_node, chosen, to_world_of_segments),
     )
 
 
@@ -176,7 +179,8 @@ def _frame_notes(volume_node) -> list[Problem]:
     return []
 
 
-def _ijk_to_ras(volume_node) -> np.ndarray:
+def ijk_to_ras(volume_node) -> np.ndarray:
+    """4 x 4 matrix in mm from (i, j, k) to the volume's own RAS, without its parent transform."""
     matrix = vtk.vtkMatrix4x4()
     volume_node.GetIJKToRASMatrix(matrix)
     return slicer.util.arrayFromVTKMatrix(matrix)
@@ -191,7 +195,8 @@ def _matrix_to_world(node) -> np.ndarray:
     return slicer.util.arrayFromVTKMatrix(matrix)
 
 
-def _is_linear(node) -> bool:
+def is_linear(node) -> bool:
+    """Whether a node stands under no transform, or under one that is a matrix."""
     parent = node.GetParentTransformNode()
     return parent is None or bool(parent.IsTransformToWorldLinear())
 
@@ -214,7 +219,7 @@ def _clone(node):
 @contextlib.contextmanager
 def _under_linear_transform(node, notes: list[Problem], noun: str):
     """The node itself, or a hardened clone when its parent transform is not linear."""
-    if _is_linear(node):
+    if is_linear(node):
         yield node
         return
     message = _("the {noun} stands under a transform that is not linear").format(noun=noun)

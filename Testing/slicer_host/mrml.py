@@ -30,6 +30,7 @@ def start():
         "segmentations": slicer.vtkSlicerSegmentationsModuleLogic(),
         "volumes": slicer.vtkSlicerVolumesLogic(),
         "sequences": slicer.vtkSlicerSequencesLogic(),
+        "markups": slicer.vtkSlicerMarkupsLogic(),
     }
     slicer.modules = SimpleNamespace()
     for name, logic in logics.items():
