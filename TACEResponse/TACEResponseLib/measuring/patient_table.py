@@ -118,9 +118,9 @@ def stack(
 ) -> PatientTable:
     """The measurements of several patients as one PatientTable, features in the given order.
 
-    centers, groups, clinical, outlines: fields of PatientTable, in the order of the measurements. The number of
-    lesions is added to what the table says of a patient; its column `phase` (arterial, portal venous,
-    native) counts where the scan does not tell.
+    centers, groups, clinical, outlines: fields of PatientTable, in the order of the measurements. The
+    number of lesions is added to what the table says of a patient; its column `phase` (arterial, portal
+    venous, native) counts where the scan does not tell.
     """
     rows = clinical or [{}] * len(measurements)
     lesions = [str(m.lesions.to_json()["number"]) for m in measurements]

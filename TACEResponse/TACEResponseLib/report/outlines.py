@@ -3,19 +3,17 @@
 from typing import TYPE_CHECKING
 
 from TACEResponseLib.cases.outline import Outline
-from TACEResponseLib.messages.language import listed, tr
+from TACEResponseLib.messages.language import tr
 
 if TYPE_CHECKING:
     from TACEResponseLib.answer.response_model import TrainingPatients
 
 
 def about_outlines(training: "TrainingPatients") -> list[str]:
-    """A line for the model card on who made the outlines of the training patients; none where nobody knows."""
-    counts = training.outlines
-    if not counts:
+    """The line of a model card on who made the outlines of the training patients; none where nobody knows."""
+    if not training.outlines:
         return []
-    said = [tr("{history}: {n}", history=Outline(source).history(), n=n) for source, n in counts.items()]
-    unknown = len(training.patient_ids) - sum(counts.values())
-    if unknown:
-        said.append(tr("not known: {n}", n=unknown))
-    return [tr("Outlines of the training patients: {counts}.", counts=listed(said))]
+    counts = {Outline(source).history(): n for source, n in training.outlines.items()}
+    counts[tr("not known")] = len(training.patient_ids) - sum(counts.values())
+    said = tr("; ").join(tr("{history} ({n})", history=what, n=n) for what, n in counts.items() if n)
+    return [tr("Outlines of the training patients: {counts}.", counts=said)]
