@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from TACEResponseLib.cases import Case
+from TACEResponseLib.cases.outline import UNKNOWN, Outline
 from TACEResponseLib.cases.repair import parse_repairs
 from TACEResponseLib.messages.errors import InputError, MaskError, Problem, TableError
 from TACEResponseLib.readers import read_case
@@ -17,6 +18,7 @@ from TACEResponseLib.settings import LabelSource
 from TACEResponseLib.statistics.outcome import OBJECTIVE_RESPONSE
 from TACEResponseLib.storage import shown_text
 
+from .outlines import outline_of
 from .readings import RESPONSES, is_reading, label_of, readings_of, require_readers, responder_label
 
 __all__ = ["RESPONSES", "Cohort", "Patient", "is_own_column", "read_cohort", "read_table", "responder_label"]
@@ -27,6 +29,7 @@ COLUMNS = (
     "image",
     "mask",
     "mask_reader2",
+    "mask_source",
     "mask_label",
     "segment",
     "series",
@@ -48,7 +51,8 @@ class Patient:
     Paths are absolute. mask_label, segment, series: choices where a file holds several. repairs:
     names from `repair.REPAIRS` that the table asks for. label: 1 responder, 0 not, None unknown.
     label_meaning: what the label says, where it is not objective response. readings: every reader's label,
-    the first reader's first; () without a table. row: its number in the table, 0 without one.
+    the first reader's first; () without a table. outline: who made `mask`. row: its number in the table, 0
+    without one.
     """
 
     patient_id: str
@@ -66,6 +70,7 @@ class Patient:
     clinical: dict[str, str] = field(default_factory=dict)
     repairs: tuple[str, ...] = ()
     readings: tuple[int | None, ...] = ()
+    outline: Outline = UNKNOWN
     row: int = 0
 
     def read_case(self, reader: int = 1, same_image_as: Case | None = None) -> Case:
@@ -91,6 +96,7 @@ class Patient:
             series=self.series,
             repairs=self.repairs,
             same_image_as=same_image_as,
+            outline=self.outline if reader == 1 else UNKNOWN,
         )
 
 
@@ -228,6 +234,7 @@ def _patient(row: Row, table: Path) -> tuple[Patient | None, list[Problem]]:
         ("mask_reader2", lambda: _located(row, table, "mask_reader2") if row.get("mask_reader2") else None),
         ("repairs", lambda: _repairs(row, table.name)),
         ("readings", lambda: readings_of(row, table.name)),
+        ("outline", lambda: outline_of(row, table.name)),
     ):
         try:
             cells[name] = read()

@@ -11,6 +11,7 @@ from .common_options import (
     add_encoding,
     add_engine,
     add_jobs,
+    add_mask_source,
     add_preset,
     add_register,
     add_repair,
@@ -95,6 +96,7 @@ def _add_predict(command: Command) -> None:
     add = predict.add_argument_group("one patient").add_argument
     add("--image", type=Path, help="CT before TACE: a volume file or a folder with a DICOM series.")
     add("--mask", type=Path, help="Tumour: a labelmap, .seg.nrrd, DICOM SEG or RTSTRUCT.")
+    add_mask_source(add)
     add("--label", help="Value of the tumour in the mask, or all; needed when the mask has several.")
     add("--segment", help="Name of the tumour's segment, or all; needed when the mask has several.")
     add("--series", help="Description, number, UID or phase of one series, when the folder has several.")

@@ -30,6 +30,7 @@ def demo(options: Namespace, progress: Reporting) -> int:
 
 def predict(options: Namespace, progress: Reporting) -> int:
     """Predict one patient or a cohort; nothing is written for a patient that cannot be predicted."""
+    from TACEResponseLib.cases.outline import Outline
     from TACEResponseLib.cases.repair import parse_repairs
     from TACEResponseLib.readers import read_case
     from TACEResponseLib.readers.volumes import existing
@@ -69,6 +70,7 @@ def predict(options: Namespace, progress: Reporting) -> int:
         segment=options.segment,
         series=options.series,
         repairs=parse_repairs(options.repair),
+        outline=Outline.from_text(options.mask_source),
     )
     prediction = service.predict(
         case,
@@ -149,11 +151,12 @@ def _answer(service: PredictionService, prediction, case, options: Namespace, pr
 
 def _predict_cohort(service: PredictionService, options: Namespace, progress: Reporting) -> int:
     """A folder a patient and one table; a bad patient is reported and the rest go on."""
+    from TACEResponseLib.cohorts.outlines import with_sources
     from TACEResponseLib.cohorts.table import read_cohort
     from TACEResponseLib.report.answer_index import INDEX, IndexRow, write_index
 
     cohort = read_cohort(options.cohort, encoding=options.encoding)
-    patients = with_repairs(cohort, options.repair).patients
+    patients = with_sources(with_repairs(cohort, options.repair), options.mask_source).patients
     rows, listed, problems, days = [], [], [], days_of(patients, options)
     taken = [PREDICTIONS, SPREADSHEET, INDEX]
     folders = folder_names((patient.patient_id for patient in patients), taken=taken)

@@ -53,6 +53,7 @@ def measured_patients(
         [p.center for p in patients],
         [p.clinical.get(GROUP) or p.patient_id for p in patients],
         [{**p.clinical, "response": p.response} for p in patients],
+        [p.outline.source for p in patients],
     )
     labels, readings = [p.label for p in patients], [p.readings for p in patients]
     return Labelled(table, Outcome.read(labels, readings, softened=source == "soft"))
