@@ -19,8 +19,9 @@ from pathlib import Path
 from slicer.i18n import tr as _
 from TACEResponseLib.messages.errors import Cancelled, Problem, TACEResponseError
 from TACEResponseLib.messages.progress import Progress, silent
+from TACEResponseLib.resumable.process_tree import ask_to_stop, end_tree
 
-from .process_tree import ChildError, ask_to_stop, end_tree, event_of, python_executable, start
+from .process_tree import ChildError, event_of, python_executable, start
 
 #: How long the process is listened to before whoever waits is asked whether to go on.
 POLL_S = 0.05
