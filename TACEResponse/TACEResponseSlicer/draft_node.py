@@ -11,6 +11,7 @@ import zlib
 import numpy as np
 import SimpleITK as sitk
 import slicer
+import vtk
 from slicer.i18n import tr as _
 from TACEResponseLib.cases import bounding_box
 
@@ -19,7 +20,7 @@ from .node_voxels import DraftVoxels, SegmentVoxels, ijk_to_ras_of_image, shift
 
 #: Attributes of the node: what proposed it, the voxels that were proposed, whether a person accepted them.
 PROGRAM, PROPOSAL, CONFIRMED = (f"TACEResponse.{name}" for name in ("ProposedBy", "Proposal", "Confirmed"))
-#: Tag of each segment that was proposed.
+#: Tag of each segment that was proposed; in it the size that it had then.
 PROPOSED = "TACEResponse.Proposed"
 #: None of the colours of an answer, and not that of the liver; the CT is seen through it.
 COLOUR, OPACITY = (0.95, 0.75, 0.1), 0.3
@@ -46,8 +47,7 @@ def fill(node, lesions, program: str) -> list[str]:
     proposed until a person ticks them.
     """
     segmentation = node.GetSegmentation()
-    ids = [segmentation.GetNthSegmentID(n) for n in range(segmentation.GetNumberOfSegments())]
-    there = [identifier for identifier in ids if _is_proposed(node, identifier)]
+    there = [identifier for identifier in _segment_ids(node) if _is_proposed(node, identifier)]
     for identifier in there[len(lesions) :]:
         segmentation.RemoveSegment(identifier)
     drawn = {}
@@ -84,6 +84,16 @@ def program_of(node) -> str:
     return (node.GetAttribute(PROGRAM) or "") if node else ""
 
 
+def sizes_of(node) -> list[tuple[float, float]]:
+    """Volume in mL and diameter in mm that each proposed segment had when it was proposed."""
+    sizes, text = [], vtk.mutable("")
+    for identifier in _segment_ids(node):
+        if node.GetSegmentation().GetSegment(identifier).GetTag(PROPOSED, text):
+            volume_ml, diameter_mm = map(float, str(text).split())
+            sizes.append((volume_ml, diameter_mm))
+    return sizes
+
+
 def voxels_of(node, segment_ids, to_world: np.ndarray | None) -> DraftVoxels | None:
     """What was proposed, taken hold of for `NodeVoxels`; None where none of the segments was proposed.
 
@@ -98,6 +108,11 @@ def voxels_of(node, segment_ids, to_world: np.ndarray | None) -> DraftVoxels | N
     return DraftVoxels(program_of(node), is_confirmed(node), proposal)
 
 
+def _segment_ids(node) -> list[str]:
+    segmentation = node.GetSegmentation()
+    return [segmentation.GetNthSegmentID(n) for n in range(segmentation.GetNumberOfSegments())]
+
+
 def _is_proposed(node, identifier: str) -> bool:
     segment = node.GetSegmentation().GetSegment(identifier)
     return segment is not None and segment.HasTag(PROPOSED)
@@ -105,18 +120,16 @@ def _is_proposed(node, identifier: str) -> bool:
 
 def _draw(node, identifier: str | None, lesion, number: int) -> str:
     """Draw a lesion into the segment of this ID, or into a new one; its ID."""
-    name = _("Tumour (proposed) {n}: {volume:.1f} mL, {diameter:.0f} mm").format(
-        n=number, volume=lesion.volume_ml, diameter=lesion.diameter_mm
-    )
-    voxels, to_ras = _in_its_box(lesion.mask)
-    labelmap = publish.oriented_labelmap(voxels, to_ras)
+    name = _("Tumour (proposed) {n}").format(n=number)
+    labelmap = publish.oriented_labelmap(*_in_its_box(lesion.mask))
     if identifier is None:
         identifier = node.AddSegmentFromBinaryLabelmapRepresentation(labelmap, name, COLOUR)
-        node.GetSegmentation().GetSegment(identifier).SetTag(PROPOSED, "1")
-        return identifier
-    replace = slicer.vtkSlicerSegmentationsModuleLogic.SetBinaryLabelmapToSegment
-    replace(labelmap, node, identifier, slicer.vtkSlicerSegmentationsModuleLogic.MODE_REPLACE)
-    node.GetSegmentation().GetSegment(identifier).SetName(name)
+    else:
+        replace = slicer.vtkSlicerSegmentationsModuleLogic.SetBinaryLabelmapToSegment
+        replace(labelmap, node, identifier, slicer.vtkSlicerSegmentationsModuleLogic.MODE_REPLACE)
+    segment = node.GetSegmentation().GetSegment(identifier)
+    segment.SetName(name)
+    segment.SetTag(PROPOSED, f"{lesion.volume_ml:.2f} {lesion.diameter_mm:.1f}")
     return identifier
 
 

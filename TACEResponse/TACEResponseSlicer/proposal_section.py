@@ -15,6 +15,8 @@ from .panel import WIDGET_GONE
 
 #: Steps of the slider between the smallest and the largest extent of a click.
 STEPS = 100
+#: Lesions whose size is said.
+MOST_SIZES = 5
 
 
 class ProposalSection:
@@ -228,7 +230,7 @@ class ProposalSection:
         if self.point.waiting:
             said = _("Click into the middle of the lesion, in any slice view.")
         elif self._has_draft(node):
-            said = _history(draft_node.program_of(node.segmentation), waits)
+            said = _waiting(node.segmentation) if waits else _confirmed(node.segmentation)
         else:
             said = self._found
         ui.draftLabel.text, ui.draftLabel.visible = breakable(said), bool(said)
@@ -247,8 +249,24 @@ def _say_what_it_is(ui) -> None:
     )
 
 
-def _history(program: str, waits: bool) -> str:
-    """Who proposed the draft, and what is to be done with it or was."""
-    by = _("Proposed around your click.") if program == CLICK else _("Proposed by {program}.")
-    todo = _("Look at every slice, correct it with Draw or correct, then confirm it.")
-    return f"{by.format(program=program)} {todo if waits else _('You confirmed it.')}"
+def _waiting(segmentation) -> str:
+    """Who proposed the draft, how large its lesions are, and what is to be done with it."""
+    sizes = draft_node.sizes_of(segmentation)
+    line = _("{n}: {volume:.1f} mL, {diameter:.0f} mm")
+    listed = [
+        line.format(n=n, volume=volume_ml, diameter=diameter_mm)
+        for n, (volume_ml, diameter_mm) in enumerate(sizes[:MOST_SIZES], start=1)
+    ]
+    more = [_("... and {n} more").format(n=len(sizes) - MOST_SIZES)] if len(sizes) > MOST_SIZES else []
+    todo = _('Look at every slice, correct it with "Draw or correct...", then confirm it.')
+    return "\n".join([f"{_proposed_by(segmentation)} {todo}", *listed, *more])
+
+
+def _confirmed(segmentation) -> str:
+    return f"{_proposed_by(segmentation)} {_('You confirmed it.')}"
+
+
+def _proposed_by(segmentation) -> str:
+    program = draft_node.program_of(segmentation)
+    said = _("Proposed around your click.") if program == CLICK else _("Proposed by {program}.")
+    return said.format(program=program)

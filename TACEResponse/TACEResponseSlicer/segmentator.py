@@ -97,7 +97,7 @@ def ensure_packages() -> None:
         restart = getattr(error, "restartRequired", False)
         raise DependencyError(
             _("the packages of {name} were not installed").format(name=EXTENSION),
-            received=str(error).strip()[:300],
+            received=str(error).strip().rstrip(".")[:300],
             remedy=_("restart Slicer, then press the button again")
             if restart
             else _("press the button again, or install them in the module {name}").format(name=EXTENSION),
