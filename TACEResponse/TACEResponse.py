@@ -282,6 +282,7 @@ class TACEResponseTest(ScriptedLoadableModuleTest):
             self.test_nodes_become_the_case_they_came_from,
             self.test_the_parameter_node_keeps_its_choices,
             self.test_the_panel_says_why_predict_is_disabled,
+            self.test_a_click_on_the_tumour_is_a_draft,
             self.test_the_sample_patient_is_predicted,
         ):
             self.setUp()
@@ -291,20 +292,17 @@ class TACEResponseTest(ScriptedLoadableModuleTest):
 
     def test_nodes_become_the_case_they_came_from(self):
         """The sample patient's nodes give its voxels, its mask and its lesions back."""
-        import numpy as np
-        import SimpleITK as sitk
-        from TACEResponseLib.messages.errors import TACEResponseError
-        from TACEResponseLib.phantom import make_patient
-        from TACEResponseSlicer import publish
+        from TACEResponseSlicer import module_tests
 
-        patient = make_patient(0, seed=2, size="small")
-        volume, segmentation = publish.patient_nodes("patient", patient.image, patient.mask)
-        case = TACEResponseLogic().prepare(volume, segmentation, "all")
-        for ours, theirs in ((case.image, patient.image), (case.mask, patient.mask)):
-            self.assertTrue(np.array_equal(*map(sitk.GetArrayFromImage, (ours, theirs))))
-            self.assertTrue(np.allclose(ours.GetOrigin(), theirs.GetOrigin(), atol=1e-6))
-        with self.assertRaises(TACEResponseError):
-            TACEResponseLogic().prepare(volume, segmentation, ["no such segment"])
+        module_tests.nodes_become_their_case(self, TACEResponseLogic())
+
+    def test_a_click_on_the_tumour_is_a_draft(self):
+        """A click on the sample patient proposes an outline for which Predict waits."""
+        from TACEResponseSlicer import module_tests
+
+        panel = self.openPanel()
+        self.loadSamplePatient(panel)
+        module_tests.a_click_is_a_draft(self, panel, TACEResponseLogic())
 
     def test_the_parameter_node_keeps_its_choices(self):
         """What is chosen is read back by another wrapper of the same node."""

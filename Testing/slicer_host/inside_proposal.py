@@ -461,7 +461,7 @@ def test_the_record_stands_in_answer_page_json_and_structured_report(panel, monk
     series = sorted(tmp_path.glob("*.dcm"))
     panel.logic.writeDicom(prediction, case, series, tmp_path / "out")
     written = list(map(pydicom.dcmread, (tmp_path / "out").glob("*.dcm")))
-    assert said in str(next(data for data in written if data.Modality == "SR"))
+    assert said in next(data for data in written if data.Modality == "SR").to_json()
 
 
 # The click
@@ -717,6 +717,14 @@ def test_a_draft_that_is_removed_or_left_for_another_ends_its_slider(panel, ct, 
 def test_the_buttons_say_what_is_missing_without_a_ct(panel):
     for button in (panel.ui.proposeButton, panel.ui.clickButton):
         assert (button.enabled, button.toolTip) == (False, "Choose a CT volume")
+
+
+def test_the_modules_own_test_of_a_click_passes(panel):
+    test = sys.modules[NAME].TACEResponseTest()
+    test.setUp()
+    test.test_a_click_on_the_tumour_is_a_draft()
+    test.setUp()
+    test.test_nodes_become_the_case_they_came_from()
 
 
 # How it looks
