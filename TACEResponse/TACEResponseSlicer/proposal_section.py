@@ -5,6 +5,7 @@ import contextlib
 from slicer.i18n import tr as _
 from TACEResponseLib.messages.errors import Cancelled
 from TACEResponseLib.proposal.click import DEFAULT_EXTENT
+from TACEResponseLib.proposal.draft import SMALL_MM
 
 from . import ct_frame, draft_node, segmentator
 from .answer_view import breakable
@@ -252,14 +253,16 @@ def _say_what_it_is(ui) -> None:
 def _waiting(segmentation) -> str:
     """Who proposed the draft, how large its lesions are, and what is to be done with it."""
     sizes = draft_node.sizes_of(segmentation)
-    line = _("{n}: {volume:.1f} mL, {diameter:.0f} mm")
-    listed = [
-        line.format(n=n, volume=volume_ml, diameter=diameter_mm)
-        for n, (volume_ml, diameter_mm) in enumerate(sizes[:MOST_SIZES], start=1)
-    ]
+    listed = [_size(n, *size) for n, size in enumerate(sizes[:MOST_SIZES], start=1)]
     more = [_("... and {n} more").format(n=len(sizes) - MOST_SIZES)] if len(sizes) > MOST_SIZES else []
     todo = _('Look at every slice, correct it with "Draw or correct...", then confirm it.')
     return "\n".join([f"{_proposed_by(segmentation)} {todo}", *listed, *more])
+
+
+def _size(n: int, volume_ml: float, diameter_mm: float) -> str:
+    small = _("{n}: {volume:.1f} mL, {diameter:.0f} mm (small)")
+    line = small if diameter_mm < SMALL_MM else _("{n}: {volume:.1f} mL, {diameter:.0f} mm")
+    return line.format(n=n, volume=volume_ml, diameter=diameter_mm)
 
 
 def _confirmed(segmentation) -> str:

@@ -370,7 +370,9 @@ def test_several_lesions_are_segments_of_their_own_and_small_ones_are_not_ticked
     partner.behave("several")
     search(panel)
     assert names(panel) == [f"Tumour (proposed) {n}" for n in (1, 2, 3)]
-    diameters = [float(line.split()[-2]) for line in panel.ui.draftLabel.text.splitlines()[1:]]
+    lines = panel.ui.draftLabel.text.splitlines()[1:]
+    diameters = [float(line.split()[3]) for line in lines]
+    assert [line.endswith("(small)") for line in lines] == [False, False, True]
     np.testing.assert_allclose(diameters, (30, 16, 6), atol=1.5)
     assert ticked(panel) == names(panel)[:2]
     panel.ui.confirmButton.click()
