@@ -7,25 +7,31 @@ import SimpleITK as sitk
 from scipy import ndimage
 
 #: Rays: rows from the head to the feet, and rays around in each.
-ROWS, AROUND = 24, 48
+ROWS, AROUND = 18, 36
 #: Length of the rays in mm, and the distance between two looks along them.
 REACH_MM, STEP_MM = 90.0, 1.0
 #: Voxels are put together to about this size before anything is looked at.
 VOXEL_MM = 1.5
 #: Standard deviation in mm of the smoothing that takes the noise away.
 SMOOTH_MM = 1.0
-#: The liver's intensity is looked for here, in HU, within this distance of the point in mm.
-LIVER_HU, LIVER_WITHIN_MM = (20, 220), 60.0
+#: The liver's intensity is looked for here, in HU.
+LIVER_HU = (20, 220)
 #: What is outside of these is fat, air, bone or metal, through which no ray goes on.
 BARRIER_HU = (-20.0, 280.0)
-#: Standard deviations from the liver's intensity at which a voxel is as much tumour as liver.
-UNLIKE = 2.0
+#: Squared standard deviations from the liver's intensity at which a voxel is as much tumour as liver.
+UNLIKE = 2.55
 #: How far liver-like tissue is crossed, in mm, before the ray gives up.
 CROSSED_MM = 4.0
-#: Angles within which rays agree, coarse first; how strongly; and how often the centre moves.
-COARSE_DEG, FINE_DEG, AGREEMENT, MOVES = 20.0, 10.0, 0.02, 5
+#: Standard deviations over two steps that make a full edge, and what a full edge counts, in mm of evidence.
+FULL_EDGE, EDGE_MM = 5.0, 3.0
+#: Angles within which rays agree, coarse first; how strongly; and the radius in mm below which no more so.
+COARSE_DEG, FINE_DEG, AGREEMENT, LEAST_RADIUS_MM = 25.0, 15.0, 2.0, 3.0
+#: How often the rays are brought to agree.
+ROUNDS = 8
+#: How far the rays reach, in mm, one after another, until fewer than a share of them reach the end.
+REACHES_MM, CLOSED = (8, 12, 18, 27, 40, 60, REACH_MM), 0.2
 #: What is added to the evidence for tumour at each step of the extent, from the smallest to the largest.
-LEVELS = np.linspace(-0.5, 0.5, 11)
+LEVELS = np.linspace(-0.35, 0.35, 5)
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,36 +109,62 @@ def _agreement(degrees: float) -> np.ndarray:
     return weights / weights.sum(axis=1, keepdims=True)
 
 
+COARSE, FINE = _agreement(COARSE_DEG), _agreement(FINE_DEG)
+
+
 def star_around(around: Neighbourhood, seed_mm: tuple[float, float, float]) -> tuple[np.ndarray, np.ndarray]:
-    """The centre (LPS mm) and the radii (levels, ROWS, AROUND) in mm of the region around the point."""
-    coarse, fine = _agreement(COARSE_DEG), _agreement(FINE_DEG)
+    """The centre (LPS mm) and the radii (levels, ROWS, AROUND) in mm of the region around the point.
+
+    A small tumour must be found before its neighbours are: the rays begin short, and grow longer until
+    the region is closed. After each look the centre moves to the middle of what was found.
+    """
     centre = np.array(seed_mm, float)
-    for _ in range(MOVES):
-        radii = _radii(*_evidence(around, centre), 0.0, coarse, fine)
-        weights = SHARES * radii**3
-        moved = (SHARES * radii**4 * 0.75 / weights.sum()) @ RAYS
-        centre = centre + moved
-    evidence = _evidence(around, centre)
-    radii = np.stack([fine @ _radii(*evidence, bias, coarse, fine) for bias in LEVELS])
+    for reach_mm in REACHES_MM:
+        radii = _radii(_looked(around, centre, reach_mm), 0.0)
+        centre = centre + (0.75 * SHARES * radii**4 / (SHARES * radii**3).sum()) @ RAYS
+        if np.average(radii > reach_mm - 1.5 * STEP_MM, weights=SHARES) < CLOSED:
+            break
+    looked = _looked(around, centre, 1.25 * reach_mm)
+    radii = np.stack([FINE @ _radii(looked, bias) for bias in LEVELS])
     return centre, np.maximum.accumulate(radii, axis=0).reshape(-1, ROWS, AROUND)
 
 
-def _evidence(around: Neighbourhood, centre: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(rays, steps) from -1, liver, to 1, unlike it; and where a ray has met what it does not cross."""
-    hu = around.at(centre + RAYS[:, None] * STEPS_MM[None, :, None])
-    evidence = np.clip(np.abs(hu - around.liver_hu) / around.spread_hu / UNLIKE - 1, -1, 1)
+@dataclass(frozen=True, eq=False)
+class _Looked:
+    """What the rays meet, each (rays, steps).
+
+    evidence: from -1, liver, to 1, unlike it. edge: from 0 to 1. ended: where the ray is at its end.
+    """
+
+    evidence: np.ndarray
+    edge: np.ndarray
+    ended: np.ndarray
+
+
+def _looked(around: Neighbourhood, centre_mm: np.ndarray, reach_mm: float) -> _Looked:
+    hu = around.at(centre_mm + RAYS[:, None] * STEPS_MM[None, :, None])
+    away = (hu - around.liver_hu) / around.spread_hu
     ended = np.maximum.accumulate((hu < BARRIER_HU[0]) | (hu > BARRIER_HU[1]), axis=1)
-    return np.where(ended, -1, evidence), ended
+    return _Looked(
+        evidence=np.where(ended, -1, np.clip(away**2 / UNLIKE - 1, -1, 1)),
+        edge=np.clip(np.abs(np.gradient(away, axis=1)) * 2 / FULL_EDGE, 0, 1),
+        ended=ended | (reach_mm < STEPS_MM),
+    )
 
 
-def _radii(evidence, ended, bias: float, coarse: np.ndarray, fine: np.ndarray) -> np.ndarray:
-    """Where on each ray the tumour ends, in mm."""
-    radii = STEPS_MM[_sums(coarse @ (evidence + bias), ended).argmax(axis=1)] + STEP_MM / 2
-    sums = _sums(fine @ (evidence + bias), ended)
-    for _ in range(8):
-        apart = (STEPS_MM - (fine @ radii)[:, None]) ** 2
-        radii = STEPS_MM[(sums - AGREEMENT * apart).argmax(axis=1)] + STEP_MM / 2
+def _radii(looked: _Looked, bias: float) -> np.ndarray:
+    """Where on each ray the tumour ends, in mm; the rays agree with their neighbours."""
+    radii = _ends(_sums(COARSE @ (looked.evidence + bias), looked.ended))
+    sums = _sums(FINE @ (looked.evidence + bias), looked.ended) + EDGE_MM * (FINE @ looked.edge)
+    for _ in range(ROUNDS):
+        mean = np.maximum(FINE @ radii, LEAST_RADIUS_MM)[:, None]
+        radii = _ends(sums - AGREEMENT * (STEPS_MM - mean) ** 2 / mean)
     return radii
+
+
+def _ends(scores: np.ndarray) -> np.ndarray:
+    """The end of the best step of each ray in mm."""
+    return STEPS_MM[scores.argmax(axis=1)] + STEP_MM / 2
 
 
 def _sums(evidence: np.ndarray, ended: np.ndarray) -> np.ndarray:
