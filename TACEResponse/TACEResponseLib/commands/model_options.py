@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from TACEResponseLib.messages.language import tr
 from TACEResponseLib.settings import NetworkSettings
 
 from .common_options import PAPER, Command, add_cohort, add_encoding, add_engine, add_jobs, add_preset
@@ -56,6 +57,8 @@ def add_evaluate(command: Command) -> None:
     add("--allow-training-patients", action="store_true", help=text)
     text = "Write only aggregates.json: figures of all patients together, no patient, no count below 5."
     add("--aggregates-only", action="store_true", help=text)
+    text = tr("Column of the table with second outlines, such as mask_reader2, to be compared with mask.")
+    add("--second-mask", default="", metavar="COLUMN", help=text)
     add_engine(add, "that of the model")
 
 

@@ -17,6 +17,7 @@ from .curves import (
 )
 from .drawing import COLOURS, GREY, MARKERS, STYLES, Drawing, canvas, finish, numbered
 from .methods import VALIDATION_ONLY, elimination_table, feature_table, final_selection
+from .outlines import draw_outlines
 from .stability import stability_drawings
 from .study import Study
 
@@ -38,6 +39,7 @@ def draw_all(study: Study) -> tuple[Drawing, ...]:
         draw_features(study),
         draw_correlations(study),
         *stability_drawings(study),
+        *draw_outlines(study),
         draw_learning(study),
     )
     for drawing in drawings:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from TACEResponseLib import __version__
 from TACEResponseLib.messages.errors import counted
+from TACEResponseLib.messages.language import tr
 from TACEResponseLib.models.combination import title
 
 from .drawing import Drawing
@@ -25,6 +26,8 @@ FILES_ONLY = (
     "table_s1_icc",
     "image_hashes",
     "instability_patients",
+    "outlines_patients",
+    "outlines_features",
 )
 #: How large a figure is on the page.
 PIXELS_PER_INCH = 104
@@ -56,6 +59,7 @@ def render(
             }
             for drawing, png in drawings
         },
+        outlines=tr("A second outline") if study.outlines else "",
         paper=FOLDER,
         card=card,
         software=f"TACEResponse {__version__}",

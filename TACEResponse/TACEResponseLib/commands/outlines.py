@@ -1,0 +1,43 @@
+"""The part of `evaluate` that compares two columns of outlines."""
+
+from argparse import Namespace
+from typing import TYPE_CHECKING
+
+from TACEResponseLib.messages.errors import InputError
+from TACEResponseLib.messages.language import tr
+
+from .output import Reporting
+
+if TYPE_CHECKING:
+    from TACEResponseLib.answer.response_model import ResponseModel
+    from TACEResponseLib.cohorts.table import Cohort
+    from TACEResponseLib.training.inputs import Labelled
+    from TACEResponseLib.training.outlines import TwoOutlines
+
+
+def require_second_mask(cohort: "Cohort", options: Namespace) -> None:
+    """InputError for a column without outlines, or a comparison of which nothing would be written."""
+    from TACEResponseLib.cohorts.outlines import second_masks
+
+    if options.second_mask:
+        second_masks(cohort, options.second_mask)
+    if options.second_mask and options.aggregates_only:
+        raise InputError(
+            tr("an option would have no effect"),
+            field="second-mask",
+            expected=tr("--second-mask without --aggregates-only"),
+            received=options.second_mask,
+            remedy=tr("leave one of the two out"),
+        )
+
+
+def second_outlines(
+    model: "ResponseModel", cohort: "Cohort", first: "Labelled", options: Namespace, progress: Reporting
+) -> "TwoOutlines | None":
+    """The comparison that `--second-mask` asks for; None without it."""
+    from TACEResponseLib.training.outlines import compare_outlines
+
+    if not options.second_mask:
+        return None
+    how = {"engine": options.engine, "jobs": options.jobs, "progress": progress}
+    return compare_outlines(model, cohort, options.second_mask, first, **how)
