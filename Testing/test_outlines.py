@@ -31,7 +31,7 @@ from TACEResponseLib.report.outlines import about_outlines
 from TACEResponseLib.report.patient_page import summary, write_patient_report
 from TACEResponseLib.settings import preset
 from TACEResponseLib.statistics.outcome import Outcome
-from TACEResponseLib.training.inputs import Labelled, measured_patients
+from TACEResponseLib.training.inputs import Labelled, measured_patients, tabled_patients
 from TACEResponseLib.training.model import fit_response_model
 from TACEResponseLib.training.updating import update_response_model
 
@@ -348,3 +348,14 @@ def test_training_reads_the_sources_from_the_cohort(cohort):
     found = measured_patients(patients, measured, NAMES)
     assert found.table.outlines == ("drawn", "edited", "")
     assert found.rows(np.array([1])).table.outlines == ("edited",)
+
+
+def test_a_table_of_features_has_them_in_its_labels(tmp_path):
+    features, labels = tmp_path / "features.csv", tmp_path / "labels.csv"
+    features.write_text(f"patient_id,{NAMES[0]}\na,1\nb,2\nc,3\n", encoding="utf-8")
+    labels.write_text("patient_id,label,mask_source\nc,1,confirmed\na,0,drawn\nb,1,\n", encoding="utf-8")
+    found = tabled_patients(features, labels).training.table
+    assert (found.patient_ids, found.outlines) == (("a", "b", "c"), ("drawn", "", "confirmed"))
+    labels.write_text("patient_id,label,mask_source\na,0,painted\n", encoding="utf-8")
+    with pytest.raises(TableError, match="row 2, column mask_source"):
+        tabled_patients(features, labels)

@@ -1,6 +1,7 @@
-"""The part of `evaluate` that compares two columns of outlines."""
+"""What the commands do with outlines: their source by an option, and two columns of them compared."""
 
 from argparse import Namespace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from TACEResponseLib.messages.errors import InputError
@@ -15,9 +16,18 @@ if TYPE_CHECKING:
     from TACEResponseLib.training.outlines import TwoOutlines
 
 
+def with_sources(cohort: "Cohort", source: str) -> "Cohort":
+    """The cohort with `source` for every mask whose row says nothing; InputError for another word."""
+    from TACEResponseLib.cases.outline import Outline
+
+    said = Outline.from_text(source)
+    patients = (p if p.outline.source else replace(p, outline=said) for p in cohort.patients)
+    return replace(cohort, patients=tuple(patients))
+
+
 def require_second_mask(cohort: "Cohort", options: Namespace) -> None:
     """InputError for a column without outlines, or a comparison of which nothing would be written."""
-    from TACEResponseLib.cohorts.outlines import second_masks
+    from TACEResponseLib.training.outlines import second_masks
 
     if options.second_mask:
         second_masks(cohort, options.second_mask)

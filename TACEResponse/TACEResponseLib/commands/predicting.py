@@ -9,6 +9,7 @@ from TACEResponseLib.messages.errors import InputError, TableError, TACEResponse
 from TACEResponseLib.service import PredictionService, clear_answer
 from TACEResponseLib.storage import folder_names, require_short
 
+from .outlines import with_sources
 from .output import DONE, SOME_FAILED, Reporting, formula_warnings, in_short, say_done, with_repairs
 from .predictions_table import PREDICTIONS, SPREADSHEET, prediction_row, write_tables
 from .registering import check_register, days_of, keep
@@ -151,7 +152,6 @@ def _answer(service: PredictionService, prediction, case, options: Namespace, pr
 
 def _predict_cohort(service: PredictionService, options: Namespace, progress: Reporting) -> int:
     """A folder a patient and one table; a bad patient is reported and the rest go on."""
-    from TACEResponseLib.cohorts.outlines import with_sources
     from TACEResponseLib.cohorts.table import read_cohort
     from TACEResponseLib.report.answer_index import INDEX, IndexRow, write_index
 

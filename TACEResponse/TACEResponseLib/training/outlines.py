@@ -12,13 +12,12 @@ import SimpleITK as sitk
 from TACEResponseLib.answer.response_model import ResponseModel
 from TACEResponseLib.cases import Case
 from TACEResponseLib.cases.outline import UNKNOWN
-from TACEResponseLib.cohorts.outlines import second_masks
 from TACEResponseLib.cohorts.preflight.agreement import dice
 from TACEResponseLib.cohorts.table import Cohort, Patient
 from TACEResponseLib.measuring.cohort import measure_patients
 from TACEResponseLib.measuring.patient_table import stack
-from TACEResponseLib.messages.errors import Problem, TrainingError
-from TACEResponseLib.messages.language import tr
+from TACEResponseLib.messages.errors import InputError, Problem, TrainingError
+from TACEResponseLib.messages.language import listed, tr
 from TACEResponseLib.messages.progress import Progress, silent
 from TACEResponseLib.readers.volumes import files_of
 from TACEResponseLib.resumable import CaseJob, CaseResult, affordable_jobs, run_cases
@@ -30,7 +29,7 @@ from TACEResponseLib.statistics.small_classes import paired_comparison
 
 from .inputs import Labelled
 
-FIRST = "mask"
+FIRST, READER2 = "mask", "mask_reader2"
 #: Patients without whom no agreement of features can be measured.
 FEWEST_FOR_ICC = 3
 
@@ -135,6 +134,22 @@ def compare_outlines(
         used=model.needed,
         left_out=left_out,
     )
+
+
+def second_masks(cohort: Cohort, column: str) -> dict[str, Path]:
+    """Patient -> path of the outline in another column; InputError for a column that holds none."""
+    found = {p.patient_id: {**p.masks, READER2: p.mask_reader2} for p in cohort.patients}
+    masks = {patient_id: of[column] for patient_id, of in found.items() if of.get(column) is not None}
+    if not masks:
+        there = sorted({name for of in found.values() for name, path in of.items() if path is not None})
+        raise InputError(
+            tr("the table has no second outlines in this column"),
+            field="second-mask",
+            expected=listed(there) or tr("a column mask_reader2, or one named mask_ and a word, with paths"),
+            received=column,
+            remedy=tr("name a column that holds masks of the same tumours"),
+        )
+    return masks
 
 
 def _without(patient: Patient, column: str) -> Problem:
