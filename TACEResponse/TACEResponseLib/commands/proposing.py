@@ -225,7 +225,7 @@ def _of_cohort(options: Namespace, progress: Reporting) -> int:
             rows.append({**row, "problem": str(problems[-1])})
     progress(tr("proposing"), len(patients), len(patients))
     table = _write_table(rows, options.out / TABLE)
-    page = _write_page(drafts, run, progress) if drafts else None
+    page = _write_page(drafts, problems, run, progress) if drafts or problems else None
     text = [*in_short(problems), *map(str, formula_warnings(names))]
     text.append(
         several(
@@ -314,22 +314,14 @@ def _write_table(rows: Sequence[dict], file: Path) -> Path:
     return file
 
 
-def _write_page(patients: Sequence["PatientImage"], run: _Run, progress: Progress) -> Path:
-    """The page of `check` on the drafts, for the eye."""
-    from TACEResponseLib.cohorts.preflight import CohortCheck, check_cohort
-    from TACEResponseLib.cohorts.table import Cohort, Patient
+def _write_page(patients: Sequence["PatientImage"], problems: Sequence[Problem], run: _Run, progress) -> Path:
+    from TACEResponseLib.cohorts.table import Patient
 
-    from .check_page import write_check_page
+    from .proposals_page import write_proposals_page
 
-    drafted = tuple(
+    drafted = [
         Patient(p.patient_id, p.image, run.folder / f"{run.names[p.patient_id]}.nrrd", series=p.series)
         for p in patients
-    )
-    found = check_cohort(Cohort(run.folder, drafted), progress=progress)
-    note = Problem(
-        "proposal",
-        tr("the outlines are drafts by {program}, and nobody has looked at them", program=run.program),
-        remedy=tr("look at each of them, and correct it before a model is trained or asked"),
-        severity="warning",
-    )
-    return write_check_page(CohortCheck(found.patients, (note,)), run.folder)
+    ]
+    failed = {problem.patient_id: problem for problem in problems}
+    return write_proposals_page(drafted, failed, run.program, TABLE, run.folder, progress)
