@@ -29,10 +29,12 @@ FAT, AIR, BONE = mark("fat"), mark("air or lung"), mark("bone, metal or lipiodol
 class Growth:
     """What was found around a point, kept while a slider moves its extent.
 
-    centre_mm: LPS. radii_mm: (levels, rows of rays, rays a row), from the smallest to the largest extent.
+    seed_mm, centre_mm: LPS. radii_mm: (levels, rows of rays, rays a row), from the smallest extent to the
+    largest.
     """
 
     image: sitk.Image
+    seed_mm: tuple[float, float, float]
     centre_mm: np.ndarray
     radii_mm: np.ndarray
 
@@ -51,7 +53,10 @@ class Growth:
         place = extent * (len(LEVELS) - 1)
         low = min(int(place), len(LEVELS) - 2)
         radii_mm = self.radii_mm[low] + (place - low) * (self.radii_mm[low + 1] - self.radii_mm[low])
-        return filled(self.image, self.centre_mm, radii_mm)
+        mask = filled(self.image, self.centre_mm, radii_mm)
+        if not sitk.GetArrayViewFromImage(mask).any():  # a region smaller than a voxel
+            mask[self.image.TransformPhysicalPointToIndex(self.seed_mm)] = 1
+        return mask
 
 
 def grow(
@@ -77,7 +82,7 @@ def prepare(image: sitk.Image, seed_mm: tuple[float, float, float], progress: Pr
     progress(tr("looking around the point"), 1, 2)
     centre_mm, radii_mm = star_around(around, seed_mm)
     progress(tr("looking around the point"), 2, 2)
-    return Growth(image, centre_mm, radii_mm)
+    return Growth(image, tuple(map(float, seed_mm)), centre_mm, radii_mm)
 
 
 def _require_inside(image: sitk.Image, seed_mm: tuple[float, float, float]) -> None:
