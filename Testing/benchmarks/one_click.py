@@ -2,8 +2,8 @@
 
 The click is a random point at least 2 mm inside the lesion, so no person chose it well. "Half contrast" is
 the same lesions brought halfway to the liver's intensity, with their noise. Two plain methods of SimpleITK
-are measured beside it, each with the one setting that was best for it. The phantom is made by this project:
-its lesions are round, their outlines are exact, and its liver is even. Figures on it say nothing about patients.
+are measured beside it, with usual settings. The phantom is made by this project and is kind: its lesions are
+round, their outlines are exact, and its liver is even. Figures on it say nothing about patients.
 
     python Testing/benchmarks/one_click.py [--lesions 60]
 

@@ -51,8 +51,9 @@ def _card(check: PatientCheck) -> dict:
     """What the template needs of a patient with a draft."""
     about = ""
     if check.lesions is not None:
+        number = check.lesions["number"]
         about = several(
-            check.lesions["number"],
+            number,
             "1 lesion, {diameter:.0f} mm, {volume:.1f} mL",
             "{n} lesions, {diameter:.0f} mm, {volume:.1f} mL",
             diameter=check.lesions["largest_diameter_mm"],

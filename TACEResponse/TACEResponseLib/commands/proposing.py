@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from TACEResponseLib.messages.errors import Cancelled, DependencyError, InputError, Problem, TACEResponseError
-from TACEResponseLib.messages.language import several, tr
+from TACEResponseLib.messages.language import mark, several, tr
 from TACEResponseLib.messages.progress import Progress, within
 from TACEResponseLib.storage import (
     folder_names,
@@ -47,7 +47,7 @@ COLUMNS = (
     "problem",
 )
 #: Who proposes where a point is given, and the word of the column `mask_source` for what nobody has seen.
-ONE_CLICK, PROPOSED = "one click", "proposed"  # not a text
+ONE_CLICK, PROPOSED = mark("one click"), "proposed"
 #: Where a mask's file says who proposed it.
 PROGRAM_KEY = "tace_program"
 
@@ -123,7 +123,7 @@ def _of_one(options: Namespace, progress: Reporting) -> int:
         mask = program.propose(image, command, options.device, _changes(progress))
     lesions = lesions_of(mask, name)
     _write_mask(mask, name, options.out)
-    text = [*_in_words(lesions), tr("A draft by {program}: look at it, and correct it.", program=name)]
+    text = [*_in_words(lesions), tr("A draft by {program}: look at it, and correct it.", program=tr(name))]
     text.append(tr("Mask: {file}", file=options.out))
     found = [
         {"diameter_mm": round(x.diameter_mm, 2), "volume_ml": round(x.volume_ml, 3), "small": x.small}

@@ -77,8 +77,8 @@ def prepare(image: sitk.Image, seed_mm: tuple[float, float, float], progress: Pr
     check_volume(image, "image", "CT")
     _require_inside(image, seed_mm)
     progress(tr("looking around the point"), 0, 2)
+    _require_tissue(_hu_at(image, seed_mm))
     around = look_around(image, seed_mm)
-    _require_tissue(around.seed_hu)
     progress(tr("looking around the point"), 1, 2)
     centre_mm, radii_mm = star_around(around, seed_mm)
     progress(tr("looking around the point"), 2, 2)
@@ -98,6 +98,13 @@ def _require_inside(image: sitk.Image, seed_mm: tuple[float, float, float]) -> N
             received=", ".join(f"{value:g}" for value in point.ravel()),
             remedy=tr("click inside the tumour on the CT before TACE"),
         )
+
+
+def _hu_at(image: sitk.Image, seed_mm: tuple[float, float, float]) -> float:
+    """The mean of the voxel at the point and its neighbours in the slice, in HU."""
+    i, j, k = image.TransformPhysicalPointToIndex([float(x) for x in seed_mm])
+    layer = sitk.GetArrayViewFromImage(image)[k]
+    return float(layer[max(j - 1, 0) : j + 2, max(i - 1, 0) : i + 2].mean())
 
 
 def _require_tissue(hu: float) -> None:
