@@ -17,6 +17,7 @@ from TACEResponseLib.commands.options import command_line
 from TACEResponseLib.resumable.interruption import interruptible, was_interrupted
 
 from .messages.errors import Cancelled, TableError, TACEResponseError
+from .messages.language import mark
 from .messages.progress import JsonProgress, TerminalProgress
 
 DONE, SOME_FAILED, BAD_INPUT, CANCELLED = 0, 1, 2, 130
@@ -27,6 +28,7 @@ _CANCELLED = {
         "Cancelled; what was measured is kept and a rerun goes on there.",
     ),
     "predict": "Cancelled; patients that were answered keep their pages, and a rerun begins anew.",
+    "propose": mark("Cancelled; masks that were written are kept and a rerun goes on there."),
 }
 
 

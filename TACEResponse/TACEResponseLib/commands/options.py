@@ -18,6 +18,7 @@ from .common_options import (
 )
 from .model_options import add_combine, add_compare, add_evaluate, add_train, add_update
 from .parser import Parser
+from .proposal_options import add_propose
 from .schemas import SCHEMAS
 
 DESCRIPTION = """\
@@ -61,6 +62,7 @@ def command_line() -> Parser:
 
     _add_demo(command)
     _add_predict(command)
+    add_propose(command)
     _add_check(command)
     _add_extract(command)
     add_train(command)

@@ -29,10 +29,12 @@ FAT, AIR, BONE = mark("fat"), mark("air or lung"), mark("bone, metal or lipiodol
 class Growth:
     """What was found around a point, kept while a slider moves its extent.
 
-    centre_mm: LPS. radii_mm: (levels, rows of rays, rays a row), from the smallest to the largest extent.
+    seed_mm, centre_mm: LPS. radii_mm: (levels, rows of rays, rays a row), from the smallest extent to the
+    largest.
     """
 
     image: sitk.Image
+    seed_mm: tuple[float, float, float]
     centre_mm: np.ndarray
     radii_mm: np.ndarray
 
@@ -51,7 +53,10 @@ class Growth:
         place = extent * (len(LEVELS) - 1)
         low = min(int(place), len(LEVELS) - 2)
         radii_mm = self.radii_mm[low] + (place - low) * (self.radii_mm[low + 1] - self.radii_mm[low])
-        return filled(self.image, self.centre_mm, radii_mm)
+        mask = filled(self.image, self.centre_mm, radii_mm)
+        if not sitk.GetArrayViewFromImage(mask).any():  # a region smaller than a voxel
+            mask[self.image.TransformPhysicalPointToIndex(self.seed_mm)] = 1
+        return mask
 
 
 def grow(
@@ -72,12 +77,12 @@ def prepare(image: sitk.Image, seed_mm: tuple[float, float, float], progress: Pr
     check_volume(image, "image", "CT")
     _require_inside(image, seed_mm)
     progress(tr("looking around the point"), 0, 2)
+    _require_tissue(_hu_at(image, seed_mm))
     around = look_around(image, seed_mm)
-    _require_tissue(around.seed_hu)
     progress(tr("looking around the point"), 1, 2)
     centre_mm, radii_mm = star_around(around, seed_mm)
     progress(tr("looking around the point"), 2, 2)
-    return Growth(image, centre_mm, radii_mm)
+    return Growth(image, tuple(map(float, seed_mm)), centre_mm, radii_mm)
 
 
 def _require_inside(image: sitk.Image, seed_mm: tuple[float, float, float]) -> None:
@@ -93,6 +98,13 @@ def _require_inside(image: sitk.Image, seed_mm: tuple[float, float, float]) -> N
             received=", ".join(f"{value:g}" for value in point.ravel()),
             remedy=tr("click inside the tumour on the CT before TACE"),
         )
+
+
+def _hu_at(image: sitk.Image, seed_mm: tuple[float, float, float]) -> float:
+    """The mean of the voxel at the point and its neighbours in the slice, in HU."""
+    i, j, k = image.TransformPhysicalPointToIndex([float(x) for x in seed_mm])
+    layer = sitk.GetArrayViewFromImage(image)[k]
+    return float(layer[max(j - 1, 0) : j + 2, max(i - 1, 0) : i + 2].mean())
 
 
 def _require_tissue(hu: float) -> None:

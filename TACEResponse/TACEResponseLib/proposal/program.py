@@ -65,7 +65,7 @@ def propose(
     GeometryError (its result lies on another grid), MaskError (it found nothing).
     """
     check_volume(image, "image", "CT")
-    command = _command(command)
+    command = found_command(command)
     with tempfile.TemporaryDirectory(prefix="tace-", dir=folder, ignore_cleanup_errors=True) as place:
         source, result = Path(place, "image.nii.gz"), Path(place, "lesions.nii.gz")
         sitk.WriteImage(image, str(source), True, compressionLevel=1)
@@ -80,7 +80,7 @@ def program_name(command: Sequence[str] | None) -> str:
     return Path(named[-1]).stem if named else PROGRAM
 
 
-def _command(command: Sequence[str] | None) -> list[str]:
+def found_command(command: Sequence[str] | None) -> list[str]:
     """The command with its program found; DependencyError else."""
     first, *rest = command or (PROGRAM,)
     found = shutil.which(first)

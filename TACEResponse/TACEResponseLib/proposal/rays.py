@@ -1,6 +1,6 @@
 """Rays from a centre outwards, and where on each of them the tissue that is unlike the liver ends."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import SimpleITK as sitk
@@ -39,7 +39,7 @@ class Neighbourhood:
     """The CT around a point.
 
     hu: (k, j, i) smoothed. to_index (3, 3), origin_mm: from LPS in mm to its i, j, k.
-    liver_hu, spread_hu: the most frequent intensity and its standard deviation. seed_hu: at the point.
+    liver_hu, spread_hu: the most frequent intensity and its standard deviation.
     """
 
     hu: np.ndarray
@@ -47,7 +47,6 @@ class Neighbourhood:
     origin_mm: np.ndarray
     liver_hu: float
     spread_hu: float
-    seed_hu: float
 
     def at(self, points_mm: np.ndarray) -> np.ndarray:
         """HU at points (..., 3), linearly between voxels; far below air outside."""
@@ -70,10 +69,9 @@ def look_around(image: sitk.Image, seed_mm: tuple[float, float, float]) -> Neigh
     hu = sitk.GetArrayFromImage(part)
     hu = ndimage.gaussian_filter(hu, SMOOTH_MM / np.array(part.GetSpacing())[::-1], truncate=3)
     axes = np.array(part.GetDirection()).reshape(3, 3) * part.GetSpacing()
-    around = Neighbourhood(hu, np.linalg.inv(axes), np.array(part.GetOrigin()), 0, 0, 0)
+    around = Neighbourhood(hu, np.linalg.inv(axes), np.array(part.GetOrigin()), 0, 0)
     liver_hu, spread_hu = _liver(hu)
-    seed_hu = float(around.at(np.array([seed_mm], float))[0])
-    return Neighbourhood(hu, around.to_index, around.origin_mm, liver_hu, spread_hu, seed_hu)
+    return replace(around, liver_hu=liver_hu, spread_hu=spread_hu)
 
 
 def _liver(hu: np.ndarray) -> tuple[float, float]:
