@@ -5,8 +5,8 @@ from TACEResponseLib.proposal.draft import lesions_of
 
 from .background import BackgroundTask
 
-#: What an outline says proposed it.
-CLICK = "click"
+#: What an outline says proposed it, as on the command line.
+CLICK = "one click"  # not a text
 
 
 class ClickGrowth:

@@ -23,7 +23,7 @@ def nodes_become_their_case(test, logic) -> None:
         test.assertTrue(np.array_equal(*map(sitk.GetArrayFromImage, (ours, theirs))))
         test.assertTrue(np.allclose(ours.GetOrigin(), theirs.GetOrigin(), atol=1e-6))
     with test.assertRaises(TACEResponseError):
-        logic.prepare(volume, segmentation, ["no such segment"])
+        logic.prepare(volume, segmentation, ["absent"])
 
 
 def a_click_is_a_draft(test, panel, logic) -> None:

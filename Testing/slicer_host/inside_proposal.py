@@ -529,7 +529,7 @@ def test_one_click_is_a_draft_in_under_a_second_and_a_slider_changes_it(panel, c
     ui.confirmButton.click()
     assert not ui.extentRow.visible
     outline = case_of(panel).outline
-    assert (outline.source, outline.program) == ("confirmed", "click")  # as it was after the slider
+    assert (outline.source, outline.program) == ("confirmed", "one click")  # as it was after the slider
     assert ui.draftLabel.text == "Proposed around your click. You confirmed it."
 
 
@@ -692,7 +692,7 @@ def test_a_draft_and_its_proposal_survive_saving_and_loading_the_scene(panel, ct
     assert panel.patient.waitForMeasurement()
     assert panel.ui.whyNotLabel.text == WAIT
     assert panel.ui.confirmButton.visible and not panel.ui.extentRow.visible
-    assert case_of(panel).outline.program == "click"
+    assert case_of(panel).outline.program == "one click"
     remove_slices(panel, panel._parameterNode.segmentIds[0], 2)
     panel.ui.confirmButton.click()
     case = case_of(panel)
