@@ -127,7 +127,7 @@ class ProposalSection:
     def _show_found(self, volume, lesions) -> None:
         self._end_search()
         if lesions:
-            self._draw(volume, None, lesions, segmentator.EXTENSION)
+            self._draw(volume, None, lesions, segmentator.title())
             jump_to(ct_frame.ras_of(volume, ct_frame.middle_of(lesions[0].mask)))
             return
         self._found = _(

@@ -139,6 +139,13 @@ def lesions(image, program: list[str], progress: Progress) -> tuple[DraftLesion,
     return lesions_of(label, EXTENSION)
 
 
+def title() -> str:
+    """The program's name for the record, with the version of its package where that is known."""
+    with contextlib.suppress(metadata.PackageNotFoundError):
+        return f"{EXTENSION} {metadata.version(EXTENSION)}"
+    return EXTENSION
+
+
 def sees_gpu(on_wait=lambda: None) -> bool:
     """Whether its PyTorch finds a GPU. on_wait(): called while it looks, and may raise to end that."""
     with tempfile.TemporaryDirectory(prefix="tace-") as folder:

@@ -297,11 +297,13 @@ def test_progress_and_the_device_are_said_while_it_looks(panel, ct, partner, mon
 
 def test_a_gpu_is_used_where_pytorch_finds_one(panel, ct, partner, monkeypatch):
     monkeypatch.setattr(segmentator, "SEES_GPU", "raise SystemExit(0)")
+    monkeypatch.setattr(segmentator.metadata, "version", lambda name: "2.13.0")
     said = []
     show = panel.run.show_progress
     panel.run.show_progress = lambda stage, done, total: said.append(stage) or show(stage, done, total)
     search(panel)
     assert partner.calls.read_text("utf-8").split()[-1] == "gpu"
+    assert draft_node.program_of(panel._parameterNode.segmentation) == "TotalSegmentator 2.13.0"
     assert any(stage.endswith(", on the GPU") for stage in said)
 
 
