@@ -1,8 +1,9 @@
 """The region around one click, worked out beside the panel for the extent that was asked for last."""
 
 from TACEResponseLib.proposal import click
-from TACEResponseLib.proposal.draft import lesions_of
+from TACEResponseLib.proposal.draft import DraftLesion, lesions_of
 
+from . import draft_node
 from .background import BackgroundTask
 
 #: What an outline says proposed it, as on the command line.
@@ -76,5 +77,5 @@ class ClickGrowth:
             self.resize(asked)
 
 
-def _lesions(growth, extent: float) -> list:
-    return lesions_of(growth.mask(extent), CLICK)
+def _lesions(growth: click.Growth, extent: float) -> tuple[DraftLesion, ...]:
+    return draft_node.in_boxes(lesions_of(growth.mask(extent), CLICK))

@@ -7,6 +7,8 @@ and loaded with the scene. What a person draws beside the proposed segments is n
 import base64
 import json
 import zlib
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import SimpleITK as sitk
@@ -14,6 +16,7 @@ import slicer
 import vtk
 from slicer.i18n import tr as _
 from TACEResponseLib.cases import bounding_box
+from TACEResponseLib.proposal.draft import DraftLesion
 
 from . import publish
 from .node_voxels import DraftVoxels, SegmentVoxels, ijk_to_ras_of_image, shift
@@ -24,6 +27,11 @@ PROGRAM, PROPOSAL, CONFIRMED = (f"TACEResponse.{name}" for name in ("ProposedBy"
 PROPOSED = "TACEResponse.Proposed"
 #: None of the colours of an answer, and not that of the liver; the CT is seen through it.
 COLOUR, OPACITY = (0.95, 0.75, 0.1), 0.3
+
+
+def in_boxes(lesions: Iterable[DraftLesion]) -> tuple[DraftLesion, ...]:
+    """The same lesions, each mask cut down to its own box; on any thread, so that `fill` is quick."""
+    return tuple(replace(lesion, mask=_cut_down(lesion.mask)) for lesion in lesions)
 
 
 def make(volume):
@@ -40,8 +48,8 @@ def make(volume):
     return node
 
 
-def fill(node, lesions, program: str) -> list[str]:
-    """Make `lesions` (`proposal.draft.DraftLesion`) the draft in a node; IDs of those to tick.
+def fill(node, lesions: Sequence[DraftLesion], program: str) -> list[str]:
+    """Make `lesions` from `in_boxes` the draft in a node; IDs of those to tick.
 
     Those that are there already are drawn again under the same IDs. Small ones are no part of what is
     proposed until a person ticks them.
@@ -118,36 +126,44 @@ def _is_proposed(node, identifier: str) -> bool:
     return segment is not None and segment.HasTag(PROPOSED)
 
 
+def _cut_down(mask: sitk.Image) -> sitk.Image:
+    box = bounding_box(sitk.GetArrayViewFromImage(mask) > 0)
+    return mask[tuple(slice(side.start, side.stop) for side in reversed(box))]
+
+
 def _draw(node, identifier: str | None, lesion, number: int) -> str:
     """Draw a lesion into the segment of this ID, or into a new one; its ID."""
     name = _("Tumour (proposed) {n}").format(n=number)
-    labelmap = publish.oriented_labelmap(*_in_its_box(lesion.mask))
+    inside = sitk.GetArrayViewFromImage(lesion.mask) > 0
+    labelmap = publish.oriented_labelmap(inside, ijk_to_ras_of_image(lesion.mask))
     if identifier is None:
         identifier = node.AddSegmentFromBinaryLabelmapRepresentation(labelmap, name, COLOUR)
     else:
-        replace = slicer.vtkSlicerSegmentationsModuleLogic.SetBinaryLabelmapToSegment
-        replace(labelmap, node, identifier, slicer.vtkSlicerSegmentationsModuleLogic.MODE_REPLACE)
+        write = slicer.vtkSlicerSegmentationsModuleLogic.SetBinaryLabelmapToSegment
+        write(labelmap, node, identifier, slicer.vtkSlicerSegmentationsModuleLogic.MODE_REPLACE)
     segment = node.GetSegmentation().GetSegment(identifier)
     segment.SetName(name)
     segment.SetTag(PROPOSED, f"{lesion.volume_ml:.2f} {lesion.diameter_mm:.1f}")
     return identifier
 
 
-def _in_its_box(mask: sitk.Image) -> tuple[np.ndarray, np.ndarray]:
-    """A mask as boolean (k, j, i) on its smallest box, and that box's 4 x 4 (i, j, k) to RAS matrix in mm."""
-    voxels = sitk.GetArrayViewFromImage(mask) > 0
-    box = bounding_box(voxels)
-    return voxels[box], ijk_to_ras_of_image(mask) @ shift([side.start for side in box])
-
-
 def _packed(masks: list[sitk.Image]) -> str:
-    """The union of masks on one grid as text for an attribute: some kilobytes for a tumour."""
-    union = masks[0]
-    for mask in masks[1:]:
-        union = sitk.Or(union, mask)
-    voxels, to_ras = _in_its_box(union)
+    """The union of masks as text for an attribute: some kilobytes for a tumour."""
+    voxels, to_ras = _union(masks)
     bits = base64.b64encode(zlib.compress(np.packbits(voxels).tobytes(), 9)).decode("ascii")
     return json.dumps({"shape": voxels.shape, "to_ras": to_ras.ravel().tolist(), "bits": bits})
+
+
+def _union(masks: list[sitk.Image]) -> tuple[np.ndarray, np.ndarray]:
+    """Masks on parts of one grid as one boolean (k, j, i), and its 4 x 4 (i, j, k) to RAS matrix in mm."""
+    starts = np.array([masks[0].TransformPhysicalPointToIndex(mask.GetOrigin()) for mask in masks])
+    first = starts.min(axis=0)
+    beyond = (starts + [mask.GetSize() for mask in masks]).max(axis=0)
+    voxels = np.zeros((beyond - first)[::-1], bool)
+    for mask, start in zip(masks, starts - first, strict=True):
+        where = tuple(slice(a, a + n) for a, n in zip(start[::-1], mask.GetSize()[::-1], strict=True))
+        voxels[where] |= sitk.GetArrayViewFromImage(mask) > 0
+    return voxels, ijk_to_ras_of_image(masks[0]) @ shift(first[::-1])
 
 
 def _unpacked(text: str) -> tuple[np.ndarray, np.ndarray]:

@@ -20,6 +20,7 @@ from TACEResponseLib.proposal.draft import DraftLesion, lesions_of
 from TACEResponseLib.proposal.program import propose
 from TACEResponseLib.resumable.process_tree import end_tree
 
+from . import draft_node
 from .process_tree import python_executable, start
 
 #: Name of the extension, of its module, and of the script that its package brings.
@@ -136,7 +137,7 @@ def lesions(image, program: list[str], progress: Progress) -> tuple[DraftLesion,
         )
     except MaskError:  # an empty result is an answer, too
         return ()
-    return lesions_of(label, EXTENSION)
+    return draft_node.in_boxes(lesions_of(label, EXTENSION))
 
 
 def title() -> str:
