@@ -119,11 +119,11 @@ class TACEResponseLogic(ScriptedLoadableModuleLogic):
         """The parameter node of the scene, typed."""
         return TACEResponseParameterNode(super().getParameterNode())
 
-    def prepare(self, volumeNode, segmentationNode, segmentIds=None, patientId=""):
+    def prepare(self, volumeNode, segmentationNode, segmentIds=None, patientId="", outline=None):
         """Nodes -> Case, with every check, on the main thread. See `scene.case_from_nodes`."""
         from TACEResponseSlicer import scene
 
-        return scene.case_from_nodes(volumeNode, segmentationNode, segmentIds, patientId)
+        return scene.case_from_nodes(volumeNode, segmentationNode, segmentIds, patientId, outline)
 
     def run(self, case, bundle=None, progress=None, **options):
         """Case -> Prediction, on any thread: no node and no widget is touched.
@@ -144,8 +144,8 @@ class TACEResponseLogic(ScriptedLoadableModuleLogic):
 
     def writeReport(self, prediction, case, folder, bundle=None, progress=None, **options):
         """Write the report into a folder; the path of its page. options: sensitivity, named. Any thread."""
-        content = {"prediction": prediction, "case": case, "folder": folder, "bundle": bundle}
-        return self._ask("report", progress, **content, **options)
+        options |= {"prediction": prediction, "case": case, "folder": folder, "bundle": bundle}
+        return self._ask("report", progress, **options)
 
     def writeDicom(self, prediction, case, series, folder, progress=None):
         """Write a prediction as DICOM SR and SEG into a folder; their paths. On any thread.
@@ -157,8 +157,7 @@ class TACEResponseLogic(ScriptedLoadableModuleLogic):
     def keepInRegister(self, prediction, file, patientId, day=None):
         """Keep a prediction in the register `file` (`follow_up.register`); its path. On any thread.
 
-        patientId: an ID or a pseudonym; nothing else is kept of the patient. day: of the scan,
-        "2025-03-31", today without it. Raises RegisterError.
+        patientId: an ID or a pseudonym. day: of the scan, "2025-03-31", today when None. RegisterError.
         """
         return self._serviceHere().keep(prediction, file, patientId, day)
 
@@ -238,17 +237,18 @@ class TACEResponseLogic(ScriptedLoadableModuleLogic):
         patientId="",
         publish=True,
         clinicalValues=None,
+        outline=None,
     ):
         """The three phases in one call; returns the Prediction.
 
         volumeNode: CT in HU. segmentIds: IDs or names, None for the only segment, "all" for every one.
         bundle: folder of a trained model, None for the demonstration (synthetic, not for patients).
         patientId: the volume's name when empty. publish: also put a table into the scene. clinicalValues:
-        known before TACE, named with their units: `{"albumin_g_l": "38", "ascites": "none"}`.
+        known before TACE, `{"albumin_g_l": "38"}`. outline: who made the segments (`cases.outline.Outline`).
         """
         from TACEResponseSlicer import clinical_section
 
-        case = self.prepare(volumeNode, segmentationNode, segmentIds, patientId)
+        case = self.prepare(volumeNode, segmentationNode, segmentIds, patientId, outline)
         prediction = self.run(case, bundle, **clinical_section.as_options(clinicalValues or {}))
         if publish:
             self.publish(prediction)
@@ -282,6 +282,7 @@ class TACEResponseTest(ScriptedLoadableModuleTest):
             self.test_nodes_become_the_case_they_came_from,
             self.test_the_parameter_node_keeps_its_choices,
             self.test_the_panel_says_why_predict_is_disabled,
+            self.test_a_click_on_the_tumour_is_a_draft,
             self.test_the_sample_patient_is_predicted,
         ):
             self.setUp()
@@ -291,20 +292,17 @@ class TACEResponseTest(ScriptedLoadableModuleTest):
 
     def test_nodes_become_the_case_they_came_from(self):
         """The sample patient's nodes give its voxels, its mask and its lesions back."""
-        import numpy as np
-        import SimpleITK as sitk
-        from TACEResponseLib.messages.errors import TACEResponseError
-        from TACEResponseLib.phantom import make_patient
-        from TACEResponseSlicer import publish
+        from TACEResponseSlicer import module_tests
 
-        patient = make_patient(0, seed=2, size="small")
-        volume, segmentation = publish.patient_nodes("patient", patient.image, patient.mask)
-        case = TACEResponseLogic().prepare(volume, segmentation, "all")
-        for ours, theirs in ((case.image, patient.image), (case.mask, patient.mask)):
-            self.assertTrue(np.array_equal(*map(sitk.GetArrayFromImage, (ours, theirs))))
-            self.assertTrue(np.allclose(ours.GetOrigin(), theirs.GetOrigin(), atol=1e-6))
-        with self.assertRaises(TACEResponseError):
-            TACEResponseLogic().prepare(volume, segmentation, ["missing"])
+        module_tests.nodes_become_their_case(self, TACEResponseLogic())
+
+    def test_a_click_on_the_tumour_is_a_draft(self):
+        """A click on the sample patient proposes an outline for which Predict waits."""
+        from TACEResponseSlicer import module_tests
+
+        panel = self.openPanel()
+        self.loadSamplePatient(panel)
+        module_tests.a_click_is_a_draft(self, panel, TACEResponseLogic())
 
     def test_the_parameter_node_keeps_its_choices(self):
         """What is chosen is read back by another wrapper of the same node."""

@@ -152,8 +152,8 @@ def test_no_tracked_file_has_windows_line_ends_or_is_larger_than_five_megabytes(
 
 #: Texts of two words that nobody reads as a sentence: names of data, of the sample, of contributors.
 NOT_READ = {
-    "3D Slicer scene", "TACE sample patient", "TACEResponse contributors", "exit abnormally", "portal venous",
-    "probability of response",
+    "3D Slicer scene", "TACE sample patient", "TACEResponse contributors", "exit abnormally", "one click",
+    "portal venous", "probability of response",
 }  # fmt: skip
 #: Calls whose texts are translated, or written for developers.
 SPARED = {"_", "translate", "connect", "info", "warning"}

@@ -1,6 +1,7 @@
 """The public cohort: its clinical table as released, and its DICOM files made in the same structure."""
 
 import csv
+import dataclasses
 import json
 import shutil
 import sys
@@ -233,6 +234,27 @@ def test_the_second_reader_is_the_corrected_segmentation_before_the_automatic(co
         provenance = json.loads((out / patient.patient_id / "provenance.json").read_text())
         assert provenance["mask_reader2"]["series_description"] == description
     assert three.mask_reader2 is None
+
+
+def test_automatic_and_corrected_outlines_are_further_columns(collection, laid_out):
+    _, true = collection
+    out, _ = laid_out
+    one, two, three = read_cohort(out).patients
+    assert sorted(one.masks) == ["mask_automatic", "mask_corrected"]
+    assert sorted(two.masks) == ["mask_automatic"]
+    assert three.masks == {}
+    for patient, column, first_column, description in (
+        (one, "mask_corrected", 29, CORRECTED),
+        (one, "mask_automatic", 30, AI),
+        (two, "mask_automatic", 30, AI),
+    ):
+        expected = true[patient.patient_id].copy()
+        expected[:, :, :first_column] = False
+        case = dataclasses.replace(patient, mask=patient.masks[column]).read_case()
+        np.testing.assert_array_equal(sitk.GetArrayFromImage(case.mask) > 0, expected)
+        provenance = json.loads((out / patient.patient_id / "provenance.json").read_text())
+        assert provenance[column]["series_description"] == description
+        assert not any(name.startswith("mask") for name in patient.clinical)
 
 
 def test_broken_patients_are_named_and_the_rest_go_on(laid_out):

@@ -220,6 +220,16 @@ def test_the_index_entry_and_the_cmake_file_tell_the_same_story():
         assert (ROOT / address.removeprefix(start)).is_file(), f"{address} is not in the repository"
 
 
+def test_the_partner_is_recommended_by_the_name_under_which_the_panel_installs_it_and_never_needed():
+    code = (ROOT / "TACEResponse/TACEResponseSlicer/segmentator.py").read_text(encoding="utf-8")
+    partner = re.search(r'^EXTENSION = "(\w+)"$', code, re.MULTILINE).group(1)
+    assert metadata()["RECOMMENDS"].split() == [partner]
+    assert partner not in metadata()["DEPENDS"]
+    for name in MODULES:  # nor do the modules ask Slicer to load it before them
+        module = (ROOT / name / f"{name}.py").read_text(encoding="utf-8")
+        assert partner not in re.search(r"parent\.dependencies = (\[.*?\])", module).group(1)
+
+
 @pytest.mark.parametrize("module", MODULES)
 def test_icons_are_128_pixels_square(module):
     content = (ROOT / module / "Resources/Icons" / f"{module}.png").read_bytes()

@@ -14,6 +14,7 @@ from TACEResponseLib.answer.contour_sensitivity import ContourSensitivity, Varia
 from TACEResponseLib.commands.schemas import SCHEMAS, read_schema
 from TACEResponseLib.follow_up.register import Register
 from TACEResponseLib.report import KEYS, evaluation_rows
+from TACEResponseLib.report.outlines import KEY as SECOND_OUTLINE
 from TACEResponseLib.report.patient_page import write_prediction
 from TACEResponseLib.settings import preset
 from TACEResponseLib.training.run import train_on_features
@@ -137,7 +138,7 @@ def test_evaluation_json_is_what_its_schema_says(evaluation):
     assert {row["center"] for row in evaluation} == {"", "A", "B"}
     assert faults("evaluation", evaluation) == []
     assert faults("evaluation", []) == []
-    assert tuple(read_schema("evaluation")["items"]["properties"]) == KEYS
+    assert tuple(read_schema("evaluation")["items"]["properties"]) == (*KEYS, SECOND_OUTLINE)
     assert faults("evaluation", [evaluation[0] | {"auc": None}]) == ["$[0].auc"]
     assert faults("evaluation", [evaluation[0] | {"estimate": "best"}]) == ["$[0].estimate"]
 

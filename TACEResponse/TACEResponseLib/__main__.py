@@ -30,6 +30,7 @@ _CANCELLED = {
         mark("Cancelled; what was measured is kept and a rerun goes on there."),
     ),
     "predict": mark("Cancelled; patients that were answered keep their pages, and a rerun begins anew."),
+    "propose": mark("Cancelled; masks that were written are kept and a rerun goes on there."),
 }
 
 

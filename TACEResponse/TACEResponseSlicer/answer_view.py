@@ -46,7 +46,7 @@ def is_dark(widget) -> bool:
 
 
 def answer_html(prediction, dark: bool) -> str:
-    """A banner where one is needed, the headline, the class in its colour, and the lesions."""
+    """A banner where one is needed, the headline, the class in its colour, lesions, and who drew them."""
     read = prediction.reading()
     coloured = f'<span style="color:{read.hex(dark)}; font-weight:600">{{}}</span>'  # not a text
     headline = f"<big>{coloured if read.kind == 'outside' else '<b>{}</b>'}</big>"
@@ -55,6 +55,7 @@ def answer_html(prediction, dark: bool) -> str:
         headline.format(escape(read.headline)),
         coloured.format(escape(read.verdict)) if read.verdict else "",
         escape(words.lesions(prediction.lesions)),
+        escape(prediction.outline.in_words()),
     ]
     return "<br>".join(filter(None, lines))
 

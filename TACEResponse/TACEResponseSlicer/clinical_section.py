@@ -89,7 +89,7 @@ class ClinicalSection:
         layout = ui.clinicalSection.layout()
         for field in self._fields:
             self._build(field, layout)
-        self._put_into_tab_order(ui.drawButton, ui.bundleComboBox)
+        self._put_into_tab_order(ui.confirmButton, ui.bundleComboBox)
 
     def show(self, columns) -> None:
         """Follow the parameter node."""

@@ -14,8 +14,10 @@ import numpy as np
 import SimpleITK as sitk
 from scipy import ndimage
 from TACEResponseLib.cases import Case, bounding_box, make_case
+from TACEResponseLib.cases.outline import UNKNOWN, Outline
 from TACEResponseLib.messages.errors import GeometryError, MaskError, Problem
 from TACEResponseLib.messages.progress import Progress, silent
+from TACEResponseLib.proposal.draft import outline_of
 from TACEResponseLib.readers.phases import (
     VesselEnhancement,
     measure_vessels,
@@ -44,13 +46,26 @@ class SegmentVoxels:
 
 
 @dataclass(frozen=True, eq=False)
+class DraftVoxels:
+    """What a program proposed, before anybody changed it. confirmed: whether a person accepted an outline.
+
+    proposal: None where it cannot be compared, because the segments were bent by a transform.
+    """
+
+    program: str
+    confirmed: bool
+    proposal: SegmentVoxels | None
+
+
+@dataclass(frozen=True, eq=False)
 class NodeVoxels:
     """What a CT and chosen segments hold.
 
     voxels: (k, j, i) in HU, the node's own memory, so `case` is to be called soon. to_world: 4 x 4
     from (i, j, k) to RAS in mm. vessels: aorta and portal vein where the segmentation names both, by
     which the phase of contrast is measured. scan: day and series, where DICOM says them. notes: what was
-    found out on the way.
+    found out on the way. outline: who made the mask. draft: what it is compared with instead, where a
+    program proposed a segment of it.
     """
 
     patient_id: str
@@ -62,6 +77,8 @@ class NodeVoxels:
     vessels: tuple[SegmentVoxels, ...] = ()
     scan: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[Problem, ...] = ()
+    outline: Outline = UNKNOWN
+    draft: DraftVoxels | None = None
 
     def case(self, margin_voxels: int | None = None, progress: Progress = silent) -> Case:
         """The checked Case, a copy. margin_voxels: only the tumour's box and this margin, None for all.
@@ -90,7 +107,19 @@ class NodeVoxels:
                 "segments": [segment.name for segment in self.segments],
             },
             warnings=tuple(notes),
+            outline=self._outline(mask),
         )
+
+    def _outline(self, mask: sitk.Image) -> Outline:
+        """Who made the mask, which lies on the CT's grid or on a part of it."""
+        draft = self.draft
+        if draft is None:
+            return self.outline
+        if not draft.confirmed:
+            return Outline("proposed", draft.program)
+        if draft.proposal is None:
+            return Outline("edited", draft.program)
+        return outline_of(_on_grid_of(mask, draft.proposal), mask, draft.program)
 
 
 def measure_phase(voxels: NodeVoxels) -> VesselEnhancement | None:
@@ -107,7 +136,7 @@ def measure_phase(voxels: NodeVoxels) -> VesselEnhancement | None:
         return None
     part = voxels.voxels[tuple(slice(a, b) for a, b in zip(first[::-1], beyond[::-1], strict=True))]
     masks = (image_from_array(inside.astype(np.uint8), to_world) for inside, to_world in boxes)
-    return measure_vessels(image_from_array(part, voxels.to_world @ _shift(first[::-1])), *masks)
+    return measure_vessels(image_from_array(part, voxels.to_world @ shift(first[::-1])), *masks)
 
 
 def _reach(boxes, from_world: np.ndarray, shape) -> tuple[np.ndarray, np.ndarray]:
@@ -168,6 +197,13 @@ def _union_on_grid(segments, to_world, shape, notes: list[Problem]) -> np.ndarra
     return mask
 
 
+def _on_grid_of(mask: sitk.Image, segment: SegmentVoxels) -> sitk.Image:
+    """A segment as uint8 image on the mask's grid; what lies outside of that is left out."""
+    box, to_world = _box_of(segment)
+    moving = image_from_array(box.astype(np.uint8), to_world)
+    return sitk.Resample(moving, mask, sitk.Transform(), sitk.sitkNearestNeighbor, 0)
+
+
 def _box_of(segment: SegmentVoxels) -> tuple[np.ndarray, np.ndarray]:
     """The segment as boolean (k, j, i) on its smallest box, and the box's (i, j, k) to RAS matrix."""
     inside = segment.labels == segment.value
@@ -178,10 +214,10 @@ def _box_of(segment: SegmentVoxels) -> tuple[np.ndarray, np.ndarray]:
             remedy=_("draw the tumour, or choose another segment"),
         )
     box = bounding_box(inside)
-    return inside[box], segment.to_world @ _shift([side.start for side in box])
+    return inside[box], segment.to_world @ shift([side.start for side in box])
 
 
-def _shift(first_kji) -> np.ndarray:
+def shift(first_kji) -> np.ndarray:
     """4 x 4 matrix from a box's (i, j, k) to those of the array it is cut from."""
     shift = np.eye(4)
     shift[:3, 3] = first_kji[::-1]
@@ -193,7 +229,7 @@ def _around_tumour(voxels, mask, to_world, margin_voxels: int):
     box = bounding_box(mask)
     first = [max(side.start - margin_voxels, 0) for side in box]
     where = tuple(slice(a, side.stop + margin_voxels) for a, side in zip(first, box, strict=True))
-    return voxels[where], mask[where], to_world @ _shift(first)
+    return voxels[where], mask[where], to_world @ shift(first)
 
 
 def _place(voxels: np.ndarray, to_index: np.ndarray, mask: np.ndarray, name: str) -> bool:

@@ -6,6 +6,7 @@ import logging
 import qt
 import slicer
 from TACEResponseLib.cases.fingerprint import tumour_fingerprint
+from TACEResponseLib.cases.outline import Outline
 from TACEResponseLib.messages.errors import Cancelled
 
 from . import dependencies, sample_patient, scene
@@ -18,6 +19,7 @@ from .main_button import MainButton
 from .model_section import ModelSection, remember
 from .panel import WIDGET_GONE, Panel
 from .patient_section import PatientSection
+from .proposal_section import ProposalSection
 from .register_section import RegisterSection
 from .run_section import RunSection
 from .texts import tr as _
@@ -50,6 +52,14 @@ class PredictionPanel(Panel):
         self.answer = AnswerSection(ui)
         self.model = ModelSection(ui, self._onModelChosen)
         self.patient = PatientSection(ui, self._onSegmentsChosen, self._onEdited, self._onMeasured)
+        self.proposal = ProposalSection(
+            ui,
+            self.run,
+            self.errorsShown,
+            lambda: self._parameterNode,
+            self._takeOutline,
+            self.checkCanApply,
+        )
         self.clinical = ClinicalSection(ui, self._onClinicalValues)
         self.register = RegisterSection(ui, self.logic, self.run, self.checkCanApply)
         self.actions = AnswerActions(
@@ -82,6 +92,7 @@ class PredictionPanel(Panel):
             self._gettingReady.drop()
         self.logic.endService()
         self.patient.close()
+        self.proposal.close()
         with contextlib.suppress(*WIDGET_GONE):
             self._loaded.stop()
 
@@ -89,11 +100,13 @@ class PredictionPanel(Panel):
         """Called each time another module is opened; a running prediction goes on."""
         if not self.closed:
             self.patient.editor.leave()
+            self.proposal.leave()
         Panel.exit(self)
 
     def onSceneStartClose(self, caller, event):
         """The scene's nodes are about to go, and with them what was asked about them."""
         self.run.cancel()
+        self.proposal.release()
         Panel.onSceneStartClose(self, caller, event)
         self.patient.release()
         self.answer.clear()
@@ -120,10 +133,11 @@ class PredictionPanel(Panel):
                 node.segmentIds = kept  # calls this again, with what is left
                 return
         if self._choice() != self._asked:  # what runs or is shown is about another patient, tumour or model
-            if self._asked is not None:
+            if self._asked is not None and not self.proposal.searching:
                 self.run.cancel()
             self.answer.clear()
         self.patient.show(node)
+        self.proposal.show(node)
         self.clinical.show(node.clinicalValues)
         self.model.show(node.bundle)
 
@@ -169,6 +183,7 @@ class PredictionPanel(Panel):
     def _onEdited(self):
         """Something was drawn or moved: whether the answer still holds is known after measuring."""
         self.answer.mark_outdated(True)
+        self.proposal.on_edited()
 
     def _onMeasured(self):
         summary = self.patient.summary
@@ -210,6 +225,7 @@ class PredictionPanel(Panel):
             tip = _("Estimate how likely this tumour is to respond to the first TACE")
             self.predict.offer(_("Predict"), tip, self._whyNot())
         self.ui.samplePatientButton.enabled = not running
+        self.proposal.check()
         self.actions.check()
         self.register.check()
 
@@ -221,7 +237,8 @@ class PredictionPanel(Panel):
             return _("Choose the tumour segmentation, or draw one")
         if not len(node.segmentIds):
             return _("Tick the segments that are tumour")
-        return self.patient.problem or self.clinical.problem or self.model.chosen.problem
+        problem = self.patient.problem or self.proposal.reason()
+        return problem or self.clinical.problem or self.model.chosen.problem
 
     # Buttons
 
@@ -238,9 +255,14 @@ class PredictionPanel(Panel):
     def _showSamplePatient(self, patient):
         volume, segmentation = sample_patient.nodes_of(patient)
         slicer.util.setSliceViewerLayers(background=volume, fit=True)
-        node = self.logic.getParameterNode()  # also while another module is open
-        node.ctVolume, node.segmentation = volume, segmentation
-        node.segmentIds = list(scene.segment_names(segmentation))
+        self.logic.getParameterNode().ctVolume = volume
+        self._takeOutline(segmentation, list(scene.segment_names(segmentation)))
+
+    def _takeOutline(self, segmentation, segmentIds):
+        """Choose a segmentation and its segments, also while another module is open."""
+        node = self.logic.getParameterNode()
+        node.segmentation = segmentation
+        node.segmentIds = segmentIds
 
     def onDraw(self, _checked=False):
         """Open the Segment Editor on the chosen CT."""
@@ -278,7 +300,9 @@ class PredictionPanel(Panel):
                 megabytes=DOWNLOAD_MB,
             )
             node = self._parameterNode
-            voxels = scene.voxels_of_nodes(node.ctVolume, node.segmentation, list(node.segmentIds))
+            drawn = Outline("drawn") if self.proposal.is_drawn() else None
+            segmentIds = list(node.segmentIds)
+            voxels = scene.voxels_of_nodes(node.ctVolume, node.segmentation, segmentIds, outline=drawn)
             bundle, options = self.model.chosen.path, as_options(node.clinicalValues)
             self.answer.clear()
             self._asked = self._choice()

@@ -1,15 +1,14 @@
-"""A Python process as the system sees it: how it is found and started, and ended with all it started."""
+"""A Python process as the system sees it: how it is found and started, and what its end means."""
 
-import contextlib
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 from pathlib import Path
 
 from TACEResponseLib.messages.errors import DependencyError, Problem, TACEResponseError
+from TACEResponseLib.resumable.process_tree import own_group
 
 from .texts import tr as _
 
@@ -64,7 +63,8 @@ def python_executable() -> str:
 def start(command: list[str], temporary_folder: str) -> subprocess.Popen:
     """Start `command`, which finds the library and keeps its temporary files in the given folder.
 
-    It and everything that it starts can be ended by `end_tree`. DependencyError when it cannot start.
+    `resumable.process_tree.end_tree` ends it with everything that it starts. DependencyError when it
+    cannot start.
     """
     try:
         return subprocess.Popen(
@@ -75,7 +75,7 @@ def start(command: list[str], temporary_folder: str) -> subprocess.Popen:
             env=_environment(temporary_folder),
             encoding="utf-8",
             errors="replace",
-            **_own_group(),
+            **own_group(),
         )
     except OSError as error:
         raise DependencyError(_("the computation could not be started"), received=str(error)) from error
@@ -92,29 +92,6 @@ def event_of(line: str) -> dict | None:
     return content if isinstance(content, dict) else None
 
 
-def ask_to_stop(process: subprocess.Popen) -> None:
-    """Ctrl-C, where a process without a console can be sent one; elsewhere end it."""
-    if os.name == "nt":
-        end_tree(process)
-        return
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, signal.SIGINT)
-
-
-def end_tree(process: subprocess.Popen) -> None:
-    """End the process and everything that it started and that is still there."""
-    if os.name == "nt":
-        subprocess.run(
-            ["taskkill", "/F", "/T", "/PID", str(process.pid)],
-            capture_output=True,
-            check=False,
-            creationflags=subprocess.CREATE_NO_WINDOW,
-        )
-        return
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, signal.SIGKILL)
-
-
 def _environment(temporary_folder: str) -> dict[str, str]:
     """This process's environment with the library found, UTF-8 spoken, and a temporary folder."""
     library = str(Path(__file__).resolve().parent.parent)
@@ -128,10 +105,3 @@ def _environment(temporary_folder: str) -> dict[str, str]:
         "PYTHONDONTWRITEBYTECODE": "1",  # the extension's folder may be read-only
         **dict.fromkeys(("TMPDIR", "TEMP", "TMP"), temporary_folder),
     }
-
-
-def _own_group() -> dict:
-    """How to start a process whose whole tree can be ended, and without a console window."""
-    if os.name == "nt":
-        return {"creationflags": subprocess.CREATE_NO_WINDOW | subprocess.CREATE_NEW_PROCESS_GROUP}
-    return {"start_new_session": True}

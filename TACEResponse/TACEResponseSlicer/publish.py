@@ -217,13 +217,13 @@ def patient_nodes(name: str, image: sitk.Image, mask: sitk.Image):
     components, count = ndimage.label(sitk.GetArrayFromImage(mask) > 0, np.ones((3, 3, 3)))
     sizes = np.bincount(components.ravel(), minlength=count + 1)[1:]
     for n, component in enumerate(np.argsort(-sizes, kind="stable") + 1, start=1):
-        labelmap = _oriented_labelmap(components == component, ijk_to_ras_of_image(image))
+        labelmap = oriented_labelmap(components == component, ijk_to_ras_of_image(image))
         colour = (0.9, 0.75 - 0.15 * (n % 5), 0.2)
         segmentation.AddSegmentFromBinaryLabelmapRepresentation(labelmap, _("Tumour {n}").format(n=n), colour)
     return volume, segmentation
 
 
-def _oriented_labelmap(voxels: np.ndarray, ijk_to_ras: np.ndarray):
+def oriented_labelmap(voxels: np.ndarray, ijk_to_ras: np.ndarray):
     """vtkOrientedImageData (uint8) of a (k, j, i) boolean array."""
     labelmap = slicer.vtkOrientedImageData()
     labelmap.SetDimensions(*voxels.shape[::-1])

@@ -18,8 +18,9 @@ from pathlib import Path
 
 from TACEResponseLib.messages.errors import Cancelled, Problem, TACEResponseError
 from TACEResponseLib.messages.progress import Progress, silent
+from TACEResponseLib.resumable.process_tree import ask_to_stop, end_tree
 
-from .process_tree import ChildError, ask_to_stop, end_tree, event_of, python_executable, start
+from .process_tree import ChildError, event_of, python_executable, start
 from .texts import tr as _
 
 #: How long the process is listened to before whoever waits is asked whether to go on.

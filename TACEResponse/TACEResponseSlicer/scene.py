@@ -14,29 +14,35 @@ import numpy as np
 import slicer
 import vtk
 from TACEResponseLib.cases import Case
+from TACEResponseLib.cases.outline import UNKNOWN, Outline
 from TACEResponseLib.messages.errors import GeometryError, InputError, MaskError, Problem
 from TACEResponseLib.readers.phases import vessel_segments
 from vtk.util.numpy_support import vtk_to_numpy
 
-from . import dicom_source
+from . import dicom_source, draft_node
 from .node_voxels import NodeVoxels, SegmentVoxels
 from .texts import listed
 from .texts import tr as _
 
 
-def case_from_nodes(volume_node, segmentation_node, segment_ids=None, patient_id: str = "") -> Case:
+def case_from_nodes(
+    volume_node, segmentation_node, segment_ids=None, patient_id: str = "", outline: Outline | None = None
+) -> Case:
     """The Case of a CT and the union of segments, the same as from saved files.
 
     volume_node: vtkMRMLScalarVolumeNode in HU. segmentation_node: vtkMRMLSegmentationNode.
     segment_ids: IDs or names; None takes the only segment; "all" takes every one. patient_id: the
-    volume's name when empty.
+    volume's name when empty. outline: who made the segments; None where that
+    is not known, or stands with the segments, because a program proposed them (`draft_node`).
 
     Raises InputError, GeometryError, MaskError or IntensityError. Main thread only.
     """
-    return voxels_of_nodes(volume_node, segmentation_node, segment_ids, patient_id).case()
+    return voxels_of_nodes(volume_node, segmentation_node, segment_ids, patient_id, outline).case()
 
 
-def voxels_of_nodes(volume_node, segmentation_node, segment_ids=None, patient_id: str = "") -> NodeVoxels:
+def voxels_of_nodes(
+    volume_node, segmentation_node, segment_ids=None, patient_id: str = "", outline: Outline | None = None
+) -> NodeVoxels:
     """What `case_from_nodes` makes the Case of; takes milliseconds, `case()` of it the rest.
 
     A transform that is not linear, and a segment that is a surface only, are turned into voxels
@@ -46,11 +52,12 @@ def voxels_of_nodes(volume_node, segmentation_node, segment_ids=None, patient_id
     chosen = chosen_segments(segmentation_node, segment_ids)
     notes = _frame_notes(volume_node)
     with _under_linear_transform(volume_node, notes, "CT") as volume:
-        to_world = _matrix_to_world(volume) @ _ijk_to_ras(volume)
+        to_world = _matrix_to_world(volume) @ ijk_to_ras(volume)
         voxels = slicer.util.arrayFromVolume(volume)  # a view, which keeps the memory where it is
     with _measurable_segments(segmentation_node, chosen, volume_node, notes) as segmentation:
         segments = _segment_voxels(segmentation, chosen)
         vessels = _segment_voxels(segmentation, _vessels(segmentation))
+    to_world_of_segments = _matrix_to_world(segmentation_node) if is_linear(segmentation_node) else None
     return NodeVoxels(
         patient_id=patient_id or volume_node.GetName(),
         image_name=volume_node.GetName(),
@@ -61,6 +68,8 @@ def voxels_of_nodes(volume_node, segmentation_node, segment_ids=None, patient_id
         vessels=vessels,
         scan=dicom_source.scan_of(volume_node),
         notes=tuple(notes),
+        outline=outline or UNKNOWN,
+        draft=None if outline else draft_node.voxels_of(segmentation_node, chosen, to_world_of_segments),
     )
 
 
@@ -171,7 +180,8 @@ def _frame_notes(volume_node) -> list[Problem]:
     return []
 
 
-def _ijk_to_ras(volume_node) -> np.ndarray:
+def ijk_to_ras(volume_node) -> np.ndarray:
+    """4 x 4 matrix in mm from (i, j, k) to the volume's own RAS, without its parent transform."""
     matrix = vtk.vtkMatrix4x4()
     volume_node.GetIJKToRASMatrix(matrix)
     return slicer.util.arrayFromVTKMatrix(matrix)
@@ -186,7 +196,8 @@ def _matrix_to_world(node) -> np.ndarray:
     return slicer.util.arrayFromVTKMatrix(matrix)
 
 
-def _is_linear(node) -> bool:
+def is_linear(node) -> bool:
+    """Whether a node stands under no transform, or under one that is a matrix."""
     parent = node.GetParentTransformNode()
     return parent is None or bool(parent.IsTransformToWorldLinear())
 
@@ -209,7 +220,7 @@ def _clone(node):
 @contextlib.contextmanager
 def _under_linear_transform(node, notes: list[Problem], noun: str):
     """The node itself, or a hardened clone when its parent transform is not linear."""
-    if _is_linear(node):
+    if is_linear(node):
         yield node
         return
     message = _("the {noun} stands under a transform that is not linear").format(noun=noun)

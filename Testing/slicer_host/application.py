@@ -42,6 +42,14 @@ class Application:
     def layoutManager(self):
         return None
 
+    def applicationLogic(self):
+        import slicer
+
+        return slicer.applicationLogic
+
+    def extensionsManagerModel(self):
+        raise AssertionError("nothing is installed by name here")
+
     def connect(self, signal, slot):
         self.startup.append((signal, slot))
 

@@ -30,6 +30,7 @@ def start():
         "segmentations": slicer.vtkSlicerSegmentationsModuleLogic(),
         "volumes": slicer.vtkSlicerVolumesLogic(),
         "sequences": slicer.vtkSlicerSequencesLogic(),
+        "markups": slicer.vtkSlicerMarkupsLogic(),
     }
     slicer.modules = SimpleNamespace()
     for name, logic in logics.items():
@@ -39,6 +40,14 @@ def start():
         setattr(slicer.modules, name, SimpleNamespace(logic=lambda logic=logic: logic))
     application.SetColorLogic(logics["colors"])
     slicer.applicationLogic = application
+    scene.AddObserver(scene.EndCloseEvent, lambda *event: _bring_back_singletons(application, scene))
     if importlib.util.find_spec("slicer.i18n") is None:  # names of nodes are translated texts
         slicer.i18n = sys.modules.setdefault("slicer.i18n", stand_ins.i18n())
     return scene
+
+
+def _bring_back_singletons(application, scene) -> None:
+    """A scene of Slicer always has a selection node and one for the mouse mode; tests clear all nodes."""
+    if scene.GetNodeByID("vtkMRMLSelectionNodeSingleton") is None:
+        application.SetMRMLScene(None)
+        application.SetMRMLScene(scene)

@@ -23,6 +23,7 @@ CONNECTED = (
     "QPlainTextEdit",
     "QProgressBar",
     "QPushButton",
+    "QSlider",
     "QSpinBox",
     "QTableWidget",
     "QTimer",

@@ -44,6 +44,7 @@ def as_html(prediction) -> str:
         *([_sentence(read.verdict, BOLD)] if read.verdict else []),
         *map(_sentence, words.certainty_lines(prediction.certainty, read)),
         *([] if care else [_sentence(similar)]),
+        *([_sentence(prediction.outline.in_words())] if prediction.outline.source else []),
         _paragraph(tr("Answered by: {model}.", model=words.model_title(prediction.headline))),
         _sentence(words.lesions(prediction.lesions)),
         _models(prediction),

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from TACEResponseLib.cases.lesions import Lesions
+from TACEResponseLib.cases.outline import UNKNOWN, Outline
 from TACEResponseLib.clinical.scores import ClinicalScore
 from TACEResponseLib.measuring.patch import Patch
 from TACEResponseLib.messages.language import mark, tr
@@ -33,7 +34,7 @@ class Prediction:
     training patients. certainty: instability, conformal set, agreement. clinical_scores: every score of
     `clinical.scores`, NA where an item is missing. checked: what was looked at before answering, in
     words. training_share: of responders among the training patients, None where it is not known.
-    patch: what the network saw.
+    patch: what the network saw. outline: who made the mask.
     """
 
     patient_id: str
@@ -53,6 +54,7 @@ class Prediction:
     versions: Mapping[str, str]
     training_share: float | None = None
     patch: Patch | None = field(default=None, repr=False, compare=False)
+    outline: Outline = UNKNOWN
 
     FORMAT_VERSION = 1
 
@@ -90,6 +92,7 @@ class Prediction:
             "similarity": self.similarity.to_json(),
             "certainty": self.certainty.to_json(),
             "lesions": self.lesions.to_json(),
+            "outline": self.outline.to_json(),
             "clinical_scores": [score.to_json() for score in self.clinical_scores],
             "warnings": list(self.warnings),
             "checked": list(self.checked),

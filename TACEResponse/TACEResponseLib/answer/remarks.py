@@ -1,12 +1,20 @@
 """What has to be said beside an answer, as Problems of severity `warning`."""
 
 import dataclasses
+from collections.abc import Mapping
 
 from TACEResponseLib.cases.lesions import Lesions
+from TACEResponseLib.cases.outline import Outline
 from TACEResponseLib.messages.errors import Problem
-from TACEResponseLib.messages.language import several, tr
+from TACEResponseLib.messages.language import mark, several, tr
 
 from .similarity import Similarity
+
+#: Kinds of `cases.outline` in words.
+OUTLINE_KINDS = {
+    "hand": mark("an outline that a person drew or edited"),
+    "program": mark("an outline that a program proposed and nobody changed"),
+}
 
 
 def about_missing_features(problem: Problem | None, headline: str) -> list[Problem]:
@@ -53,6 +61,27 @@ def about_similarity(similarity: Similarity) -> list[Problem]:
             expected=tr("a case like the training cases"),
             received=similarity.because(),
             remedy=remedy,
+            severity="warning",
+        )
+    ]
+
+
+def about_outline(outline: Outline, of_training: Mapping[str, int]) -> list[Problem]:
+    """That the outline is of another kind, a person's or a program's, than those of all training patients.
+
+    of_training: source -> patients; nothing is said where either is not known.
+    """
+    kinds = {Outline(source).kind for source in of_training}
+    if not outline.kind or not kinds or outline.kind in kinds:
+        return []
+    return [
+        Problem(
+            "outline",
+            tr("the outline is of another kind than those that the model was trained on"),
+            field="mask",
+            expected=tr(OUTLINE_KINDS[kinds.pop()]),
+            received=tr(OUTLINE_KINDS[outline.kind]),
+            remedy=tr("take the answer with care, and look at how far the contour changes it"),
             severity="warning",
         )
     ]

@@ -52,7 +52,8 @@ class TrainingPatients:
     the patient. conformal: the same models with the shipped calibration, what a new patient's
     probability is compared with; it says nothing about calibration. image_hashes: SHA-1 of the CTs, in
     no order of patients. folds: (n,) the fold, counted from 0, that held the patient out; None where that
-    is not known, as in bundles written before it was kept and in updated models.
+    is not known, as in bundles written before it was kept and in updated models. outlines: source of the
+    mask (`cases.outline`) -> patients, of those whose source is known.
     """
 
     patient_ids: tuple[str, ...]
@@ -61,6 +62,7 @@ class TrainingPatients:
     conformal: Mapping[str, np.ndarray] = field(repr=False)
     image_hashes: tuple[str, ...] = field(default=(), repr=False)
     folds: np.ndarray | None = field(default=None, repr=False)
+    outlines: Mapping[str, int] = field(default_factory=dict)
 
     def among(self, patient_ids: Sequence[str], image_hashes: Sequence[str] = ()) -> tuple[str, ...]:
         """Those of other patients, sorted, who are these: by ID, or by the CT's hash where it is known."""
@@ -193,6 +195,7 @@ class ResponseModel:
             *remarks.about_missing_features(measured.feature_problem, title(headline)),
             *remarks.about_extraction(self.extraction_known),
             *remarks.about_similarity(similarity),
+            *remarks.about_outline(case.outline, self.training.outlines),
             *remarks.about_dropped(measured.lesions),
         ]
         progress(tr("predict"), 3, 3)
@@ -214,6 +217,7 @@ class ResponseModel:
             checked=tuple(map(tr, CHECKED if self.identity == UNSAVED else (*CHECKED, CHECKED_BUNDLE))),
             versions={"tace-response": __version__, "engine": engine},
             patch=measured.patch,
+            outline=case.outline,
         )
 
     def similarity(self, table: PatientTable, phase: str = "") -> Similarity:

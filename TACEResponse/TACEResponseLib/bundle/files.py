@@ -15,6 +15,7 @@ import numpy as np
 from TACEResponseLib import __version__
 from TACEResponseLib.answer.response_model import Origin, ResponseModel, TrainingPatients
 from TACEResponseLib.answer.similarity import TrainingSpread
+from TACEResponseLib.cases.outline import Outline
 from TACEResponseLib.measuring.patient_table import PatientTable
 from TACEResponseLib.models.calibrated import CalibratedFit
 from TACEResponseLib.models.combination import Combination
@@ -56,6 +57,8 @@ def write_model(
             "engine": model.engine,
             "extraction_known": model.extraction_known,
             "training_images": list(model.training.image_hashes),
+            # Only where something is known, so that a training of before keeps its bytes and its name.
+            **({"training_outlines": dict(outlines)} if (outlines := model.training.outlines) else {}),
             "background": list(model.background.feature_names),
             "reliability": [] if reliability is None else reliability.rows(),
             "training_range": {name: list(limits) for name, limits in model.training_range.items()},
@@ -143,6 +146,7 @@ def _read_scores(path: Path, features: dict) -> TrainingPatients:
     with reading(path), path.open(encoding="utf-8", newline="") as stream:
         rows = list(csv.DictReader(stream))
         names = [name for name in rows[0] if name not in KNOWN] if rows else []
+        outlines = features.get("training_outlines", {})
         out_of_fold = {name: np.array([float(row[name]) for row in rows]) for name in names}
         return TrainingPatients(
             patient_ids=tuple(unquoted(row["patient_id"]) for row in rows),
@@ -151,4 +155,5 @@ def _read_scores(path: Path, features: dict) -> TrainingPatients:
             conformal=read_arrays(conformal) if conformal.exists() else out_of_fold,
             image_hashes=tuple(map(str, features.get("training_images", ()))),
             folds=np.array([int(row[FOLD]) - 1 for row in rows]) if rows and FOLD in rows[0] else None,
+            outlines={Outline(source).source: int(n) for source, n in outlines.items()},
         )

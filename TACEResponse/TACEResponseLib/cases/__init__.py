@@ -17,6 +17,7 @@ from TACEResponseLib.messages.language import listed, tr
 
 from .geometry import axial_grid_around, check_volume, to_grid
 from .hounsfield import check_intensities
+from .outline import UNKNOWN, Outline
 from .repair import UNION, repair_geometry
 
 
@@ -26,7 +27,7 @@ class Case:
 
     image: 3D SimpleITK image, intensities in HU. mask: 3D uint8 SimpleITK image on exactly the
     same grid, 1 in the tumour, 0 elsewhere, not empty. provenance: where both came from and what
-    was done to them, JSON types. warnings: what to read beside the answer.
+    was done to them, JSON types. warnings: what to read beside the answer. outline: who made the mask.
     """
 
     patient_id: str
@@ -34,6 +35,7 @@ class Case:
     mask: sitk.Image
     provenance: Mapping[str, object] = field(default_factory=dict)
     warnings: tuple[Problem, ...] = ()
+    outline: Outline = UNKNOWN
 
     @property
     def spacing_mm(self) -> tuple[float, float, float]:
@@ -67,6 +69,7 @@ def make_case(
     repairs: tuple[str, ...] = (),
     provenance: Mapping[str, object] | None = None,
     warnings: tuple[Problem, ...] = (),
+    outline: Outline = UNKNOWN,
 ) -> Case:
     """Check image and mask, bring the mask to the image's grid, and return the Case.
 
@@ -74,7 +77,7 @@ def make_case(
     `"all"` for every value above 0, None when the mask holds one value only. cropped_is_normal:
     the mask's format stores only the tumour's box (`.seg.nrrd`, DICOM SEG), so no warning for it.
     repairs: names from `repair.REPAIRS` that were asked for; those that were needed are a warning
-    and stand in the provenance.
+    and stand in the provenance. outline: who made the mask, where that is known.
 
     Raises GeometryError, MaskError or IntensityError naming the patient.
     """
@@ -98,6 +101,7 @@ def make_case(
         mask=binary,
         provenance=record,
         warnings=(*warnings, *notes),
+        outline=outline,
     )
 
 

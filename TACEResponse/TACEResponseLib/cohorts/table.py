@@ -5,10 +5,12 @@ names row and column as a spreadsheet shows them (the header is row 1). Images a
 """
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from TACEResponseLib.cases import Case
+from TACEResponseLib.cases.outline import UNKNOWN, Outline
 from TACEResponseLib.cases.repair import parse_repairs
 from TACEResponseLib.messages.errors import InputError, MaskError, Problem, TableError
 from TACEResponseLib.messages.language import listed, tr
@@ -18,6 +20,7 @@ from TACEResponseLib.settings import LabelSource
 from TACEResponseLib.statistics.outcome import OBJECTIVE_RESPONSE
 from TACEResponseLib.storage import shown_text
 
+from .outlines import FURTHER, outline_of
 from .readings import RESPONSES, is_reading, label_of, readings_of, require_readers, responder_label
 
 __all__ = ["RESPONSES", "Cohort", "Patient", "is_own_column", "read_cohort", "read_table", "responder_label"]
@@ -28,6 +31,7 @@ COLUMNS = (
     "image",
     "mask",
     "mask_reader2",
+    "mask_source",
     "mask_label",
     "segment",
     "series",
@@ -49,7 +53,8 @@ class Patient:
     Paths are absolute. mask_label, segment, series: choices where a file holds several. repairs:
     names from `repair.REPAIRS` that the table asks for. label: 1 responder, 0 not, None unknown.
     label_meaning: what the label says, where it is not objective response. readings: every reader's label,
-    the first reader's first; () without a table. row: its number in the table, 0 without one.
+    the first reader's first; () without a table. outline: who made `mask`. masks: further outlines, column ->
+    path, of the columns `mask_NAME` that have no other meaning. row: its number in the table, 0 without one.
     """
 
     patient_id: str
@@ -67,6 +72,8 @@ class Patient:
     clinical: dict[str, str] = field(default_factory=dict)
     repairs: tuple[str, ...] = ()
     readings: tuple[int | None, ...] = ()
+    outline: Outline = UNKNOWN
+    masks: Mapping[str, Path] = field(default_factory=dict)
     row: int = 0
 
     def read_case(self, reader: int = 1, same_image_as: Case | None = None) -> Case:
@@ -92,6 +99,7 @@ class Patient:
             series=self.series,
             repairs=self.repairs,
             same_image_as=same_image_as,
+            outline=self.outline if reader == 1 else UNKNOWN,
         )
 
 
@@ -156,7 +164,7 @@ def _unlabelled(patient: Patient, source: LabelSource) -> Problem:
 
 def is_own_column(name: str) -> bool:
     """Whether a column of the cohort's table has a meaning of its own and is no clinical value."""
-    return name in COLUMNS or is_reading(name)
+    return name in COLUMNS or is_reading(name) or name.startswith(FURTHER)
 
 
 def read_cohort(path: Path, *, encoding: str | None = None) -> Cohort:
@@ -229,6 +237,8 @@ def _patient(row: Row, table: Path) -> tuple[Patient | None, list[Problem]]:
         ("mask_reader2", lambda: _located(row, table, "mask_reader2") if row.get("mask_reader2") else None),
         ("repairs", lambda: _repairs(row, table.name)),
         ("readings", lambda: readings_of(row, table.name)),
+        ("outline", lambda: outline_of(row, table.name)),
+        ("masks", lambda: _further_masks(row, table)),
     ):
         try:
             cells[name] = read()
@@ -267,6 +277,12 @@ def _located(row: Row, table: Path, column: str) -> Path:
     if os.sep == "/" and "\\" in row[column] and not os.path.lexists(path):  # written on Windows
         path = (table.parent / row[column].replace("\\", "/")).absolute()
     return path
+
+
+def _further_masks(row: Row, table: Path) -> dict[str, Path]:
+    """Column -> path of the further outlines in a row."""
+    names = [name for name, text in row.items() if name and name.startswith(FURTHER) and text]
+    return {name: _located(row, table, name) for name in names if name not in COLUMNS}
 
 
 def _repairs(row: Row, table: str) -> tuple[str, ...]:

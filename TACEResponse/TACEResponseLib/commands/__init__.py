@@ -11,6 +11,7 @@ from .comparing import compare
 from .describing import completion, schema
 from .fetching import fetch
 from .predicting import demo, predict
+from .proposing import propose
 from .registering import audit, follow_up
 from .training import evaluate, train
 from .updating import update
@@ -29,6 +30,7 @@ __all__ = [
     "follow_up",
     "phantom",
     "predict",
+    "propose",
     "schema",
     "train",
     "update",

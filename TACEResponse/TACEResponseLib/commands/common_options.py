@@ -14,6 +14,8 @@ from .parser import Parser
 Command = Callable[[str, str, str], Parser]
 #: What a training does that names no other choice.
 PAPER = TrainingSettings()
+#: As `cases.outline.SOURCES`, which needs packages that the help must do without.
+MASK_SOURCES = ("drawn", "proposed", "confirmed", "edited")
 
 
 def add_general(add: Callable) -> None:
@@ -67,3 +69,8 @@ def add_encoding(add: Callable) -> None:
 def add_repair(add: Callable) -> None:
     text = tr("Repair masks that would be refused, and record it: copy-geometry, resample-mask or union.")
     add("--repair", default="", metavar="NAMES", help=text)
+
+
+def add_mask_source(add: Callable) -> None:
+    text = tr("Where the mask is from; of a cohort, where its table does not say (default: not known).")
+    add("--mask-source", choices=MASK_SOURCES, default="", help=text)

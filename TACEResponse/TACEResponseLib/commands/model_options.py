@@ -68,6 +68,8 @@ def add_evaluate(command: Command) -> None:
     add("--allow-training-patients", action="store_true", help=text)
     text = tr("Write only aggregates.json: figures of all patients together, no patient, no count below 5.")
     add("--aggregates-only", action="store_true", help=text)
+    text = tr("Column of the table with second outlines, such as mask_reader2, to be compared with mask.")
+    add("--second-mask", default="", metavar="COLUMN", help=text)
     add_engine(add, tr("that of the model"))
 
 

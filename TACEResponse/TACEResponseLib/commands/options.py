@@ -13,12 +13,14 @@ from .common_options import (
     add_engine,
     add_general,
     add_jobs,
+    add_mask_source,
     add_preset,
     add_register,
     add_repair,
 )
 from .model_options import add_combine, add_compare, add_evaluate, add_train, add_update
 from .parser import Parser
+from .proposal_options import add_propose
 from .schemas import SCHEMAS
 
 DESCRIPTION = mark("""\
@@ -62,6 +64,7 @@ def command_line() -> Parser:
 
     _add_demo(command)
     _add_predict(command)
+    add_propose(command)
     _add_check(command)
     _add_extract(command)
     add_train(command)
@@ -98,6 +101,7 @@ def _add_predict(command: Command) -> None:
     add = predict.add_argument_group(tr("one patient")).add_argument
     add("--image", type=Path, help=tr("CT before TACE: a volume file or a folder with a DICOM series."))
     add("--mask", type=Path, help=tr("Tumour: a labelmap, .seg.nrrd, DICOM SEG or RTSTRUCT."))
+    add_mask_source(add)
     add("--label", help=tr("Value of the tumour in the mask, or all; needed when the mask has several."))
     add("--segment", help=tr("Name of the tumour's segment, or all; needed when the mask has several."))
     add("--series", help=tr("Description, number, UID or phase of one series, when the folder has several."))

@@ -10,6 +10,7 @@ from TACEResponseLib.messages.language import listed, tr
 from TACEResponseLib.service import PredictionService, clear_answer
 from TACEResponseLib.storage import folder_names, require_short
 
+from .outlines import with_sources
 from .output import DONE, SOME_FAILED, Reporting, formula_warnings, in_short, say_done, with_repairs
 from .predictions_table import PREDICTIONS, SPREADSHEET, prediction_row, write_tables
 from .registering import check_register, days_of, keep
@@ -31,6 +32,7 @@ def demo(options: Namespace, progress: Reporting) -> int:
 
 def predict(options: Namespace, progress: Reporting) -> int:
     """Predict one patient or a cohort; nothing is written for a patient that cannot be predicted."""
+    from TACEResponseLib.cases.outline import Outline
     from TACEResponseLib.cases.repair import parse_repairs
     from TACEResponseLib.readers import read_case
     from TACEResponseLib.readers.volumes import existing
@@ -73,6 +75,7 @@ def predict(options: Namespace, progress: Reporting) -> int:
         segment=options.segment,
         series=options.series,
         repairs=parse_repairs(options.repair),
+        outline=Outline.from_text(options.mask_source),
     )
     prediction = service.predict(
         case,
@@ -170,7 +173,7 @@ def _predict_cohort(service: PredictionService, options: Namespace, progress: Re
     from TACEResponseLib.report.answer_index import INDEX, IndexRow, write_index
 
     cohort = read_cohort(options.cohort, encoding=options.encoding)
-    patients = with_repairs(cohort, options.repair).patients
+    patients = with_sources(with_repairs(cohort, options.repair), options.mask_source).patients
     rows, entries, problems, days = [], [], [], days_of(patients, options)
     taken = [PREDICTIONS, SPREADSHEET, INDEX]
     folders = folder_names((patient.patient_id for patient in patients), taken=taken)

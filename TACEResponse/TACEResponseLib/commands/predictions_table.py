@@ -35,6 +35,7 @@ def prediction_row(prediction: "Prediction", folder: str) -> dict:
         "instability_high": highest,
         "conformal_set": " or ".join(prediction.certainty.conformal),
         **content["lesions"],
+        "mask_source": content["outline"]["source"],
         **{f"score_{score.name}": score.group for score in prediction.clinical_scores},
         "scores_na": "; ".join(
             f"{score.title}: {', '.join(score.missing)}"

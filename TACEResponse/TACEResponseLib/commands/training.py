@@ -10,6 +10,7 @@ from TACEResponseLib.messages.errors import InputError, Problem
 from TACEResponseLib.messages.language import several, tr, width
 
 from .combining import say_aggregates
+from .outlines import require_second_mask, second_outlines
 from .output import DONE, SOME_FAILED, Reporting, in_short, say_done
 
 if TYPE_CHECKING:
@@ -106,6 +107,7 @@ def evaluate(options: Namespace, progress: Reporting) -> int:
     from TACEResponseLib.cohorts.table import read_cohort
     from TACEResponseLib.report import external_rows, write_validation_report
     from TACEResponseLib.report.aggregates import require_folder_alone
+    from TACEResponseLib.report.outlines import outline_sentences
     from TACEResponseLib.report.study import Study
     from TACEResponseLib.training.external import external_patients
 
@@ -113,6 +115,7 @@ def evaluate(options: Namespace, progress: Reporting) -> int:
         require_folder_alone(options.out)  # said before the work, not after it
     model = load_bundle(options.bundle)
     cohort = read_cohort(options.cohort, encoding=options.encoding)
+    require_second_mask(cohort, options)
     external, left_out = external_patients(
         model,
         cohort,
@@ -126,14 +129,19 @@ def evaluate(options: Namespace, progress: Reporting) -> int:
         return exit_code(left_out)
     rows = external_rows(model, external)
     sources = (options.cohort,)
-    report = write_validation_report(model, external, left_out, options.out, sources, cohort.outcome)
+    outlines = second_outlines(model, cohort, external, options, progress)
+    unpaired = {} if outlines is None else outlines.left_out
+    report = write_validation_report(
+        model, external, left_out, options.out, sources, cohort.outcome, outlines
+    )
     text = [
-        *first_sentences(list(left_out.values())),
+        *first_sentences([*left_out.values(), *unpaired.values()]),
         _performance_text(rows, external.outcome.labels),
+        *([] if outlines is None else outline_sentences(outlines)),
         tr("Report: {file}", file=report),
     ]
     say_done(progress, "\n".join(text), report=str(report), left_out=len(left_out))
-    return exit_code(left_out)
+    return max(exit_code(left_out), exit_code(unpaired))
 
 
 def first_sentences(problems: list[Problem]) -> list[str]:

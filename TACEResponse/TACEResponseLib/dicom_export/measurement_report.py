@@ -73,6 +73,7 @@ CERTAINTY, AGREEMENT = (
     own("certainty", "Certainty"),
     own("agreement", "Agreement of the models"),  # not a text
 )
+OUTLINE, PROGRAM = own("outline", "Outline"), own("outline-program", "Outline proposed by")  # not a text
 WARNING, STATEMENT = own("warning", "Warning"), own("statement", "Statement on use")  # not a text
 
 
@@ -185,6 +186,8 @@ def _evaluations(prediction: "Prediction") -> sr.ContainerContentItem:
         (CLASS, read.verdict),
         (SIMILARITY, prediction.similarity.sentence()),
         *(sure if read.kind != "outside" else []),
+        (OUTLINE, prediction.outline.history()),
+        (PROGRAM, prediction.outline.program),
         *_scores(prediction),
         *((WARNING, text) for text in prediction.warnings),
     ]

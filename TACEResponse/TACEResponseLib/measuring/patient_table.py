@@ -28,7 +28,8 @@ class PatientTable:
     unknown. scans: (n, len(SCAN)) values of `measuring.case.measure_scan`, None without images.
     phases: n phases of contrast, "" where a scan does not tell.
     centers: n names of hospitals, "" where none is known. groups: n names of what a fold must not
-    part, such as the patient of several rows; the patient's own ID where nothing is said. burdens: n
+    part, such as the patient of several rows; the patient's own ID where nothing is said. outlines: n
+    sources of the mask (`cases.outline`), "" where none is known. burdens: n
     lesions as the clinical scores need them, None where unknown. clinical, diagnostics: n
     dictionaries each, what the cohort's table says of a patient beside the outcome, and the
     extraction's versions, settings and hashes.
@@ -43,13 +44,21 @@ class PatientTable:
     phases: tuple[str, ...] = ()
     centers: tuple[str, ...] = ()
     groups: tuple[str, ...] = ()
+    outlines: tuple[str, ...] = ()
     burdens: tuple[TumourBurden | None, ...] = field(default=(), repr=False)
     clinical: tuple[Mapping[str, str], ...] = field(default=(), repr=False)
     diagnostics: tuple[Mapping[str, str], ...] = field(default=(), repr=False)
 
     def __post_init__(self):
         n = len(self.patient_ids)
-        unsaid = {"phases": "", "centers": "", "burdens": None, "clinical": {}, "diagnostics": {}}
+        unsaid = {
+            "phases": "",
+            "centers": "",
+            "outlines": "",
+            "burdens": None,
+            "clinical": {},
+            "diagnostics": {},
+        }
         for name, empty in unsaid.items():
             if not getattr(self, name):
                 object.__setattr__(self, name, (empty,) * n)
@@ -106,12 +115,13 @@ def stack(
     centers: Sequence[str] = (),
     groups: Sequence[str] = (),
     clinical: Sequence[Mapping[str, str]] = (),
+    outlines: Sequence[str] = (),
 ) -> PatientTable:
     """The measurements of several patients as one PatientTable, features in the given order.
 
-    centers, groups, clinical: fields of PatientTable, in the order of the measurements. The number of
-    lesions is added to what the table says of a patient; its column `phase` (arterial, portal venous,
-    native) counts where the scan does not tell.
+    centers, groups, clinical, outlines: fields of PatientTable, in the order of the measurements. The
+    number of lesions is added to what the table says of a patient; its column `phase` (arterial, portal
+    venous, native) counts where the scan does not tell.
     """
     rows = clinical or [{}] * len(measurements)
     lesions = [str(m.lesions.to_json()["number"]) for m in measurements]
@@ -130,6 +140,7 @@ def stack(
         ),
         centers=tuple(centers),
         groups=tuple(groups),
+        outlines=tuple(outlines),
         diagnostics=tuple(diagnostics_of(m.row) for m in measurements),
         burdens=tuple(TumourBurden.from_lesions(m.lesions) for m in measurements),
         clinical=tuple({**row, "lesions": n} for row, n in zip(clinical, lesions, strict=True))

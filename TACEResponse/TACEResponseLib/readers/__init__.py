@@ -12,6 +12,7 @@ from pathlib import Path
 import SimpleITK as sitk
 
 from TACEResponseLib.cases import Case, make_case
+from TACEResponseLib.cases.outline import UNKNOWN, Outline
 from TACEResponseLib.cases.repair import UNION
 from TACEResponseLib.messages.errors import InputError, TACEResponseError
 from TACEResponseLib.messages.language import tr
@@ -44,6 +45,7 @@ def read_case(
     series: str | None = None,
     repairs: tuple[str, ...] = (),
     same_image_as: Case | None = None,
+    outline: Outline = UNKNOWN,
 ) -> Case:
     """Read a CT and a tumour mask and check them into a Case.
 
@@ -52,7 +54,7 @@ def read_case(
     segment: the name of the segment (`"all"` for their union) in formats that have names. series:
     what `acquisitions.choose_acquisition` takes, where the folder holds several. repairs: names
     from `repair.REPAIRS` that were asked for. same_image_as: a case of the same CT, which is then
-    not read again.
+    not read again. outline: who made the mask, where that is known.
 
     Raises InputError (file missing or unreadable), GeometryError, MaskError or IntensityError.
     """
@@ -83,6 +85,7 @@ def read_case(
             repairs=repairs,
             provenance={"image": image_source, "mask": _source(mask_path, mask.segment)},
             warnings=tuple(replace(note, patient_id=patient_id) for note in notes),
+            outline=outline,
         )
     except TACEResponseError as error:
         field = error.problem.field

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from TACEResponseLib.bundle import BundleManifest
     from TACEResponseLib.messages.errors import Problem
     from TACEResponseLib.training.inputs import Labelled
+    from TACEResponseLib.training.outlines import TwoOutlines
     from TACEResponseLib.training.run import Trained
 
 PAGE, EVALUATION, CARD, README = "report.html", "evaluation.json", "model_card.md", "README.txt"
@@ -70,13 +71,16 @@ def write_validation_report(
     folder: Path,
     sources: Iterable[Path | None] = (),
     outcome: str = OBJECTIVE_RESPONSE,
+    outlines: "TwoOutlines | None" = None,
 ) -> Path:
     """Write the report of a finished model on patients of its own; the folder.
 
-    outcome: what the labels of these patients say, in words.
+    outcome: what the labels of these patients say, in words. outlines: the same patients with a second one.
     """
-    study = Study(model, external, left_out, sources=table_hashes(sources), outcome=outcome)
-    return _write(study, external_rows(model, external), "", Path(folder))
+    unpaired = () if outlines is None else tuple(outlines.left_out.values())
+    known = {"sources": table_hashes(sources), "outcome": outcome, "outlines": outlines, "warnings": unpaired}
+    study = Study(model, external, left_out, **known)
+    return _write(study, external_rows(model, external, outlines), "", Path(folder))
 
 
 def table_hashes(sources: Iterable[Path | None]) -> dict[str, str]:
@@ -102,12 +106,21 @@ def evaluation_rows(trained: "Trained") -> list[dict]:
     return [*_rows_of(study.scored, trained.model), *_rows_of((fitted,), trained.model, centers=False)]
 
 
-def external_rows(model: "ResponseModel", external: "Labelled") -> list[dict]:
+def external_rows(
+    model: "ResponseModel", external: "Labelled", outlines: "TwoOutlines | None" = None
+) -> list[dict]:
     """Rows of an external cohort, together and, where there are several, centre by centre.
 
-    With patients among them that the model was fitted on, the estimate is `resubstitution`.
+    With patients among them that the model was fitted on, the estimate is `resubstitution`. outlines: the
+    same patients with a second outline, for the row of the headline.
     """
-    return _rows_of(Study(model, external, {}).scored, model)
+    from .outlines import KEY, outline_figures
+
+    rows = _rows_of(Study(model, external, {}).scored, model)
+    if outlines is None:
+        return rows
+    found = {KEY: outline_figures(outlines)}
+    return [row | found if (row["model"], row["center"]) == (model.headline, "") else row for row in rows]
 
 
 def _rows_of(groups: Iterable[Scored], model: "ResponseModel", centers: bool = True) -> list[dict]:
@@ -183,6 +196,7 @@ def _tables(study: Study) -> list[Table]:
     from .controls import control_tables
     from .methods import method_tables
     from .odds_ratios import odds_ratio_tables
+    from .outlines import outline_tables
     from .patients import patient_tables
     from .performance import performance_tables
     from .reader_ceiling import reader_tables
@@ -192,13 +206,13 @@ def _tables(study: Study) -> list[Table]:
 
     parts = (patient_tables, odds_ratio_tables, sample_size_tables, performance_tables, baseline_tables)
     parts = (*parts, reader_tables, added_value_tables, subgroup_tables, center_tables, stability_tables)
-    parts = (*parts, control_tables, method_tables, checklist_tables)
+    parts = (*parts, control_tables, outline_tables, method_tables, checklist_tables)
     return [table for part in parts for table in part(study)]
 
 
 def _csv(rows: list[dict]) -> str:
     stream = io.StringIO()
-    table = csv.DictWriter(stream, KEYS, lineterminator="\n")
+    table = csv.DictWriter(stream, KEYS, extrasaction="ignore", lineterminator="\n")
     table.writeheader()
     table.writerows(rows)
     return stream.getvalue()

@@ -20,6 +20,7 @@ from .curves import (
 from .drawing import COLOURS, GREY, MARKERS, STYLES, Drawing, canvas, finish, numbered
 from .fonts import drawn_language
 from .methods import NO_CNN, VALIDATION_ONLY, elimination_table, feature_table, final_selection
+from .outlines import draw_outlines
 from .stability import stability_drawings
 from .study import Study
 
@@ -55,6 +56,7 @@ def _drawn(study: Study) -> tuple[Drawing, ...]:
         draw_features(study),
         draw_correlations(study),
         *stability_drawings(study),
+        *draw_outlines(study),
         draw_learning(study),
     )
     for drawing in drawings:

@@ -12,6 +12,8 @@ from TACEResponseLib.answer.prediction import DEMONSTRATION
 from TACEResponseLib.messages.language import in_language
 from TACEResponseLib.models.combination import title
 
+from .outlines import about_outlines
+
 if TYPE_CHECKING:
     from TACEResponseLib.answer.response_model import ResponseModel
     from TACEResponseLib.training.run import Trained
@@ -61,6 +63,7 @@ def model_card(trained: "Trained", about: str = "") -> str:
         f"recipe `{settings.preset}`, {settings.folds} folds, {repeats}, "
         f"seed {settings.seed}, {_about_features(model)}.",
         f"Reliability: {_about_readers(trained)}.",
+        *about_outlines(model.training),
         f"Headline: {title(model.headline)}, cut-off {model.thresholds[model.headline]:.3f} "
         "(median of the folds' Youden thresholds); "
         "calibration logistic, one slope with an intercept a fold.",

@@ -28,6 +28,8 @@ FILES_ONLY = (
     "table_s1_icc",
     "image_hashes",
     "instability_patients",
+    "outlines_patients",
+    "outlines_features",
 )
 #: How large a figure is on the page.
 PIXELS_PER_INCH = 104
@@ -62,6 +64,7 @@ def render(
             for drawing, png in drawings
         },
         lacking=lacking(),
+        outlines=tr("A second outline") if study.outlines else "",
         paper=FOLDER,
         card=card,
         software=f"TACEResponse {__version__}",

@@ -26,6 +26,7 @@ from TACEResponseLib.answer.reading import ON_DARK, ON_LIGHT, cut_off
 from TACEResponseLib.answer.similarity import SIMILAR
 from TACEResponseLib.cases import Case, bounding_box
 from TACEResponseLib.cases.lesions import largest_slice
+from TACEResponseLib.cases.outline import Outline
 from TACEResponseLib.measuring.case import image_hash
 from TACEResponseLib.messages.language import in_language, listed, mark, tr
 from TACEResponseLib.models.combination import title
@@ -76,7 +77,11 @@ def write_patient_report(
     page = folder / PAGE
     name = _name(prediction, show_identifier)
     lines = summarize_card(card, prediction.headline)
-    scan = (*scan_lines(case), (tr("Page made"), f"{made or datetime.now():%Y-%m-%d %H:%M}"))
+    scan = (
+        *scan_lines(case),
+        *outline_lines(prediction.outline),
+        (tr("Page made"), f"{made or datetime.now():%Y-%m-%d %H:%M}"),
+    )
     with whole_file(page) as stream:
         stream.write(_page(prediction, case, name, scan, sensitivity, lines).encode("utf-8"))
     write_prediction(prediction, folder, sensitivity=sensitivity, card=card)
@@ -116,6 +121,7 @@ def summary(prediction: Prediction, *, show_identifier: bool = False) -> str:
         *_sentences(sentences),
         tr("Answered by: {model}", model=title(prediction.headline)),
         tr("Tumour: {lesions}", lesions=words.lesions(prediction.lesions)),
+        *(f"{label}: {text}" for label, text in outline_lines(prediction.outline)),
         "",
         *_aligned((tr("model"), tr("probability of response")), models),
         "",
@@ -173,6 +179,12 @@ def scan_lines(case: Case) -> tuple[tuple[str, str], ...]:
         tr("Series"): listed(filter(None, (number, f'"{description}"' if description else ""))),
         tr("Phase"): _phase(source),
     }
+    return tuple((label, text) for label, text in known.items() if text)
+
+
+def outline_lines(outline: Outline) -> tuple[tuple[str, str], ...]:
+    """Label and text of where the outline is from; () where nothing is known."""
+    known = {tr("Outline"): outline.history(), tr("Proposed by"): outline.program}
     return tuple((label, text) for label, text in known.items() if text)
 
 

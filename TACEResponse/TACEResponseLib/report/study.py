@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from TACEResponseLib.training.inputs import Labelled
     from TACEResponseLib.training.model import TrainingRecord
     from TACEResponseLib.training.out_of_fold import OutOfFold
+    from TACEResponseLib.training.outlines import TwoOutlines
     from TACEResponseLib.training.run import Trained
     from TACEResponseLib.training.stability import Refits
 
@@ -197,7 +198,7 @@ class Study:
     record, training, reliability, stability: of the training, None or empty in a validation.
     sources: name of each table that was read -> sha256. manifest: of the saved bundle. warnings: what
     went otherwise than asked, without costing a patient. refits, controls, by_center: of `Trained`.
-    outcome: what the labels of the external patients say.
+    outcome: what the labels of the external patients say. outlines: the same patients with a second outline.
     """
 
     model: ResponseModel
@@ -214,6 +215,7 @@ class Study:
     controls: "Controls | None" = None
     by_center: "tuple[HeldOutCenter, ...]" = ()
     outcome: str = OBJECTIVE_RESPONSE
+    outlines: "TwoOutlines | None" = None
 
     @classmethod
     def of_training(

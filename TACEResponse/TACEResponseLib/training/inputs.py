@@ -1,11 +1,12 @@
 """Patients with their outcome: from a measured cohort, or from a feature table and its labels."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
+from TACEResponseLib.cohorts.outlines import outline_of
 from TACEResponseLib.cohorts.readings import label_of, readings_of, require_readers
 from TACEResponseLib.cohorts.table import COLUMNS, TRAINING, Patient, is_own_column, read_table
 from TACEResponseLib.measuring.case import Measurements
@@ -54,6 +55,7 @@ def measured_patients(
         [p.center for p in patients],
         [p.clinical.get(GROUP) or p.patient_id for p in patients],
         [{**p.clinical, "response": p.response} for p in patients],
+        [p.outline.source for p in patients],
     )
     labels, readings = [p.label for p in patients], [p.readings for p in patients]
     return Labelled(table, Outcome.read(labels, readings, softened=source == "soft"))
@@ -95,6 +97,8 @@ def tabled_patients(features: Path, labels: Path, source: LabelSource = "reader1
     }
     kept = [rows[patient_id] for patient_id in rows if patient_id not in left_out]
     everyone = _labelled_rows(kept, names, outcomes, features.name, source)
+    outlines = tuple(outline_of(outcomes[row["patient_id"]][0], labels.name).source for row in kept)
+    everyone = replace(everyone, table=replace(everyone.table, outlines=outlines))
     is_training = np.array(
         [outcomes[row["patient_id"]][0].get("cohort", "").casefold() in TRAINING for row in kept], dtype=bool
     )

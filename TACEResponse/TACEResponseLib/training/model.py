@@ -5,6 +5,7 @@ out-of-fold scores are kept. Fusion, calibration and thresholds are fitted on th
 models that are shipped are then fitted once on all training patients.
 """
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -85,7 +86,13 @@ def fit_response_model(
         thresholds={name: of.shipped for name, of in out_of_fold.thresholds.items()},
         headline=headline,
         training=TrainingPatients(
-            table.patient_ids, outcome, out_of_fold.probabilities, answers, images, out_of_fold.folds[0]
+            table.patient_ids,
+            outcome,
+            out_of_fold.probabilities,
+            answers,
+            images,
+            out_of_fold.folds[0],
+            dict(sorted(Counter(filter(None, table.outlines)).items())),
         ),
         training_range=kept.training_range,
         background=kept.background,

@@ -7,6 +7,7 @@ same until the hospital chooses another threshold. The original stands in the up
 was changed; `original_of` gives it back.
 """
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -130,10 +131,12 @@ def _extended(
     probability is compared with updated ones.
     """
     images = {*known.image_hashes, *filter(None, patients.table.image_hashes)}
+    outlines = Counter(known.outlines) + Counter(filter(None, patients.table.outlines))
     return TrainingPatients(
         patient_ids=(*known.patient_ids, *patients.table.patient_ids),
         outcome=Outcome(np.concatenate([known.outcome.labels, patients.outcome.labels])),
         out_of_fold={n: np.concatenate([v, probabilities[n]]) for n, v in known.out_of_fold.items()},
         conformal={n: updates[n](np.concatenate([v, probabilities[n]])) for n, v in known.conformal.items()},
         image_hashes=tuple(sorted(images)),
+        outlines=dict(sorted(outlines.items())),
     )

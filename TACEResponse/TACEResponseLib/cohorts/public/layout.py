@@ -2,7 +2,8 @@
 
 For each patient: the expert segmentation names the scan it was drawn on; its segment "Mass" is the
 tumour; a tumour segmentation by the second group (radiologist-corrected before automatic) on the
-same scan is the second reader. A patient whose files do not fit is named, and the rest go on.
+same scan is the second reader, and both kinds are further outlines. A patient whose files do not fit
+is named, and the rest go on.
 """
 
 import csv
@@ -31,12 +32,15 @@ from . import hcc_tace_seg
 from .scan import Collection, SegmentationFile, scan
 
 #: Raised when the files of a laid-out patient change their meaning; older ones are then made anew.
-LAYOUT_VERSION = 1
+LAYOUT_VERSION = 2
 PROVENANCE = "provenance.json"
 ANNOTATED = "annotated"
 TUMOUR_SEGMENT = "Mass"
 #: How the second group's series are described; corrected ones come first.
 SECOND_GROUP, CORRECTED = "AIMI", "corrected"
+#: Columns of the second group's outlines, beside `mask_reader2`: a network's, and those that a radiologist
+#: corrected.
+BY_PROGRAM, BY_RADIOLOGIST = "mask_automatic", "mask_corrected"
 _TUMOUR_WORDS = re.compile(r"tumou?r|mass|lesion|neoplasm|carcinoma", re.I)
 
 
@@ -114,17 +118,20 @@ def _lay_out_patient(patient_id: str, collection: Collection, phase: str, folder
     if _is_laid_out(folder, recipe):
         return []
     case, notes = _case(patient_id, expert, acquisition)
-    other, second_notes = _second_case(case, second)
+    found = {name: _second_case(case, of) for name, of in _by_kind(second).items()}
+    further = {name: of for name, (of, _) in found.items() if of is not None}
+    second_notes = [note for _, notes_of in found.values() for note in notes_of]
+    if further:
+        further["mask_reader2"] = further.get(BY_RADIOLOGIST) or further[BY_PROGRAM]
     temporary = folder.with_name(f"{WRITING}{folder.name}")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir()
     sitk.WriteImage(case.image, str(temporary / "image.nrrd"), True, 1)
     sitk.WriteImage(case.mask, str(temporary / "mask.nrrd"), True, 1)
-    if other is not None:
-        sitk.WriteImage(other.mask, str(temporary / "mask_reader2.nrrd"), True, 1)
     provenance = {"recipe": recipe, **case.provenance}
-    if other is not None:
-        provenance["mask_reader2"] = other.provenance["mask"]
+    for name, other in further.items():
+        sitk.WriteImage(other.mask, str(temporary / f"{name}.nrrd"), True, 1)
+        provenance[name] = other.provenance["mask"]
     write_text(temporary / PROVENANCE, json.dumps(provenance, indent=1))
     shutil.rmtree(folder, ignore_errors=True)
     temporary.rename(folder)
@@ -244,6 +251,12 @@ def _second_readers(
     return sorted(of_scan, key=lambda s: (CORRECTED not in s.description, s.instance_uid))
 
 
+def _by_kind(second: Sequence[SegmentationFile]) -> dict[str, list[SegmentationFile]]:
+    """Column of the cohort's table -> the second group's segmentations that can fill it."""
+    corrected = [s for s in second if CORRECTED in s.description]
+    return {BY_RADIOLOGIST: corrected, BY_PROGRAM: [s for s in second if s not in corrected]}
+
+
 def _second_case(case: Case, second: Sequence[SegmentationFile]) -> tuple[Case | None, list[Problem]]:
     """The case with the first usable mask of the second group, and why others were not used."""
     notes = []
@@ -276,12 +289,13 @@ def _second_case(case: Case, second: Sequence[SegmentationFile]) -> tuple[Case |
 def _row(patient_id: str, out: Path, clinical: Mapping[str, str], label: str) -> dict[str, str]:
     """The patient's row of `cohort.csv`."""
     responder, response = hcc_tace_seg.response_of(clinical, label)
-    second = (out / patient_id / "mask_reader2.nrrd").is_file()
+    columns = ("mask_reader2", BY_PROGRAM, BY_RADIOLOGIST)
+    files = {name: f"{patient_id}/{name}.nrrd" for name in columns}
     return {
         "patient_id": patient_id,
         "image": f"{patient_id}/image.nrrd",
         "mask": f"{patient_id}/mask.nrrd",
-        "mask_reader2": f"{patient_id}/mask_reader2.nrrd" if second else "",
+        **{name: file if (out / file).is_file() else "" for name, file in files.items()},
         "label": "" if responder is None else str(responder),
         "response": response,
         "cohort": "training",
@@ -309,6 +323,8 @@ def write_text(path: Path, text: str) -> None:
 _SOURCE = mark("""\
 The images, segmentations and clinical values in this folder are those of HCC-TACE-Seg
 (The Cancer Imaging Archive, https://doi.org/{doi}), licence CC BY 4.0. Volumes were made
-from its DICOM files; mask_reader2 comes from the analysis result bamf_aimi_annotations of the
-Imaging Data Commons (https://doi.org/10.5281/zenodo.8345959), licence CC BY 4.0. Cite both.
+from its DICOM files; mask_automatic (a network's), mask_corrected (by a radiologist after it) and
+mask_reader2 (the second where it is there, the first else) come from the analysis result
+bamf_aimi_annotations of the Imaging Data Commons (https://doi.org/10.5281/zenodo.8345959), licence CC BY
+4.0. Cite both.
 """)
