@@ -63,7 +63,7 @@ OUTCOMES = {
     "no response": own("no-response", "No response (SD or PD)"),
 }
 CERTAINTY, AGREEMENT = own("certainty", "Certainty"), own("agreement", "Agreement of the models")
-OUTLINE, PROGRAM = own("outline", "Outline"), own("outline-program", "Outline proposed by")
+OUTLINE, PROGRAM = own("outline", "Outline"), own("outline-program", "Outline proposed by")  # not a text
 WARNING, STATEMENT = own("warning", "Warning"), own("statement", "Statement on use")
 
 
