@@ -113,7 +113,7 @@ def summary(prediction: Prediction, *, show_identifier: bool = False) -> str:
         f"{prediction.similarity.sentence()}.",
         f"Answered by: {title(prediction.headline)}",
         f"Tumour: {words.lesions(prediction.lesions)}",
-        *(f"{label}: {text}" for label, text in outline_lines(prediction.outline)),
+        *(tr("{label}: {text}", label=label, text=text) for label, text in outline_lines(prediction.outline)),
         "",
         f"{'model':<{width}}probability of response",
         *(f"{title(name):<{width}}{percent(p):>6}" for name, p in prediction.probabilities.items()),
