@@ -208,7 +208,8 @@ def draw_outlines(study: Study) -> tuple[Drawing, ...]:
     both.set_ylabel(tr("probability with {column}", column=found.column))
     change.set_xlabel(tr("Dice of the two outlines"))
     change.set_ylabel(tr("change of the probability"))
-    both.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(0, 1.2), ncols=2)
+    place = {"loc": "upper left", "bbox_to_anchor": (0, 1.2)}  # not a text
+    both.legend(frameon=False, fontsize=8, ncols=2, **place)
     caption = tr("The same patients with two outlines: probability of response, and its change by overlap")
     return (Drawing("figure_outlines", caption, figure, marks=_marks(found, both, change)),)
 

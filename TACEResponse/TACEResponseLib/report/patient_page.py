@@ -121,7 +121,7 @@ def summary(prediction: Prediction, *, show_identifier: bool = False) -> str:
         *_sentences(sentences),
         tr("Answered by: {model}", model=title(prediction.headline)),
         tr("Tumour: {lesions}", lesions=words.lesions(prediction.lesions)),
-        *(f"{label}: {text}" for label, text in outline_lines(prediction.outline)),
+        *(tr("{label}: {text}", label=label, text=text) for label, text in outline_lines(prediction.outline)),
         "",
         *_aligned((tr("model"), tr("probability of response")), models),
         "",
