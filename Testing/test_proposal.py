@@ -200,7 +200,7 @@ def test_cancel_leaves_no_process_of_one_that_ignores_it_and_has_a_child(patient
 
 def test_cancel_is_heard_while_the_program_says_nothing(patient, tmp_path):
     mute = tmp_path / "mute.py"
-    mute.write_text("import time\ntime.sleep(600)\n", encoding="utf-8")
+    mute.write_text("import time\ntime.sleep(20)\n", encoding="utf-8")
     asked = []
 
     def cancel(stage, done, total):
