@@ -26,14 +26,15 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "TACEResponse"))
 from TACEResponseLib.phantom import make_patient
 from TACEResponseLib.proposal.click import grow, prepare
 
-SEED, INSIDE_MM, SMALL_ML = 7, 2.0, 5.0
+#: The method was chosen on the population 11.
+POPULATION, SEED, INSIDE_MM, SMALL_ML = 2026, 7, 2.0, 5.0
 
 
 def lesions(number: int, seed: int = SEED):
     """(image, mask of one lesion, point in mm) of the first lesions of a phantom population."""
     rng, given = np.random.default_rng(seed), 0
     for index in range(10 * number):
-        patient = make_patient(index, 11)
+        patient = make_patient(index, POPULATION)
         components, count = ndimage.label(sitk.GetArrayViewFromImage(patient.mask), np.ones((3, 3, 3)))
         for n in range(1, count + 1):
             one = components == n
@@ -127,7 +128,7 @@ def durations() -> None:
     """Print how long a click and a move of the slider take on CTs of 512 x 512 voxels."""
     clicks, moves = [], []
     for index in range(3):
-        patient = make_patient(index, 11, "full")
+        patient = make_patient(index, POPULATION, "full")
         k, j, i = (int(np.median(n)) for n in np.nonzero(sitk.GetArrayViewFromImage(patient.mask)))
         point = patient.image.TransformIndexToPhysicalPoint((i, j, k))
         for _ in range(3):

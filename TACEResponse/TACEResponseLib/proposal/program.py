@@ -136,7 +136,7 @@ def _started(command: Sequence[str], name: str) -> Iterator[tuple[subprocess.Pop
         end_tree(process)  # also what it left running when it ended by itself
         process.wait()
         reader.join(1)
-        with contextlib.suppress(OSError, ValueError):
+        if not reader.is_alive():  # else closing would wait for whoever still holds the pipe
             process.stdout.close()
 
 
