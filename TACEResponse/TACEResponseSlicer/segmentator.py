@@ -26,7 +26,7 @@ from .texts import tr as _
 #: Name of the extension, of its module, and of the script that its package brings.
 EXTENSION = "TotalSegmentator"
 #: Asks PyTorch in a process of its own: no framework is ever imported into the application.
-SEES_GPU = "import torch; raise SystemExit(0 if torch.cuda.is_available() else 3)"
+SEES_GPU = "import torch; raise SystemExit(0 if torch.cuda.is_available() else 3)"  # not a text
 POLL_S = 0.1
 
 
