@@ -8,7 +8,6 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 from openpyxl import load_workbook
-from TACEResponseLib.messages.errors import counted
 from TACEResponseLib.report import drawing as report_drawing
 from TACEResponseLib.report import write_training_report
 from TACEResponseLib.report.figures import draw_all
@@ -259,11 +258,6 @@ def test_an_odds_ratio_that_tells_nothing_is_not_called_ok(trained, monkeypatch)
     rows = {row["variable"]: row for row in association_table(Study.of_training(trained)).rows}
     assert rows["INR"]["per"] == "0.1"
     assert {row["status"] for row in rows.values()} == {"imprecise"}
-
-
-@pytest.mark.parametrize(("number", "words"), [(0, "0 responders"), (1, "1 responder"), (2, "2 responders")])
-def test_one_is_counted_as_one(number, words):
-    assert counted(number, "responder") == words
 
 
 def test_methods_of_a_validation_speak_of_no_training(trained):

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import SimpleITK as sitk
 from TACEResponseLib.answer import words
+from TACEResponseLib.answer.phases import phase_title
 from TACEResponseLib.cases import Case
 from TACEResponseLib.cases.fingerprint import tumour_fingerprint
 from TACEResponseLib.cases.lesions import Lesions, measure_lesions
@@ -45,11 +46,14 @@ def summary_text(case: Case, lesions: Lesions) -> str:
     image, mask = (sitk.GetArrayViewFromImage(volume) for volume in (case.image, case.mask))
     spacing = " x ".join(f"{s:.2g}" if s < 1 else f"{s:.1f}" for s in case.spacing_mm)
     text = _("{lesions}; median {hu:.0f} HU; voxels {spacing} mm").format(
-        lesions=words.lesions(lesions, _), hu=float(np.median(image[mask > 0])), spacing=spacing
+        lesions=words.lesions(lesions), hu=float(np.median(image[mask > 0])), spacing=spacing
     )
     source = case.provenance["image"]
+    if "phase" not in source:
+        return text
+    phase = phase_title(source["phase"])
     if "vessels" in source:
-        return f"{text}; {_('{phase} phase').format(phase=source['phase'])} ({source['vessels']})"
-    if "phase" in source:
-        return f"{text}; {_('named as {phase} phase').format(phase=source['phase'])}"
-    return text
+        known = _("{phase} phase ({how})").format(phase=phase, how=source["vessels"])
+    else:
+        known = _("named as {phase} phase").format(phase=phase)
+    return f"{text}{_('; ')}{known}"

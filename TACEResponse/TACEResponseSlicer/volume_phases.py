@@ -1,5 +1,6 @@
 """Which phase of contrast each loaded volume shows, as far as that is known without looking at its voxels."""
 
+from TACEResponseLib.answer.phases import phase_title
 from TACEResponseLib.readers.phases import phase_of_description
 
 from .answer_view import breakable
@@ -38,10 +39,4 @@ class VolumePhases:
         if not phase:
             return ""
         line = _("{name}: {phase} phase (measured)") if measured else _("{name}: {phase} phase (by name)")
-        words = {
-            "arterial": _("arterial"),
-            "portal venous": _("portal venous"),  # not a text: the key
-            "delayed": _("delayed"),
-            "native": _("native"),
-        }
-        return line.format(name=name, phase=words[phase])
+        return line.format(name=name, phase=phase_title(phase))

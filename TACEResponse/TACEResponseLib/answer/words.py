@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from TACEResponseLib.clinical.scores import item_in_words
 from TACEResponseLib.messages.language import listed, several, tr
 from TACEResponseLib.models.combination import title
 
@@ -74,5 +75,5 @@ def lacking_scores(scores: tuple["ClinicalScore", ...]) -> str:
     return tr(
         "Not computed: {scores}. Needs {items}.",
         scores=listed(score.title for score in lacking),
-        items=listed(map(tr, items)),
+        items=listed(map(item_in_words, items)),
     )

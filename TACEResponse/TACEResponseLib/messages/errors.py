@@ -15,11 +15,6 @@ from .language import listed, tr
 MOST_LISTED = 50
 
 
-def counted(number: int, noun: str) -> str:
-    """ "1 responder", "3 responders"."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
 @dataclass(frozen=True)
 class Problem:
     """One thing that is wrong, in parts, so that it can be printed, listed and tested.

@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from TACEResponseLib.clinical.items import read_values
-from TACEResponseLib.clinical.scores import DEFINITIONS, ClinicalScore, Definition, clinical_scores
+from TACEResponseLib.clinical.scores import (
+    DEFINITIONS,
+    ClinicalScore,
+    Definition,
+    clinical_scores,
+    item_in_words,
+)
 from TACEResponseLib.messages.language import listed, mark, tr
 from TACEResponseLib.statistics.crossvalidation import comparable_scores
 from TACEResponseLib.statistics.intervals import auc_newcombe
@@ -73,7 +79,9 @@ def response_ranking(scores: Sequence[ClinicalScore]) -> np.ndarray:
 def missing_items(scores: Sequence[ClinicalScore]) -> str:
     """What keeps patients from a score, most often first: "INR (12), albumin (3)"."""
     counts = Counter(item for score in scores for item in score.missing)
-    return listed(tr("{item} ({count})", item=tr(item), count=count) for item, count in counts.most_common())
+    return listed(
+        tr("{item} ({count})", item=item_in_words(item), count=count) for item, count in counts.most_common()
+    )
 
 
 def _row(study: Study, group: Scored, definition: Definition, scores: Sequence[ClinicalScore]) -> dict:
