@@ -49,7 +49,7 @@ class Problem:
         if self.patient_id or not self.file:  # a file's name keeps its letters
             sentence = _begun(sentence)
         remedy = tr("{text}.", text=_begun(self.remedy)) if self.remedy else ""
-        return " ".join(part for part in (sentence, self._found(), remedy) if part)
+        return tr(" ").join(part for part in (sentence, self._found(), remedy) if part)
 
     def _found(self) -> str:
         """What was expected and received, one sentence; empty without either."""
