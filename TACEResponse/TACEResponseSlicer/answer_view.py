@@ -6,9 +6,11 @@ import qt
 from TACEResponseLib.answer import words
 from TACEResponseLib.answer.reading import cut_off
 
-BAR_WIDTH, BAR_HEIGHT = 256, 62
+BAR_WIDTH, BAR_HEIGHT = 256, 66
+#: Pixels for each further line of a table's cell.
+LINE_ROOM = 5
 #: A table is at most so high; beyond it scrolls.
-TABLE_HEIGHT = 340
+TABLE_HEIGHT = 370
 #: Letters of a word that fit into a narrow panel, and the character at which a line may end in it.
 LONGEST_WORD, BREAK = 24, "\u200b"
 SIGN = "\u26a0"
@@ -91,16 +93,17 @@ def bar_pixmap(label, prediction):
     bar = qt.QColor(read.hex(is_dark(label)))
     painter = qt.QPainter()
     painter.begin(pixmap)
-    left, right, top, height = 8, width - 8, 18, 12
+    left, right, top, height = 8, width - 8, 22, 12
     along, cut = (round(left + share * (right - left)) for share in (prediction.fused, prediction.threshold))
     painter.fillRect(left, top, max(along - left, 1), height, bar)
     painter.setPen(text)
     painter.drawRect(left, top, right - left, height)
     if read.has_side:
         painter.fillRect(cut - 1, top - 4, 3, height + 8, text)
-        wide, place = 130, qt.Qt.AlignCenter
+        said = cut_off(prediction.threshold)
+        wide = min(label.fontMetrics().horizontalAdvance(said) + 8, width)
         left_of_it = min(max(cut - wide // 2, 0), width - wide)
-        painter.drawText(left_of_it, 0, wide, top - 4, place, cut_off(prediction.threshold))
+        painter.drawText(left_of_it, 0, wide, top - 4, qt.Qt.AlignCenter, said)
     _draw_instability(painter, prediction.certainty, left, right, top + height + 8, text)
     painter.drawText(left, BAR_HEIGHT - 16, 40, 15, qt.Qt.AlignLeft, "0 %")
     painter.drawText(right - 50, BAR_HEIGHT - 16, 50, 15, qt.Qt.AlignRight, "100 %")
@@ -138,6 +141,8 @@ def fill_table(table, headers, rows, wide: int = 0) -> None:
         header.setSectionResizeMode(c, mode)
     table.setWordWrap(False)
     table.resizeRowsToContents()
+    for r, row in enumerate(rows):  # a letter of another font is higher, and Qt leaves out a line that is cut
+        table.setRowHeight(r, table.rowHeight(r) + LINE_ROOM * max(str(text).count("\n") for text in row))
     # As high as its rows by number: a size that follows the contents would follow them in width too, and
     # make the panel wider with every answer.
     text_high = table.fontMetrics().lineSpacing() * (1 + max(text.count("\n") for text in headers))

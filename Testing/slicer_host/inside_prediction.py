@@ -402,12 +402,12 @@ def test_the_bar_is_filled_up_to_the_probability_and_marked_at_the_threshold(wit
     panel.ui.predictButton.click()
     assert panel.task.waitForCompletion(20)
     image = panel.ui.barLabel.pixmap.toImage()
-    row = [image.pixelColor(x, 20).rgb() for x in range(8, image.width() - 8)]
+    row = [image.pixelColor(x, 24).rgb() for x in range(8, image.width() - 8)]
     inside, outside = row[len(row) // 4], row[-10]
     assert inside != outside
     edge = next(x for x in range(len(row) - 1, 0, -1) if row[x] == inside)
     assert edge / len(row) == pytest.approx(0.72, abs=0.02)
-    line = image.pixelColor(round(8 + 0.55 * (image.width() - 16)), 16).rgb()
+    line = image.pixelColor(round(8 + 0.55 * (image.width() - 16)), 20).rgb()
     assert line not in (inside, outside)
 
 
@@ -416,7 +416,7 @@ def test_the_instability_is_drawn_under_the_bar_between_its_two_ends(with_sample
     panel.ui.predictButton.click()
     assert panel.task.waitForCompletion(20)
     image = panel.ui.barLabel.pixmap.toImage()
-    row = [image.pixelColor(x, 39).rgb() for x in range(8, image.width() - 8)]
+    row = [image.pixelColor(x, 43).rgb() for x in range(8, image.width() - 8)]
     drawn = [x / len(row) for x in range(len(row)) if row[x] != row[0]]
     assert min(drawn) == pytest.approx(0.58, abs=0.02)
     assert max(drawn) == pytest.approx(0.84, abs=0.02)
@@ -1325,12 +1325,12 @@ def test_a_whole_answer_is_read_at_every_width_in_the_language_of_the_panel(pane
     if panel.model.chosen.problem:
         pytest.skip(panel.model.chosen.problem)
     load_sample(panel)
-    for button in ("predictButton", "explainButton", "sensitivityButton"):
-        press(panel, button)
-    panel.ui.explainSection.collapsed = False
     for dark in (False, True):
-        for width in (330, 480, 800):
-            with look(dark):
+        with look(dark):
+            for button in ("predictButton", "explainButton", "sensitivityButton"):
+                press(panel, button)
+            panel.ui.explainSection.collapsed = False
+            for width in (330, 480, 800):
                 panel.parent.window_.resize(width, 500)
                 settle(panel, 100)
                 assert layout_faults(panel.parent) == []
