@@ -39,14 +39,19 @@ def a_ball(radius_mm: float, spacing_mm=(0.8, 0.8, 2.5), size=(90, 90, 40)) -> C
 
 
 class SizeModel:
-    """Answers by the volume alone: larger than 10 mL is a responder."""
+    """Answers by the volume alone: larger than 10 mL is a responder. has_side: as an answer is read."""
 
     settings = SimpleNamespace(seed=1)
+
+    def __init__(self, has_side=True):
+        self.reading = lambda: SimpleNamespace(has_side=has_side)
 
     def predict(self, case, threads):
         lesions = measure_lesions(case)
         probability = min(lesions.volume_ml / 20, 1)
-        return SimpleNamespace(lesions=lesions, fused=probability, responder=probability > 0.5)
+        return SimpleNamespace(
+            lesions=lesions, fused=probability, responder=probability > 0.5, reading=self.reading
+        )
 
 
 @pytest.fixture(scope="module")
@@ -125,6 +130,14 @@ def test_the_answers_by_outline_are_those_of_the_model_and_said_in_words(ball):
     assert found.sentence().startswith("With 10 other outlines the answer lies between ")
     assert "the class changes with: grown by 1 mm, grown by 2 mm" in found.sentence()
     assert not contour_sensitivity(SizeModel(), a_ball(25.0, size=(140, 140, 60))).changes_class
+
+
+def test_outlines_of_a_case_outside_the_training_data_have_no_side_of_the_cut_off():
+    found = contour_sensitivity(SizeModel(has_side=False), a_ball(13.0))
+    assert {variant.responder for variant in found.variants} == {None}
+    assert not found.changes_class
+    percents = f"{100 * found.lowest:.0f} % and {100 * found.highest:.0f} %"
+    assert found.sentence() == f"With 10 other outlines the answer lies between {percents}"
 
 
 def test_a_tumour_that_vanishes_when_shrunk_is_named_and_the_rest_answers():

@@ -34,4 +34,5 @@ def _row(variant) -> tuple[str, str]:
     outline = f"{variant.name}\n{variant.volume_ml:.1f} mL"
     if variant.probability is None:
         return outline, _("NA\n{reason}").format(reason=variant.problem)
-    return outline, f"{percent(variant.probability)}\n{side_of_cut_off(variant.responder)}"
+    side = "" if variant.responder is None else side_of_cut_off(variant.responder)
+    return outline, f"{percent(variant.probability)}\n{side}"

@@ -34,6 +34,7 @@ MARGIN_MM = 5.0
 class Variant:
     """One other outline: its name, volume in mL, probability of response and class.
 
+    responder: None where no side of the cut-off is told, as for a case outside the training data.
     problem: why it has no answer (a small tumour may vanish when shrunk), "" when it has one.
     """
 
@@ -68,7 +69,8 @@ class ContourSensitivity:
     def sentence(self) -> str:
         """The spread in words."""
         answered = [v for v in self.variants if v.probability is not None]
-        turned = [v.name for v in answered if v.responder != answered[0].responder]
+        sided = [v for v in answered if v.responder is not None]
+        turned = [v.name for v in sided if v.responder != sided[0].responder]
         spread = several(
             len(answered) - 1,
             "With 1 other outline the answer lies between {low} and {high}",
@@ -78,7 +80,7 @@ class ContourSensitivity:
         )
         if turned:
             return tr("{spread}; the class changes with: {outlines}", spread=spread, outlines=listed(turned))
-        return tr("{spread}, same class", spread=spread)
+        return tr("{spread}, same class", spread=spread) if sided else spread
 
     def to_json(self) -> dict:
         """JSON types."""
@@ -113,9 +115,8 @@ def contour_sensitivity(
         try:
             known = {"measured": measured} if outlined is case and measured is not None else {}
             prediction = model.predict(outlined, threads=threads, **known)
-            variants.append(
-                Variant(name, prediction.lesions.volume_ml, prediction.fused, prediction.responder)
-            )
+            side = prediction.responder if prediction.reading().has_side else None
+            variants.append(Variant(name, prediction.lesions.volume_ml, prediction.fused, side))
         except TACEResponseError as error:
             if not variants:
                 raise
