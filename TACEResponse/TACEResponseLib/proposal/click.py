@@ -74,7 +74,7 @@ def prepare(image: sitk.Image, seed_mm: tuple[float, float, float], progress: Pr
 
     Raises InputError where the point lies outside the image, or in air, fat, bone or metal.
     """
-    check_volume(image, "image", "CT")
+    check_volume(image, "image")
     _require_inside(image, seed_mm)
     progress(tr("looking around the point"), 0, 2)
     _require_tissue(_hu_at(image, seed_mm))

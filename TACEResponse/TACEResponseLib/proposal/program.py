@@ -64,7 +64,7 @@ def propose(
     Raises DependencyError (no such program), InputError (it failed; its last lines are in the error),
     GeometryError (its result lies on another grid), MaskError (it found nothing).
     """
-    check_volume(image, "image", "CT")
+    check_volume(image, "image")
     command = found_command(command)
     with tempfile.TemporaryDirectory(prefix="tace-", dir=folder, ignore_cleanup_errors=True) as place:
         source, result = Path(place, "image.nii.gz"), Path(place, "lesions.nii.gz")
@@ -200,7 +200,7 @@ def _label_image(file: Path, image: sitk.Image, name: str) -> sitk.Image:
             received=tr("another file"),
         )
     label = read_volume(file, "mask")
-    check_volume(label, "mask", "mask")
+    check_volume(label, "mask")
     if not is_on_grid(label, image):
         raise GeometryError(
             tr("the result of {name} lies on another grid than the CT", name=name),
