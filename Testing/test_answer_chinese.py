@@ -159,7 +159,7 @@ def test_the_words_beside_an_answer():
             answer.certainty,
             agreement=agreement({"cnn": 0.69, "size": 0.35}, {"cnn": 0.5, "size": 0.5}, responder=False),
         )
-        lines = words.certainty_lines(certainty, answer.reading())
+        lines = words.certainty_lines(dataclasses.replace(answer, certainty=certainty))
         lesions = words.lesions(Lesions((96.4, 41.0), (412.3, 30.1), 2))
         similar = words.similarity(CASES["clear yes"][0].similarity)
         notes = [
@@ -179,7 +179,7 @@ def test_the_words_beside_an_answer():
     assert lesions == "2 个病灶，最大轴位直径 96.4 mm，体积 442.4 mL"
     assert similar == "与训练患者相似：是"
     assert notes == [
-        "小波特征需要 4 个层面。 该结果仅依据卷积神经网络。",
+        "小波特征需要 4 个层面。该结果仅依据卷积神经网络。",
         "模型的特征来自一个未说明提取方式的表。 应为 与训练时提取方式相同的特征；"
         "实际为 按默认设置提取的特征。 请勿采信该结果；请用图像训练，或用带有 diagnostics 列的表训练。",
         "掩膜中有 3 个小于 0.01 mL 的碎块未计为病灶。 请删除零散体素。",

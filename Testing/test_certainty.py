@@ -106,7 +106,7 @@ def test_the_agreement_of_the_models_names_who_stands_on_the_other_side():
     thresholds = {"size": 0.5, "cnn": 0.5, "gbm": 0.5}
     text = agreement(probabilities, thresholds, True)
     assert text == ("2 of 3 models are above their cut-off; below it: gradient boosting (31 %)")
-    assert agreement({"size": 0.6, "cnn": 0.7}, thresholds, True) == "All 2 models agree"
+    assert agreement({"size": 0.6, "cnn": 0.7}, thresholds, True) == "Both single models agree"
     assert agreement({"cnn": 0.7}, thresholds, True) == "One model answers"
 
 

@@ -54,7 +54,7 @@ def test_the_notebook_shows_all_that_must_stand_beside_the_answer_in_the_words_o
     read = answer.reading()
     said = [read.banner, read.headline, read.verdict, answer.statement()]
     said += [words.similarity(answer.similarity), words.lesions(answer.lesions)]
-    said += [*answer.warnings, *words.certainty_lines(answer.certainty, read)]
+    said += [*answer.warnings, *words.certainty_lines(answer)]
     for text in said:
         assert any(text in found for found in page.texts), text
     for name, probability in answer.probabilities.items():

@@ -60,7 +60,7 @@ def of_other_rooms(answer) -> set[str]:
     """Sentences of rooms whose own tests ask for their Chinese; call it in the language of the page."""
     reading = answer.reading()
     texts = {reading.banner, reading.headline, reading.verdict, answer.statement()}
-    texts |= {*words.certainty_lines(answer.certainty, reading), answer.similarity.sentence()}
+    texts |= {*words.certainty_lines(answer), answer.similarity.sentence()}
     texts |= {words.lesions(answer.lesions), cut_off(answer.threshold), SENSITIVITY.sentence()}
     texts |= {part for s in answer.clinical_scores for part in (s.title, s.text, s.built_for)}
     return texts | set(map(title, answer.probabilities))

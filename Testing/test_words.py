@@ -35,7 +35,7 @@ def every_text(prediction) -> list[str]:
         reading.headline,
         reading.verdict,
         words.lesions(prediction.lesions),
-        *words.certainty_lines(prediction.certainty, reading),
+        *words.certainty_lines(prediction),
         words.similarity(prediction.similarity),
         words.lacking_scores(prediction.clinical_scores),
         *prediction.warnings,
@@ -66,7 +66,7 @@ def test_the_words_are_those_that_were_agreed_on():
     assert reading.verdict == "Above this model's cut-off (55 of 100)"
     assert words.lesions(prediction.lesions) == "2 lesions, largest 47.2 mm axial, 53.3 mL"
     assert words.lesions(Lesions((9.04,), (0.31,), 0)) == "1 lesion, largest 9.0 mm axial, 0.3 mL"
-    instability, *others = words.certainty_lines(prediction.certainty, reading)
+    instability, *others = words.certainty_lines(prediction)
     assert instability == (
         "Instability: 5 models, each trained without a part of the patients, say 58 % to 84 %"
     )
@@ -74,7 +74,10 @@ def test_the_words_are_those_that_were_agreed_on():
     without = dataclasses.replace(
         prediction, certainty=dataclasses.replace(prediction.certainty, of_folds=())
     )
-    assert words.certainty_lines(without.certainty, reading) == tuple(others)
+    assert words.certainty_lines(without) == tuple(others)
+    elsewhere = dataclasses.replace(prediction, fused=0.9)
+    said = "the model of all patients, which answers, says 90 %"
+    assert words.instability(elsewhere) == f"{instability}; {said}"
     assert words.lacking_scores(prediction.clinical_scores).startswith("Not computed: HAP")
     assert words.lacking_scores(a_full_answer().clinical_scores[:0]) == ""
     assert not words.needs_care(prediction.similarity)

@@ -70,9 +70,7 @@ def similarity_html(similarity) -> str:
 
 def certainty_html(prediction) -> str:
     """The instability, what cannot be excluded, and how the models agree: a line each."""
-    return "<br>".join(
-        escape(line) for line in words.certainty_lines(prediction.certainty, prediction.reading())
-    )
+    return "<br>".join(escape(line) for line in words.certainty_lines(prediction))
 
 
 def score_rows(scores) -> list[tuple[str, str]]:

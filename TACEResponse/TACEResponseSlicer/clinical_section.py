@@ -140,7 +140,7 @@ class ClinicalSection:
         field.problem.objectName = f"{field.name}ProblemLabel"
         field.problem.wordWrap = True
         field.problem.visible = False
-        label = qt.QLabel(f"{field.title}:")
+        label = qt.QLabel(_("{title}:").format(title=field.title))
         label.setBuddy(field.edit or field.choices)
         layout.addRow(label, row)
         layout.addRow(field.problem)

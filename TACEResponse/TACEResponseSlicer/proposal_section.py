@@ -256,6 +256,8 @@ def _waiting(segmentation) -> str:
     listed = [_size(n, *size) for n, size in enumerate(sizes[:MOST_SIZES], start=1)]
     more = [_("... and {n} more").format(n=len(sizes) - MOST_SIZES)] if len(sizes) > MOST_SIZES else []
     todo = _('Look at every slice, correct it with "Draw or correct...", then confirm it.')
+    if draft_node.program_of(segmentation) == CLICK:
+        todo += " " + _("Other lesions are not in it: draw them too, or they do not count.")
     return "\n".join([f"{_proposed_by(segmentation)} {todo}", *listed, *more])
 
 

@@ -93,7 +93,9 @@ def agreement(probabilities: Mapping[str, float], thresholds: Mapping[str, float
     above = {name: probabilities[name] > thresholds[name] for name in probabilities}
     against = [name for name, is_above in above.items() if is_above != responder]
     if not against:
-        return several(len(above), "One model answers", "All {n} models agree")
+        if len(above) == 2:
+            return tr("Both single models agree")
+        return several(len(above), "One model answers", "All {n} single models agree")
     others = listed(
         tr("{model} ({probability})", model=title(n), probability=percent(probabilities[n])) for n in against
     )

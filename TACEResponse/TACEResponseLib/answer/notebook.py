@@ -42,7 +42,7 @@ def as_html(prediction) -> str:
         *([_careful(similar)] if care else []),
         _paragraph(read.headline, f"font-size: 1.3em{grey}"),
         *([_sentence(read.verdict, BOLD)] if read.verdict else []),
-        *map(_sentence, words.certainty_lines(prediction.certainty, read)),
+        *map(_sentence, words.certainty_lines(prediction)),
         *([] if care else [_sentence(similar)]),
         *([_sentence(prediction.outline.in_words())] if prediction.outline.source else []),
         _paragraph(tr("Answered by: {model}.", model=words.model_title(prediction.headline))),

@@ -1,4 +1,7 @@
-"""The words of an answer, in one place for panel, page, terminal and archive."""
+"""The words of an answer, in one place for panel, page, terminal and archive.
+
+`prediction` is a `Prediction`, whose own file imports this one.
+"""
 
 from typing import TYPE_CHECKING
 
@@ -12,8 +15,6 @@ if TYPE_CHECKING:
     from TACEResponseLib.cases.lesions import Lesions
     from TACEResponseLib.clinical.scores import ClinicalScore
 
-    from .certainty import Certainty
-    from .reading import Reading
     from .similarity import Similarity
 
 
@@ -32,27 +33,35 @@ def lesions(found: "Lesions") -> str:
     )
 
 
-def instability(certainty: "Certainty") -> str:
-    """How far the models of the folds are apart; empty where they are not known."""
-    if certainty.instability is None:
+def instability(prediction) -> str:
+    """How far the models of the folds are apart; empty where they are not known.
+
+    The answer itself may lie outside: it comes from the model of all patients, and then that is said.
+    """
+    known = prediction.certainty.instability
+    if known is None:
         return ""
-    low, high = map(percent, certainty.instability)
-    return tr(
+    low, high = map(percent, known)
+    said = tr(
         "Instability: {count} models, each trained without a part of the patients, say {low} to {high}",
-        count=len(certainty.of_folds),
+        count=len(prediction.certainty.of_folds),
         low=low,
         high=high,
     )
+    answer = percent(prediction.fused)
+    if known[0] <= prediction.fused <= known[1] or answer in (low, high):
+        return said
+    return tr("{said}; the model of all patients, which answers, says {answer}", said=said, answer=answer)
 
 
-def certainty_lines(certainty: "Certainty", reading: "Reading") -> tuple[str, ...]:
+def certainty_lines(prediction) -> tuple[str, ...]:
     """The instability where it is known, what cannot be excluded, and how the models agree.
 
     Of a case outside the training data no outcome is called excluded, and no side of a cut-off is told.
     """
-    lines = [instability(certainty)]
-    if reading.kind != "outside":
-        lines += [certainty.sentence(), certainty.agreement]
+    lines = [instability(prediction)]
+    if prediction.reading().kind != "outside":
+        lines += [prediction.certainty.sentence(), prediction.certainty.agreement]
     return tuple(line for line in lines if line)
 
 

@@ -111,7 +111,7 @@ def summary(prediction: Prediction, *, show_identifier: bool = False) -> str:
     """The answer as plain text, for a terminal or the clipboard."""
     read = prediction.reading()
     sentences = [part for part in (read.banner, read.headline, read.verdict) if part]
-    sentences += [*words.certainty_lines(prediction.certainty, read), prediction.similarity.sentence()]
+    sentences += [*words.certainty_lines(prediction), prediction.similarity.sentence()]
     models = [(title(name), f"{percent(p):>6}") for name, p in prediction.probabilities.items()]
     scores = [(score.title, score.text) for score in prediction.clinical_scores]
     lines = [
@@ -219,8 +219,8 @@ def _page(
         similar=tr(SIMILAR[prediction.similarity.verdict]),
         headline=title(prediction.headline),
         percent=percent,
-        instability=words.instability(prediction.certainty),
-        certainty=tr(" ").join(_sentences(words.certainty_lines(prediction.certainty, prediction.reading()))),
+        instability=words.instability(prediction),
+        certainty=tr(" ").join(_sentences(words.certainty_lines(prediction))),
         rows=rows,
         diameters_mm=_diameters(prediction),
         sensitivity=sensitivity,
