@@ -292,4 +292,4 @@ def test_results_for_a_multi_frame_ct_are_refused_in_a_sentence(folder):
             find_source(case, series)
         problem = caught.value.problem
         assert problem.message == "the CT has no DICOM slices that the results could point at"
-        assert problem.received == "1 files without DICOM slices"
+        assert problem.received == "1 file without DICOM slices"

@@ -227,11 +227,11 @@ def test_the_five_transformed_pictures_are_the_papers():
     }
     assert corners == {
         "original": (1, 2, 0, 0),
-        "flipped in both directions": (0, 0, 1, 2),
-        "flipped vertically": (0, 0, 2, 1),
-        "flipped horizontally": (2, 1, 0, 0),
-        "turned by -90 degrees": (0, 1, 2, 0),
-        "turned by +90 degrees": (2, 0, 0, 1),
+        "flipped_in_both_directions": (0, 0, 1, 2),
+        "flipped_vertically": (0, 0, 2, 1),
+        "flipped_horizontally": (2, 1, 0, 0),
+        "turned_by_-90_degrees": (0, 1, 2, 0),
+        "turned_by_+90_degrees": (2, 0, 0, 1),
     }
 
 

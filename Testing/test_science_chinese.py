@@ -60,19 +60,19 @@ def an_updated_model(model, folder):
 REFUSED = {
     "a setting outside its limits": (
         lambda model, folder: TrainingSettings(folds=2),
-        "设置 TrainingSettings.folds 超出限定范围。 应为 3 至 50；嵌套拟合要留出两折；实际为 2。",
+        "设置 TrainingSettings.folds 超出限定范围。应为 3 至 50；嵌套拟合要留出两折；实际为 2。",
     ),
     "a setting of the wrong type": (
         lambda model, folder: RadiomicsSettings(bin_width="wide"),
-        "设置 RadiomicsSettings.bin_width 的类型有误。 应为 float；实际为 'wide'。",
+        "设置 RadiomicsSettings.bin_width 的类型有误。应为 float；实际为 'wide'。",
     ),
     "an unknown preset": (
         lambda model, folder: preset("peng2020"),
-        "没有名为 peng2020 的预设。 应为 peng2021、recommended、public2026；实际为 peng2020。",
+        "没有名为 peng2020 的预设。应为 peng2021、recommended、public2026；实际为 peng2020。",
     ),
     "a setting of pyradiomics that is not supported": (
         lambda model, folder: from_parameters({"setting": {"label": 2}}),
-        "此处不支持 pyradiomics 设置 label。 实际为 2。 请在读取掩膜处选择标签。",
+        "此处不支持 pyradiomics 设置 label。实际为 2。请在读取掩膜处选择标签。",
     ),
     "a foreign headline": (
         lambda model, folder: a_model(fusion={"headline": "oracle"}),
@@ -80,25 +80,25 @@ REFUSED = {
     ),
     "patients of the training": (
         lambda model, folder: refusals.require_unseen(["0003", "0007"]),
-        "队列中有 2 名患者曾用于训练该模型。 应为 模型未见过的患者（无论编号如何）；实际为 0003、0007。 "
+        "队列中有 2 名患者曾用于训练该模型。应为 模型未见过的患者（无论编号如何）；实际为 0003、0007。"
         "请移除这些患者，或按编号允许训练患者并将结果视为乐观估计。",
     ),
     "no outline of the second reader": (
         lambda model, folder: refusals.require_second_reading(
             {"0001": None}, {}, {"0001": Problem("mask", "掩膜为空")}
         ),
-        "第二位阅片者的轮廓均无法测量。 应为 1 名患者的轮廓；实际为 无。 "
+        "第二位阅片者的轮廓均无法测量。应为 1 名患者的轮廓；实际为 无。"
         "已略去第二位阅片者的轮廓：掩膜为空。请更正这些轮廓，或清空该列以便不使用第二位阅片者进行训练。",
     ),
     "too few patients to update": (
         lambda model, folder: require_enough(Outcome(np.array([1, 0, 0, 0, 0, 0]))),
-        "某一类别的患者太少，无法更新模型。 应为 至少 5 名应答者和 5 名非应答者；"
-        "实际为 1 名应答者、5 名非应答者。 请在有更多患者之前按原样使用该模型。",
+        "某一类别的患者太少，无法更新模型。应为 至少 5 名应答者和 5 名非应答者；"
+        "实际为 1 名应答者、5 名非应答者。请在有更多患者之前按原样使用该模型。",
     ),
     "a model that was updated before": (an_updated_model, "该模型此前已更新过。"),
     "one class": (
         lambda model, folder: auc_delong(np.ones(4, dtype=int), np.arange(4.0)),
-        "只有一个类别。 应为 至少 2 名应答者和 2 名其他患者；实际为 4 名应答者、0 名其他患者。",
+        "只有一个类别。应为 至少 2 名应答者和 2 名其他患者；实际为 4 名应答者、0 名其他患者。",
     ),
     "a damaged bundle": (
         a_damaged_bundle,
@@ -106,11 +106,11 @@ REFUSED = {
     ),
     "a bundle of another format": (
         another_format,
-        "manifest.json：模型包的格式版本不同。 应为 2或3；实际为 9。 请更新 TACEResponse，或重新训练模型包。",
+        "manifest.json：模型包的格式版本不同。应为 2或3；实际为 9。请更新 TACEResponse，或重新训练模型包。",
     ),
     "a folder of something else": (
         a_full_folder,
-        "place：输出文件夹非空且不是模型包。 应为 新文件夹、空文件夹或待替换的模型包；实际为 notes.txt。 "
+        "place：输出文件夹非空且不是模型包。应为 新文件夹、空文件夹或待替换的模型包；实际为 notes.txt。"
         "请选择其他文件夹。",
     ),
 }

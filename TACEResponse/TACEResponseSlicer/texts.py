@@ -19,6 +19,8 @@ READ = ("text", "toolTip", "title", "placeholderText", "specialValueText", "suff
 
 def application_language() -> str:
     """What Slicer's settings say, such as "zh-CN"; "" where its texts stay English."""
+    if not hasattr(slicer, "app"):  # MRML in a plain Python, without the application
+        return ""
     settings = slicer.app.userSettings()
     enabled = str(settings.value("Internationalization/Enabled")).lower() in ("true", "1")
     return str(settings.value("language") or "") if enabled else ""
