@@ -7,6 +7,8 @@ from TACEResponseLib.answer import words
 from TACEResponseLib.answer.reading import cut_off
 
 BAR_WIDTH, BAR_HEIGHT = 256, 66
+#: Pixels that the words of the cut-off need at most.
+MARK_WIDTH = 170
 #: Pixels for each further line of a table's cell.
 LINE_ROOM = 5
 #: A table is at most so high; beyond it scrolls.
@@ -98,15 +100,21 @@ def bar_pixmap(label, prediction):
     painter.drawRect(left, top, right - left, height)
     if read.has_side:
         painter.fillRect(cut - 1, top - 4, 3, height + 8, text)
-        said = cut_off(prediction.threshold)
-        wide = min(label.fontMetrics().horizontalAdvance(said) + 8, width)
-        left_of_it = min(max(cut - wide // 2, 0), width - wide)
-        painter.drawText(left_of_it, 0, wide, top - 4, qt.Qt.AlignCenter, said)
+        first, wide, place = _over(cut, width)
+        painter.drawText(first, 0, wide, top - 4, place | qt.Qt.AlignVCenter, cut_off(prediction.threshold))
     _draw_instability(painter, prediction.certainty, left, right, top + height + 8, text)
     painter.drawText(left, BAR_HEIGHT - 16, 40, 15, qt.Qt.AlignLeft, "0 %")
     painter.drawText(right - 50, BAR_HEIGHT - 16, 50, 15, qt.Qt.AlignRight, "100 %")
     painter.end()
     return pixmap
+
+
+def _over(x: int, width: int):
+    """Where a text over `x` stands in a picture: its first pixel, its room and its side, never cut."""
+    room = 2 * min(x, width - x)
+    if room >= MARK_WIDTH:
+        return x - room // 2, room, qt.Qt.AlignHCenter
+    return 0, width, qt.Qt.AlignLeft if x < width // 2 else qt.Qt.AlignRight
 
 
 def _draw_instability(painter, certainty, left: int, right: int, y: int, colour) -> None:
