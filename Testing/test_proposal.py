@@ -369,6 +369,10 @@ def test_one_patient_by_a_program_from_the_command_line(patient, tmp_path, capsy
         (["--cohort", "x", "--seed-mm", "1,2,3"], "A point in one patient beside a cohort"),
         (["--image", "ct.nrrd", "--extent", "0.5"], "An extent without a point"),
         (["--image", "ct.nrrd", "--seed-mm", "1,2"], "A point cannot be read"),
+        (
+            ["--image", "ct.nrrd", "--seed-mm", "-1 -2 3"],
+            "mm -62.5,10,-120; received -1 -2 3. Write commas, and no blanks.",
+        ),
         (["--image", "ct.nrrd", "--seed-mm", "-1,-2,9999"], "The point lies outside the CT"),
         (["--image", "ct.nrrd", "--command", "'open"], "The command cannot be read"),
         (["--image", "ct.nrrd", "--command", "no-such-program"], "The program no-such-program was not found"),
@@ -385,6 +389,44 @@ def test_what_cannot_be_asked_is_one_sentence(patient, tmp_path, monkeypatch, ca
     assert main(["propose", "--out", "draft.nrrd", *options]) == 2
     assert said in capsys.readouterr().err
     assert not (tmp_path / "draft.nrrd").exists()
+
+
+def test_a_point_as_slicer_shows_it_is_answered_with_the_point_that_was_meant(patient, tmp_path, capsys):
+    image = sitk.Image(patient.image)
+    image.SetOrigin((-400.0, -300.0, 0.0))  # wholly to the right and to the front
+    sitk.WriteImage(image, str(tmp_path / "ct.nrrd"))
+    x, y, z = image.TransformIndexToPhysicalPoint((10, 10, 5))
+    options = ["--image", str(tmp_path / "ct.nrrd"), "--out", str(tmp_path / "draft.nrrd")]
+    assert main(["propose", *options, "--seed-mm", f"{-x:g},{-y:g},{z:g}"]) == 2
+    assert (
+        "The point lies outside the CT. Expected a point inside the tumour, LPS in mm; received"
+        f" {-x:g},{-y:g},{z:g}. The point is in LPS; Slicer shows RAS: try --seed-mm {x:g},{y:g},{z:g}."
+    ) in capsys.readouterr().err
+    assert main(["propose", *options, "--seed-mm", f"{-x:g},{-y:g},9999"]) == 2
+    assert "RAS" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("point", [["-62.5", "10", "-120"], ["62.5,", "10,", "-120"], ["1", "-10", "2"]])
+def test_blanks_between_the_numbers_of_a_point_are_said_so(capsys, point):
+    with pytest.raises(SystemExit):
+        main(["propose", "--image", "x", "--out", "y.nrrd", "--seed-mm", *point])
+    said = capsys.readouterr().err
+    assert f'"{point[1]}" belongs to no option. Write numbers that belong together with commas' in said
+    assert "as in --seed-mm -62.5,10,-120." in said
+
+
+@pytest.mark.parametrize(("diameter_mm", "said"), [(18.0, True), (26.0, False)])
+def test_a_small_proposal_of_a_click_says_that_it_is_often_wrong(tmp_path, capsys, diameter_mm, said):
+    mask = ball(diameter_mm)
+    image = sitk.Cast(100 - 40 * sitk.Cast(mask, sitk.sitkInt16), sitk.sitkInt16)
+    sitk.WriteImage(image, str(tmp_path / "ct.nrrd"))
+    x, y, z = middle_of(mask)
+    options = ["--image", str(tmp_path / "ct.nrrd"), "--out", str(tmp_path / "draft.nrrd")]
+    assert main(["propose", *options, "--seed-mm", f"{x},{y},{z}"]) == 0
+    (lesion,) = lesions_of(sitk.ReadImage(str(tmp_path / "draft.nrrd")), "one click")
+    assert (lesion.volume_ml < 5) is said
+    first = capsys.readouterr().out.splitlines()[0]
+    assert first.endswith("mL; small: often wrong, look at every slice") is said
 
 
 def test_a_mask_of_an_unknown_format_is_refused_before_the_work(tmp_path, capsys):

@@ -95,7 +95,25 @@ def parse_point(text: str) -> tuple[float, float, float]:
         field="seed_mm",
         expected=tr("three numbers in mm with commas, for example --seed-mm -62.5,10,-120"),
         received=text,
+        remedy=tr("write commas, and no blanks") if " " in text.strip() else "",
     )
+
+
+def _require_lps(image: "sitk.Image", seed_mm: tuple[float, float, float]) -> None:
+    """Raise InputError for a point outside the CT that lies inside it when read as Slicer shows it."""
+    from TACEResponseLib.proposal.click import is_inside
+
+    x, y, z = seed_mm
+    if not is_inside(image, seed_mm) and is_inside(image, (-x, -y, z)):
+        raise InputError(
+            tr("the point lies outside the CT"),
+            field="seed_mm",
+            expected=tr("a point inside the tumour, LPS in mm"),
+            received=f"{x:g},{y:g},{z:g}",
+            remedy=tr(
+                "the point is in LPS; Slicer shows RAS: try --seed-mm {point}", point=f"{-x:g},{-y:g},{z:g}"
+            ),
+        )
 
 
 def _of_one(options: Namespace, progress: Reporting) -> int:
@@ -116,6 +134,7 @@ def _of_one(options: Namespace, progress: Reporting) -> int:
     command = _command(options)
     image, _ = read_image(options.image, series=options.series)
     if seed_mm is not None:
+        _require_lps(image, seed_mm)
         extent = click.DEFAULT_EXTENT if options.extent is None else options.extent
         name, mask = ONE_CLICK, click.grow(image, seed_mm, extent, progress)
     else:
@@ -148,14 +167,18 @@ def _command(options: Namespace) -> list[str] | None:
 
 
 def _in_words(lesions: Sequence["DraftLesion"]) -> list[str]:
+    from TACEResponseLib.proposal.click import UNSURE_ML
     from TACEResponseLib.proposal.draft import SMALL_MM
 
     lines = []
     for number, lesion in enumerate(lesions, start=1):
         size = {"number": number, "mm": lesion.diameter_mm, "ml": lesion.volume_ml}
         line = tr("Lesion {number}: {mm:.0f} mm, {ml:.1f} mL", **size)
-        small = tr("{lesion}; smaller than {least:.0f} mm", lesion=line, least=SMALL_MM)
-        lines.append(small if lesion.small else line)
+        if lesion.program == ONE_CLICK and lesion.volume_ml < UNSURE_ML:
+            line = tr("{lesion}; small: often wrong, look at every slice", lesion=line)
+        elif lesion.small:
+            line = tr("{lesion}; smaller than {least:.0f} mm", lesion=line, least=SMALL_MM)
+        lines.append(line)
     return lines
 
 
