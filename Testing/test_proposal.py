@@ -19,6 +19,7 @@ from conftest import ROOT
 from scipy import ndimage
 from TACEResponseLib.__main__ import main
 from TACEResponseLib.cases.outline import Outline
+from TACEResponseLib.cohorts.table import read_cohort
 from TACEResponseLib.messages.errors import Cancelled, DependencyError, GeometryError, InputError, MaskError
 from TACEResponseLib.phantom import make_patient, write_cohort
 from TACEResponseLib.proposal.click import grow, prepare
@@ -513,6 +514,76 @@ def test_a_table_says_of_every_patient_what_became_of_it(cohort, tmp_path, capsy
     assert "These outlines were proposed by stand_in_segmentator, and nobody has looked at them." in page
     assert "the file cannot be read as a volume" in page
     assert "drawn.nrrd" not in page
+
+
+def table_of(folder: Path) -> dict[str, dict[str, str]]:
+    with (folder / "cohort.csv").open(encoding="utf-8", newline="") as stream:
+        return {row["patient_id"]: row for row in csv.DictReader(stream)}
+
+
+def test_a_cohort_with_its_drafts_is_the_next_steps_cohort(cohort, tmp_path, capsys, monkeypatch):
+    table, out = tmp_path / "given" / "list.csv", tmp_path / "drafts"
+    table.parent.mkdir()
+    (table.parent / "empty.nrrd").write_bytes(b"no volume")
+    sitk.WriteImage(ball(10.0), str(table.parent / "drawn.nrrd"))
+    image = os.path.relpath(cohort / "P0001" / "image.nrrd", table.parent)
+    table.write_text(
+        "patient_id;image;mask;mask_label;response;afp;mask_other\n"
+        f"0012;{image};;3;CR;>1000;drawn.nrrd\nB;empty.nrrd;;;PD;;\nC;{image};drawn.nrrd;1;;12,5;\n",
+        encoding="utf-8",
+    )
+    assert ask(table, out) == 1
+    said = capsys.readouterr().out
+    file = out / "cohort.csv"
+    assert f"Correct the drafts, write edited or confirmed into the column mask_source of {file}" in said
+    assert f"tace-response check {file}" in said
+    rows = table_of(out)
+    assert rows["0012"] == {
+        "patient_id": "0012",
+        "image": Path(os.path.relpath(cohort / "P0001" / "image.nrrd", out)).as_posix(),
+        "mask": "0012.nrrd",
+        "mask_source": "proposed",
+        "mask_label": "",  # the label of another mask
+        "response": "CR",
+        "afp": ">1000",
+        "mask_other": "../given/drawn.nrrd",
+    }
+    assert (rows["B"]["mask"], rows["B"]["mask_source"], rows["B"]["response"]) == ("B.nrrd", "", "PD")
+    assert (rows["C"]["mask"], rows["C"]["mask_source"], rows["C"]["mask_label"]) == (
+        "../given/drawn.nrrd",
+        "",
+        "1",
+    )
+    read = {patient.patient_id: patient for patient in read_cohort(file).patients}
+    assert read["0012"].outline == Outline("proposed")
+    assert read["0012"].mask.samefile(out / "0012.nrrd") and read["0012"].label == 1
+    assert read["0012"].image.samefile(cohort / "P0001" / "image.nrrd")
+
+
+def test_what_a_person_wrote_beside_a_draft_stays_when_the_command_runs_again(cohort, tmp_path, calls):
+    out = tmp_path / "out"
+    assert ask(cohort, out) == 0
+    assert {row["mask_source"] for row in table_of(out).values()} == {"proposed"}
+    text = (out / "cohort.csv").read_text("utf-8").replace("P0001.nrrd,proposed", "P0001.nrrd,edited")
+    (out / "cohort.csv").write_text(text, "utf-8")
+    (out / "P0002.nrrd").unlink()
+    assert ask(cohort, out) == 0
+    rows = table_of(out)
+    assert [rows[name]["mask_source"] for name in ("P0001", "P0002")] == ["edited", "proposed"]
+    (out / "P0001.nrrd").unlink()  # another draft is nobody's correction
+    assert ask(cohort, out) == 0
+    assert table_of(out)["P0001"]["mask_source"] == "proposed"
+
+
+def test_drafts_are_not_written_over_the_cohorts_own_table(cohort, tmp_path, capsys):
+    table = tmp_path / "cohort.csv"
+    table.write_text(f"patient_id,image\nA,{cohort / 'P0001' / 'image.nrrd'}\n", encoding="utf-8")
+    before = table.read_bytes()
+    for given in (table, tmp_path):
+        assert ask(given, tmp_path) == 2
+        assert "the drafts would lie among the cohort's own files" in capsys.readouterr().err
+    assert table.read_bytes() == before
+    assert [file.name for file in tmp_path.iterdir()] == ["cohort.csv"]
 
 
 def test_a_mask_of_another_program_in_the_folder_is_not_taken_for_its_own(
