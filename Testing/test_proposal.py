@@ -536,7 +536,7 @@ def test_a_cohort_with_its_drafts_is_the_next_steps_cohort(cohort, tmp_path, cap
     said = capsys.readouterr().out
     file = out / "cohort.csv"
     assert f"Correct the drafts, write edited or confirmed into the column mask_source of {file}" in said
-    assert f"tace-response check {file}" in said
+    assert f"tace-response check --cohort {file}" in said
     rows = table_of(out)
     assert rows["0012"] == {
         "patient_id": "0012",

@@ -238,7 +238,7 @@ def _of_cohort(options: Namespace, progress: Reporting) -> int:
     text.append(
         tr(
             "Correct the drafts, write edited or confirmed into the column mask_source of {file}, then check"
-            " it: tace-response check {file}",
+            " it: tace-response check --cohort {file}",
             file=cohort,
         )
     )
