@@ -420,7 +420,7 @@ def test_what_a_clinical_score_needs_and_its_group_are_said_in_chinese_and_stay_
         assert (found["albi"].group, found["albi"].text) == ("grade 2", "-1.69：2 级")
         assert (found["up_to_seven"].group, found["up_to_seven"].text) == ("out", "8：超出标准")
         assert found["hap"].missing == ("AFP",)
-        assert found["hap"].text == "需要：甲胎蛋白 (AFP)"
+        assert found["hap"].text == "需要：甲胎蛋白（AFP）"
         assert found["tumour_burden"].title == "肿瘤负荷评分"
         assert found["milan"].built_for == "移植后生存"
     found = {score.name: score for score in clinical_scores(values, burden)}

@@ -178,6 +178,7 @@ def test_the_methods_text_is_chinese_and_cites_the_same_papers(trained, from_ima
     assert cited(chinese) == cited(english)
     assert left_english(chinese, known) == []
     assert ("pyradiomics 的定义" in chinese) == from_images
+    assert "训练队列：60 名患者，" in chinese and "外部验证队列：来自 2 个中心的 40 名患者，" in chinese
     assert chinese.count("【作者补充】") == english.count("AUTHORS")
     headings = re.findall(r"^#+ (.*)$", chinese, re.M)
     assert headings == ["方法", "患者", "图像和特征", "特征选择", "模型", "评估", "样本量和稳定性", "软件"]
