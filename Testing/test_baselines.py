@@ -9,6 +9,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 from TACEResponseLib.clinical.scores import ClinicalValues, TumourBurden, clinical_scores
 from TACEResponseLib.measuring.patient_table import PatientTable
+from TACEResponseLib.messages.language import in_language
 from TACEResponseLib.report import drawing as report_drawing
 from TACEResponseLib.report import write_training_report
 from TACEResponseLib.report.baselines import baseline_table, missing_items, patient_scores
@@ -63,6 +64,15 @@ def test_a_worse_group_counts_as_less_response():
     assert hap["auc"] == pytest.approx(roc_auc_score([1, 1, 1, 0, 0, 0], [0, 0, -1, -1, -2, -2]))
     assert (hap["n"], hap["responders"], hap["missing_items"]) == (12, 6, "")
     assert hap["model_beside"] == 1.0
+
+
+def test_scores_have_their_chinese_names():
+    with in_language("zh"):
+        table, _ = table_of(a_group())
+    names = {row["score"] for row in table.rows}
+    assert {"HAP", "肿瘤负荷评分", "米兰标准"} <= names
+    assert {"Milan", "tumour burden score"} & names == set()
+    assert "米兰标准：Mazzaferro" in table.note
 
 
 def test_the_direction_is_not_turned_to_flatter_a_score():

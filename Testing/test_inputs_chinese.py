@@ -14,7 +14,7 @@ from pydicom.uid import RLELossless
 from scenes import a_scene, as_labelmap, write_dicom_series, write_seg_nrrd
 from TACEResponseLib.cases import make_case
 from TACEResponseLib.clinical.items import ClinicalValues, TumourBurden
-from TACEResponseLib.clinical.scores import clinical_scores
+from TACEResponseLib.clinical.scores import clinical_scores, item_in_words
 from TACEResponseLib.cohorts.preflight import check_cohort
 from TACEResponseLib.cohorts.preflight.table import as_text, drawn_language, write_preflight
 from TACEResponseLib.cohorts.public.waw_layout import find
@@ -420,7 +420,8 @@ def test_what_a_clinical_score_needs_and_its_group_are_said_in_chinese_and_stay_
         assert (found["albi"].group, found["albi"].text) == ("grade 2", "-1.69：2 级")
         assert (found["up_to_seven"].group, found["up_to_seven"].text) == ("out", "8：超出标准")
         assert found["hap"].missing == ("AFP",)
-        assert found["hap"].text == "需要：甲胎蛋白 (AFP)"
+        assert found["hap"].text == "需要：甲胎蛋白（AFP）"
+        assert item_in_words("AFP >200 decides nothing") == "甲胎蛋白（AFP）：>200 不足以判定"
         assert found["tumour_burden"].title == "肿瘤负荷评分"
         assert found["milan"].built_for == "移植后生存"
     found = {score.name: score for score in clinical_scores(values, burden)}

@@ -11,13 +11,14 @@ from openpyxl import load_workbook
 from readings import CASES
 from TACEResponseLib.answer import words
 from TACEResponseLib.answer.reading import cut_off
-from TACEResponseLib.bundle import demonstration_bundle, read_card
+from TACEResponseLib.bundle import demonstration_bundle, public_cohort_bundle, read_card
 from TACEResponseLib.follow_up.audit import audit_register
 from TACEResponseLib.messages.language import in_language, tr, width
 from TACEResponseLib.models.combination import title
 from TACEResponseLib.report import audit_page, drawing, methods_text, model_card
 from TACEResponseLib.report.aligned import padded
 from TACEResponseLib.report.answer_index import IndexRow, write_index
+from TACEResponseLib.report.card_in_words import card_in_words
 from TACEResponseLib.report.checklist_answers import checklist_tables
 from TACEResponseLib.report.latex import latex
 from TACEResponseLib.report.paper_kit import KINDS
@@ -50,9 +51,9 @@ def left_english(said: str, known=()) -> list[str]:
 
 
 def may_be_english(answer) -> set[str]:
-    """What an answer made in English holds, and the lines of the card, which is always English."""
+    """What an answer made in English holds."""
     texts = {*answer.warnings, *answer.checked, *answer.similarity.reasons, answer.certainty.agreement}
-    texts |= {*summarize_card(CARD, answer.headline), HEADER["vessels"]}
+    texts.add(HEADER["vessels"])
     return texts | {variant.name for variant in SENSITIVITY.variants} | of_other_rooms(answer)
 
 
@@ -78,7 +79,7 @@ def test_page_and_text_of_an_answer_are_chinese_and_agree(tmp_path, phantom_case
         page = write_patient_report(answer, phantom_case, tmp_path, sensitivity=SENSITIVITY, card=CARD)
         page, text, reading = page.read_text(encoding="utf-8"), summary(answer), answer.reading()
         known = may_be_english(answer)
-    assert '<html lang="zh-CN">' in page and '<p lang="en">' in page
+    assert '<html lang="zh-CN">' in page and 'lang="en"' not in page
     for said in (said_on(page), text):
         assert left_english(said, known) == []
         assert len(CHINESE.findall(said)) > 25
@@ -89,6 +90,40 @@ def test_page_and_text_of_an_answer_are_chinese_and_agree(tmp_path, phantom_case
     assert content["reading"]["kind"] == reading.kind and content["reading"]["colour"] == reading.colour
     assert content["similarity"]["verdict"] == answer.similarity.verdict
     assert content["model_card"] == list(summarize_card(CARD, answer.headline))
+
+
+@pytest.mark.parametrize("of", ["demonstration", "public cohort", "trained", "table"])
+def test_the_lines_of_a_card_that_the_program_wrote_are_chinese(of, trained):
+    cards = {
+        "demonstration": (CARD, "cnn+random_forest"),
+        "public cohort": (read_card(public_cohort_bundle()), "extra_trees"),
+        "trained": (model_card.model_card(trained), trained.model.headline),
+        "table": (
+            CARD.replace(
+                "radiomics engine fast", "features from a table that does not say how they were extracted"
+            ),
+            "cnn+random_forest",
+        ),
+    }
+    card, headline = cards[of]
+    lines = summarize_card(card, headline)
+    assert len(lines) >= 4
+    assert card_in_words(lines, headline) == tuple((line, "en") for line in lines)
+    with in_language("zh"):
+        said = card_in_words(lines, headline)
+        known = title(headline)
+    assert [tag for _, tag in said] == ["zh-CN"] * len(lines)
+    for line, (text, _tag) in zip(lines, said, strict=True):
+        assert not re.search(r"\b(patients|features|folds|repeats?|Limits|of|to)\b", text), text
+        for figure in re.findall(r"\d+\.\d+|\d+", line):
+            assert figure in text
+    assert any(known in text and "折外" in text for text, _ in said)
+
+
+def test_a_line_by_whoever_trained_the_model_stays_english():
+    line = "Trained on patients of our own clinic."
+    with in_language("zh"):
+        assert card_in_words([line], "cnn") == ((line, "en"),)
 
 
 def test_the_labels_of_the_page_are_chinese_one_by_one(tmp_path, phantom_case):
@@ -178,6 +213,7 @@ def test_the_methods_text_is_chinese_and_cites_the_same_papers(trained, from_ima
     assert cited(chinese) == cited(english)
     assert left_english(chinese, known) == []
     assert ("pyradiomics 的定义" in chinese) == from_images
+    assert "训练队列：60 名患者，" in chinese and "外部验证队列：来自 2 个中心的 40 名患者，" in chinese
     assert chinese.count("【作者补充】") == english.count("AUTHORS")
     headings = re.findall(r"^#+ (.*)$", chinese, re.M)
     assert headings == ["方法", "患者", "图像和特征", "特征选择", "模型", "评估", "样本量和稳定性", "软件"]

@@ -19,6 +19,7 @@ from conftest import ROOT
 from scipy import ndimage
 from TACEResponseLib.__main__ import main
 from TACEResponseLib.cases.outline import Outline
+from TACEResponseLib.cohorts.table import read_cohort
 from TACEResponseLib.messages.errors import Cancelled, DependencyError, GeometryError, InputError, MaskError
 from TACEResponseLib.phantom import make_patient, write_cohort
 from TACEResponseLib.proposal.click import grow, prepare
@@ -369,6 +370,10 @@ def test_one_patient_by_a_program_from_the_command_line(patient, tmp_path, capsy
         (["--cohort", "x", "--seed-mm", "1,2,3"], "A point in one patient beside a cohort"),
         (["--image", "ct.nrrd", "--extent", "0.5"], "An extent without a point"),
         (["--image", "ct.nrrd", "--seed-mm", "1,2"], "A point cannot be read"),
+        (
+            ["--image", "ct.nrrd", "--seed-mm", "-1 -2 3"],
+            "mm -62.5,10,-120; received -1 -2 3. Write commas, and no blanks.",
+        ),
         (["--image", "ct.nrrd", "--seed-mm", "-1,-2,9999"], "The point lies outside the CT"),
         (["--image", "ct.nrrd", "--command", "'open"], "The command cannot be read"),
         (["--image", "ct.nrrd", "--command", "no-such-program"], "The program no-such-program was not found"),
@@ -385,6 +390,44 @@ def test_what_cannot_be_asked_is_one_sentence(patient, tmp_path, monkeypatch, ca
     assert main(["propose", "--out", "draft.nrrd", *options]) == 2
     assert said in capsys.readouterr().err
     assert not (tmp_path / "draft.nrrd").exists()
+
+
+def test_a_point_as_slicer_shows_it_is_answered_with_the_point_that_was_meant(patient, tmp_path, capsys):
+    image = sitk.Image(patient.image)
+    image.SetOrigin((-400.0, -300.0, 0.0))  # wholly to the right and to the front
+    sitk.WriteImage(image, str(tmp_path / "ct.nrrd"))
+    x, y, z = image.TransformIndexToPhysicalPoint((10, 10, 5))
+    options = ["--image", str(tmp_path / "ct.nrrd"), "--out", str(tmp_path / "draft.nrrd")]
+    assert main(["propose", *options, "--seed-mm", f"{-x:g},{-y:g},{z:g}"]) == 2
+    assert (
+        "The point lies outside the CT. Expected a point inside the tumour, LPS in mm; received"
+        f" {-x:g},{-y:g},{z:g}. The point is in LPS; Slicer shows RAS: try --seed-mm {x:g},{y:g},{z:g}."
+    ) in capsys.readouterr().err
+    assert main(["propose", *options, "--seed-mm", f"{-x:g},{-y:g},9999"]) == 2
+    assert "RAS" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("point", [["-62.5", "10", "-120"], ["62.5,", "10,", "-120"], ["1", "-10", "2"]])
+def test_blanks_between_the_numbers_of_a_point_are_said_so(capsys, point):
+    with pytest.raises(SystemExit):
+        main(["propose", "--image", "x", "--out", "y.nrrd", "--seed-mm", *point])
+    said = capsys.readouterr().err
+    assert f'"{point[1]}" belongs to no option. Write numbers that belong together with commas' in said
+    assert "as in --seed-mm -62.5,10,-120." in said
+
+
+@pytest.mark.parametrize(("diameter_mm", "said"), [(18.0, True), (26.0, False)])
+def test_a_small_proposal_of_a_click_says_that_it_is_often_wrong(tmp_path, capsys, diameter_mm, said):
+    mask = ball(diameter_mm)
+    image = sitk.Cast(100 - 40 * sitk.Cast(mask, sitk.sitkInt16), sitk.sitkInt16)
+    sitk.WriteImage(image, str(tmp_path / "ct.nrrd"))
+    x, y, z = middle_of(mask)
+    options = ["--image", str(tmp_path / "ct.nrrd"), "--out", str(tmp_path / "draft.nrrd")]
+    assert main(["propose", *options, "--seed-mm", f"{x},{y},{z}"]) == 0
+    (lesion,) = lesions_of(sitk.ReadImage(str(tmp_path / "draft.nrrd")), "one click")
+    assert (lesion.volume_ml < 5) is said
+    first = capsys.readouterr().out.splitlines()[0]
+    assert first.endswith("mL; small: often wrong, look at every slice") is said
 
 
 def test_a_mask_of_an_unknown_format_is_refused_before_the_work(tmp_path, capsys):
@@ -471,6 +514,76 @@ def test_a_table_says_of_every_patient_what_became_of_it(cohort, tmp_path, capsy
     assert "These outlines were proposed by stand_in_segmentator, and nobody has looked at them." in page
     assert "the file cannot be read as a volume" in page
     assert "drawn.nrrd" not in page
+
+
+def table_of(folder: Path) -> dict[str, dict[str, str]]:
+    with (folder / "cohort.csv").open(encoding="utf-8", newline="") as stream:
+        return {row["patient_id"]: row for row in csv.DictReader(stream)}
+
+
+def test_a_cohort_with_its_drafts_is_the_next_steps_cohort(cohort, tmp_path, capsys, monkeypatch):
+    table, out = tmp_path / "given" / "list.csv", tmp_path / "drafts"
+    table.parent.mkdir()
+    (table.parent / "empty.nrrd").write_bytes(b"no volume")
+    sitk.WriteImage(ball(10.0), str(table.parent / "drawn.nrrd"))
+    image = os.path.relpath(cohort / "P0001" / "image.nrrd", table.parent)
+    table.write_text(
+        "patient_id;image;mask;mask_label;response;afp;mask_other\n"
+        f"0012;{image};;3;CR;>1000;drawn.nrrd\nB;empty.nrrd;;;PD;;\nC;{image};drawn.nrrd;1;;12,5;\n",
+        encoding="utf-8",
+    )
+    assert ask(table, out) == 1
+    said = capsys.readouterr().out
+    file = out / "cohort.csv"
+    assert f"Correct the drafts, write edited or confirmed into the column mask_source of {file}" in said
+    assert f"tace-response check --cohort {file}" in said
+    rows = table_of(out)
+    assert rows["0012"] == {
+        "patient_id": "0012",
+        "image": Path(os.path.relpath(cohort / "P0001" / "image.nrrd", out)).as_posix(),
+        "mask": "0012.nrrd",
+        "mask_source": "proposed",
+        "mask_label": "",  # the label of another mask
+        "response": "CR",
+        "afp": ">1000",
+        "mask_other": "../given/drawn.nrrd",
+    }
+    assert (rows["B"]["mask"], rows["B"]["mask_source"], rows["B"]["response"]) == ("B.nrrd", "", "PD")
+    assert (rows["C"]["mask"], rows["C"]["mask_source"], rows["C"]["mask_label"]) == (
+        "../given/drawn.nrrd",
+        "",
+        "1",
+    )
+    read = {patient.patient_id: patient for patient in read_cohort(file).patients}
+    assert read["0012"].outline == Outline("proposed")
+    assert read["0012"].mask.samefile(out / "0012.nrrd") and read["0012"].label == 1
+    assert read["0012"].image.samefile(cohort / "P0001" / "image.nrrd")
+
+
+def test_what_a_person_wrote_beside_a_draft_stays_when_the_command_runs_again(cohort, tmp_path, calls):
+    out = tmp_path / "out"
+    assert ask(cohort, out) == 0
+    assert {row["mask_source"] for row in table_of(out).values()} == {"proposed"}
+    text = (out / "cohort.csv").read_text("utf-8").replace("P0001.nrrd,proposed", "P0001.nrrd,edited")
+    (out / "cohort.csv").write_text(text, "utf-8")
+    (out / "P0002.nrrd").unlink()
+    assert ask(cohort, out) == 0
+    rows = table_of(out)
+    assert [rows[name]["mask_source"] for name in ("P0001", "P0002")] == ["edited", "proposed"]
+    (out / "P0001.nrrd").unlink()  # another draft is nobody's correction
+    assert ask(cohort, out) == 0
+    assert table_of(out)["P0001"]["mask_source"] == "proposed"
+
+
+def test_drafts_are_not_written_over_the_cohorts_own_table(cohort, tmp_path, capsys):
+    table = tmp_path / "cohort.csv"
+    table.write_text(f"patient_id,image\nA,{cohort / 'P0001' / 'image.nrrd'}\n", encoding="utf-8")
+    before = table.read_bytes()
+    for given in (table, tmp_path):
+        assert ask(given, tmp_path) == 2
+        assert "the drafts would lie among the cohort's own files" in capsys.readouterr().err
+    assert table.read_bytes() == before
+    assert [file.name for file in tmp_path.iterdir()] == ["cohort.csv"]
 
 
 def test_a_mask_of_another_program_in_the_folder_is_not_taken_for_its_own(

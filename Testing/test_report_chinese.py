@@ -17,6 +17,7 @@ from TACEResponseLib.report import _tables, drawing, fonts, write_training_repor
 from TACEResponseLib.report.columns import header
 from TACEResponseLib.report.figures import draw_all
 from TACEResponseLib.report.forest import draw_forest
+from TACEResponseLib.report.patients import _compared
 from TACEResponseLib.report.study import Study
 from TACEResponseLib.selection.reliability import reliable_features
 from TACEResponseLib.training.controls import Controls, RegionControl
@@ -147,6 +148,30 @@ def test_data_are_the_same_whatever_the_reader_speaks(reports):
     assert names == sorted(path.name for path in reports["zh"].glob("*.csv"))
     names.append("evaluation.json")
     assert [n for n in names if (reports["en"] / n).read_bytes() != (reports["zh"] / n).read_bytes()] == []
+
+
+def test_clinical_values_are_chinese_in_the_tables():
+    columns = {
+        "Sex": ["F", "M"] * 20,
+        "Ascites": ["none", "mild"] * 20,
+        "Phase": ["arterial", "portal venous"] * 20,
+        "Grade": ["F", "M"] * 20,  # not a sex
+        "Macrovascular invasion": ["yes", "no"] * 20,
+        "CRP (mg/dL)": [float(n) for n in range(40)],
+    }
+    with in_language("zh"):
+        rows = _compared("t", "", columns, ["responder", "non-responder", *["responder"] * 38]).rows
+    levels = {}
+    for row in rows:
+        levels.setdefault(row["variable"] or list(levels)[-1], []).extend(filter(None, [row["level"]]))
+    assert levels == {
+        "性别": ["女", "男"],
+        "腹水": ["轻度", "无"],
+        "期相": ["动脉期", "门静脉期"],
+        "Grade": ["F", "M"],
+        "大血管侵犯": [],
+        "CRP（mg/dL）": [],
+    }
 
 
 def test_every_column_has_a_chinese_header(run):

@@ -10,6 +10,7 @@ from . import ct_frame, draft_node, segmentator
 from .answer_view import breakable
 from .click_growth import CLICK, ClickGrowth
 from .click_point import ClickPoint
+from .first_choice import reference_ct
 from .map_layer import jump_to
 from .panel import WIDGET_GONE
 from .texts import tr as _
@@ -32,6 +33,7 @@ class ProposalSection:
         self._node, self._take, self._on_changed = node, take, on_changed
         self._searched, self._looks = None, False  # the CT in which the program looks, or looked last
         self._clicked = self._drawn = None  # the CT of a click, and the segmentation with its draft
+        self._lesion = None  # the ID of the segment around that click
         self._drawing, self._installed, self._found = False, False, ""
         self.point = ClickPoint(ui.clickButton, self.grow_from, self.check)
         self.growth = ClickGrowth(self._show_region)
@@ -127,7 +129,7 @@ class ProposalSection:
     def _show_found(self, volume, lesions) -> None:
         self._end_search()
         if lesions:
-            self._draw(volume, None, lesions, segmentator.title())
+            self._draw(volume, None, lambda draft: draft_node.fill(draft, lesions, segmentator.title()))
             jump_to(ct_frame.ras_of(volume, ct_frame.middle_of(lesions[0].mask)))
             return
         self._found = _(
@@ -150,14 +152,24 @@ class ProposalSection:
         self.check()
 
     def grow_from(self, ras_mm) -> None:
-        """Propose the region around a position (right, anterior, superior) of the world, in mm."""
+        """Propose the region around a position (right, anterior, superior) of the world, in mm.
+
+        It is one more lesion of the draft of earlier clicks, or replaces the one in which the position lies.
+        """
         with self._errors_shown(_("No outline was proposed.")):
-            volume, drawn = self._node().ctVolume, self._drawn
+            volume, draft = self._node().ctVolume, self._draft_of_clicks()
             image, seed_mm = ct_frame.image_of(volume), ct_frame.lps_of(volume, ras_mm)
             self._forget_click()
-            self._clicked, self._drawn, self._found = volume, drawn, ""  # a second click moves the draft
+            self._clicked, self._drawn, self._found = volume, draft, ""
+            self._lesion = draft_node.lesion_at(draft, ras_mm) if draft else None
             self.growth.begin(image, seed_mm, self._extent())
         self.check()
+
+    def _draft_of_clicks(self):
+        """The chosen segmentation where clicks on the chosen CT made it, confirmed or not; else None."""
+        node = self._node()
+        clicked = draft_node.program_of(node.segmentation) == CLICK
+        return node.segmentation if clicked and reference_ct(node.segmentation) is node.ctVolume else None
 
     def _extent(self) -> float:
         return self._ui.extentSlider.value / STEPS
@@ -169,14 +181,21 @@ class ProposalSection:
         with self._errors_shown(_("No outline was proposed.")):
             if error is not None:
                 raise error
-            self._drawn = self._draw(self._clicked, self._drawn, lesions, CLICK)
+            self._drawn = self._draw(self._clicked, self._drawn, lambda draft: self._put(draft, lesions[0]))
         self.check()
+
+    def _put(self, draft, lesion) -> list[str]:
+        """Draw the region around the click; IDs of what is ticked then."""
+        node = self._node()
+        ticked = list(node.segmentIds) if node.segmentation is draft else []
+        self._lesion = draft_node.put(draft, lesion, CLICK, self._lesion)
+        return ticked if self._lesion in ticked else [*ticked, self._lesion]
 
     def _forget_click(self) -> None:
         """No point, no region and no thread of a click is left; a draft stays what it is."""
         self.point.stop()
         self.growth.forget()
-        self._clicked = self._drawn = None
+        self._clicked = self._drawn = self._lesion = None
 
     # The draft
 
@@ -187,12 +206,15 @@ class ProposalSection:
         draft_node.confirm(node.segmentation, list(node.segmentIds))
         self._on_changed()
 
-    def _draw(self, volume, segmentation, lesions, program: str):
-        """Draw a draft into its segmentation, or into a new one, and choose it; the segmentation."""
+    def _draw(self, volume, segmentation, write):
+        """Draw a draft into its segmentation, or into a new one, and choose it; the segmentation.
+
+        write(segmentation): draws, and returns the IDs of the segments to tick.
+        """
         self._drawing = True
         try:
             segmentation = segmentation or draft_node.make(volume)
-            self._take(segmentation, draft_node.fill(segmentation, lesions, program))
+            self._take(segmentation, write(segmentation))
         finally:
             self._drawing = False
         self._ui.proposalSection.collapsed = False
@@ -212,7 +234,8 @@ class ProposalSection:
         ui, node = self._ui, self._node()
         why_not = "" if node and node.ctVolume else _("Choose a CT volume")
         for button in (ui.proposeButton, ui.clickButton):
-            button.enabled = not why_not and not self._run.running
+            # A click while the region of the last one is worked out would take that one's place.
+            button.enabled = not (why_not or self._run.running or self.growth.running)
         ui.proposeButton.toolTip = why_not or _(
             "Let TotalSegmentator look for liver lesions in the chosen CT"
         )
@@ -220,7 +243,8 @@ class ProposalSection:
         ui.clickButton.text = _("Stop clicking") if self.point.waiting else _("Click on the tumour")
         ui.clickButton.toolTip = why_not or _(
             "Press, then click into the middle of the lesion in a slice view: the region around it is"
-            " proposed. Needs no other software."
+            " proposed, beside those of earlier clicks. A click into a proposed lesion proposes that one"
+            " again. Needs no other software."
         )
 
     def _show_draft(self) -> None:
@@ -243,7 +267,7 @@ def _say_what_it_is(ui) -> None:
     ui.proposalSection.toolTip = _("A program or one click draws a draft, which you correct and confirm.")
     ui.proposeButton.text = _("Propose tumour...")
     ui.extentLabel.text = _("Extent:")
-    ui.extentLabel.toolTip = ui.extentSlider.toolTip = _("How far the region around the click reaches.")
+    ui.extentLabel.toolTip = ui.extentSlider.toolTip = _("How far the region around the last click reaches.")
     ui.confirmButton.text = _("Confirm outline")
     ui.confirmButton.toolTip = _(
         "Take the ticked segments as the tumour. The answer says that they were proposed."
@@ -257,7 +281,7 @@ def _waiting(segmentation) -> str:
     more = [_("... and {n} more").format(n=len(sizes) - MOST_SIZES)] if len(sizes) > MOST_SIZES else []
     todo = _('Look at every slice, correct it with "Draw or correct...", then confirm it.')
     if draft_node.program_of(segmentation) == CLICK:
-        todo += " " + _("Other lesions are not in it: draw them too, or they do not count.")
+        todo += " " + _("Click on each further lesion, or draw it: what is not outlined does not count.")
     return "\n".join([f"{_proposed_by(segmentation)} {todo}", *listed, *more])
 
 

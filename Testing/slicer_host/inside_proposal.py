@@ -557,12 +557,14 @@ def test_the_event_loop_goes_on_while_a_region_is_worked_out(panel, ct, patient,
     prepare = click.prepare
     monkeypatch.setattr(click, "prepare", lambda *content: time.sleep(0.5) or prepare(*content))
     panel.proposal.grow_from(lesion_centre(patient))
+    assert not panel.ui.clickButton.enabled  # another click now would lose this one
     gaps, last = [], time.perf_counter()
     while panel.proposal.growth.running:
         slicer.app.processEvents()
         gaps.append(time.perf_counter() - last)
         last = time.perf_counter()
     assert len(gaps) > 20 and sorted(gaps)[-2] < 0.2, max(gaps)  # the last draws the segment
+    assert panel.ui.clickButton.enabled
 
 
 @pytest.mark.parametrize("how", ["translated", "turned"])
@@ -614,20 +616,96 @@ def test_a_click_beside_the_body_or_the_ct_is_a_sentence_and_no_draft(panel, ct)
     assert not panel.ui.extentRow.visible
 
 
-def test_a_second_click_moves_a_draft_that_waits_and_spares_a_confirmed_one(panel, ct, patient):
+def second_lesion(patient) -> tuple[float, float, float]:
+    """The middle of the second largest lesion, as RAS in mm."""
     components = sitk.RelabelComponent(sitk.ConnectedComponent(patient.mask))
-    second = ct_frame.middle_of(components == 2)
+    x, y, z = ct_frame.middle_of(components == 2)
+    return (-x, -y, z)
+
+
+def segment_mask(panel, identifier: str) -> np.ndarray:
+    node = panel._parameterNode
+    return slicer.util.arrayFromSegmentBinaryLabelmap(node.segmentation, identifier, node.ctVolume) > 0
+
+
+def test_each_click_adds_a_lesion_that_is_ticked_and_the_slider_changes_the_last_one(panel, ct, patient):
+    click_on(panel, lesion_centre(patient))
+    draft, (first,) = panel._parameterNode.segmentation, panel._parameterNode.segmentIds
+    before = segment_mask(panel, first)
+    click_on(panel, second_lesion(patient))
+    assert panel._parameterNode.segmentation is draft
+    assert ticked(panel) == names(panel) == ["Tumour (proposed) 1", "Tumour (proposed) 2"]
+    said = panel.ui.draftLabel.text.replace("\u200b", "").splitlines()
+    assert said[0].endswith("Click on each further lesion, or draw it: what is not outlined does not count.")
+    assert [line[:2] for line in said[1:]] == ["1:", "2:"]
+    second = panel._parameterNode.segmentIds[1]
+    sizes = []
+    for value in (20, 90):
+        panel.ui.extentSlider.setValue(value)
+        assert panel.proposal.growth.waitForCompletion(30)
+        sizes.append(segment_mask(panel, second).sum())
+    assert sizes[0] < sizes[1]
+    assert np.array_equal(segment_mask(panel, first), before)
+    both = before | segment_mask(panel, second)
+    assert np.array_equal(sitk.GetArrayFromImage(case_of(panel).mask) > 0, both)
+    assert panel.ui.whyNotLabel.text == WAIT
+    panel.ui.confirmButton.click()
+    outline = case_of(panel).outline
+    assert (outline.source, outline.program) == ("confirmed", "one click")
+    panel._parameterNode.segmentIds = [first]  # what is kept as the proposal is both lesions
+    outline = case_of(panel).outline
+    assert outline.source == "edited"
+    assert outline.dice == pytest.approx(2 * before.sum() / (before.sum() + both.sum()))
+
+
+def test_a_click_inside_a_proposed_lesion_proposes_that_one_again(panel, ct, patient):
+    click_on(panel, lesion_centre(patient))
+    click_on(panel, second_lesion(patient))
+    first, second = panel._parameterNode.segmentIds
+    before = segment_mask(panel, first), segment_mask(panel, second)
+    panel.ui.extentSlider.setValue(80)
+    assert panel.proposal.growth.waitForCompletion(30)
+    other = segment_mask(panel, second)
+    click_on(panel, lesion_centre(patient))
+    assert list(panel._parameterNode.segmentIds) == [first, second]
+    assert names(panel) == ["Tumour (proposed) 1", "Tumour (proposed) 2"]
+    assert segment_mask(panel, first).sum() > before[0].sum()  # by the slider's extent now
+    assert np.array_equal(segment_mask(panel, second), other)
+    panel.ui.confirmButton.click()
+    assert case_of(panel).outline.source == "confirmed"  # the region that was replaced is no proposal
+
+
+def test_a_click_after_confirm_adds_to_the_same_segmentation_and_waits_again(panel, ct, patient):
     click_on(panel, lesion_centre(patient))
     draft = panel._parameterNode.segmentation
-    click_on(panel, (-second[0], -second[1], second[2]))
-    assert panel._parameterNode.segmentation is draft
-    assert len(names(panel)) == 1
-    assert case_of(panel).mask.TransformPhysicalPointToIndex(second) is not None
-    assert case_of(panel).mask[case_of(panel).mask.TransformPhysicalPointToIndex(second)] == 1
     panel.ui.confirmButton.click()
+    assert panel.proposal.reason() == ""
+    click_on(panel, second_lesion(patient))
+    assert panel._parameterNode.segmentation is draft
+    assert ticked(panel) == ["Tumour 1", "Tumour (proposed) 2"]
+    assert panel.patient.waitForMeasurement()
+    assert (panel.ui.whyNotLabel.text, panel.ui.predictButton.enabled) == (WAIT, False)
+    assert case_of(panel).outline.history() == "proposed, not confirmed"
+    panel.ui.confirmButton.click()
+    assert names(panel) == ["Tumour 1", "Tumour 2"]
+    assert case_of(panel).outline.history() == "proposed, confirmed"
+
+
+def test_a_click_beside_a_correction_leaves_it_and_one_on_another_ct_is_another_draft(panel, ct, patient):
     click_on(panel, lesion_centre(patient))
+    draft, (first,) = panel._parameterNode.segmentation, panel._parameterNode.segmentIds
+    remove_slices(panel, first, 2)
+    corrected = segment_mask(panel, first)
+    click_on(panel, second_lesion(patient))
+    assert panel._parameterNode.segmentation is draft and len(panel._parameterNode.segmentIds) == 2
+    assert np.array_equal(segment_mask(panel, first), corrected)
+    panel.ui.confirmButton.click()
+    assert case_of(panel).outline.source == "edited"
+    assert 0.8 < case_of(panel).outline.dice < 1
+    panel._parameterNode.ctVolume = publish.volume_from_image(patient.image, "4: another")
+    click_on(panel, second_lesion(patient))
     assert panel._parameterNode.segmentation is not draft
-    assert draft_node.is_confirmed(draft)
+    assert names(panel) == ["Tumour (proposed) 1"]
 
 
 def test_what_a_person_corrects_is_not_drawn_over_by_the_slider(panel, ct, patient):
@@ -798,6 +876,7 @@ def test_nothing_is_clipped_while_a_draft_waits_and_pictures_are_kept(panel, ct,
         save(panel, f"proposal-330{suffix}.png")
         assert layout_faults(panel.parent) == []
         click_on(panel, lesion_centre(patient))
+        click_on(panel, second_lesion(patient))
         assert panel.patient.waitForMeasurement()
         _settle()
         save(panel, f"proposal-click-330{suffix}.png")

@@ -1,25 +1,30 @@
 """The CTs of a cohort whose tumours are still to be outlined: its table or its folders, without masks."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from TACEResponseLib.messages.errors import InputError, TableError
 from TACEResponseLib.messages.language import tr
-from TACEResponseLib.readers.tables import read_table
+from TACEResponseLib.readers.tables import Row, read_table
 
-from .table import _from_folders, _located
+from .table import _from_folders, _further_masks, _located
 
 TABLES = ("cohort.csv", "cohort.xlsx")
 
 
 @dataclass(frozen=True)
 class PatientImage:
-    """The CT of one patient. image: absolute. mask: an outline that is there already, None without one."""
+    """The CT of one patient. image: absolute. mask: an outline that is there already, None without one.
+
+    cells: all columns of its row, the paths of further masks absolute; of a folder those it stands for.
+    """
 
     patient_id: str
     image: Path
     series: str | None = None
     mask: Path | None = None
+    cells: Mapping[str, str] = field(default_factory=dict)
 
 
 def read_images(path: Path, *, encoding: str | None = None) -> tuple[PatientImage, ...]:
@@ -37,7 +42,15 @@ def read_images(path: Path, *, encoding: str | None = None) -> tuple[PatientImag
         tables = [path / name for name in TABLES if (path / name).exists()]
         if not tables:
             patients = _from_folders(path).patients
-            return tuple(PatientImage(p.patient_id, p.image, mask=_there(p.mask)) for p in patients)
+            return tuple(
+                PatientImage(
+                    p.patient_id,
+                    p.image,
+                    mask=_there(p.mask),
+                    cells={"mask_reader2": str(p.mask_reader2)} if p.mask_reader2 else {},
+                )
+                for p in patients
+            )
         if len(tables) > 1:
             raise TableError(
                 tr("the folder holds two tables of the cohort"),
@@ -56,9 +69,18 @@ def read_images(path: Path, *, encoding: str | None = None) -> tuple[PatientImag
             _located(row, path, "image"),
             row.get("series") or None,
             _there(_located(row, path, "mask")) if row.get("mask") else None,
+            _cells(row, path),
         )
         for row in rows
     )
+
+
+def _cells(row: Row, table: Path) -> dict[str, str]:
+    """The named columns of a row; paths of further masks from anywhere."""
+    further = {name: str(file) for name, file in _further_masks(row, table).items()}
+    if row.get("mask_reader2"):
+        further["mask_reader2"] = str(_located(row, table, "mask_reader2"))
+    return {name: text for name, text in row.items() if name} | further
 
 
 def _there(mask: Path) -> Path | None:

@@ -10,6 +10,8 @@ from collections.abc import Iterator, Sequence
 from TACEResponseLib.messages.language import LANGUAGES, language, mark, tr, width
 
 BAD_INPUT = 2
+#: A part of a point whose numbers stand with blanks between them.
+NUMBER = re.compile(r"-?[\d.]+[,;]?$")
 #: What argparse itself says of arguments, in its own words: keys of the catalogue.
 ARGPARSE = (
     mark("argument %(argument_name)s: %(message)s"),
@@ -93,6 +95,13 @@ class Parser(argparse.ArgumentParser):
     def refuse(self, unknown: Sequence[str]) -> None:
         """End the program because of arguments that this command does not take."""
         first = unknown[0].partition("=")[0]
+        if NUMBER.match(first):
+            said = tr(
+                '"{word}" belongs to no option. Write numbers that belong together with commas and without'
+                " blanks, as in --seed-mm -62.5,10,-120",
+                word=first,
+            )
+            self.error(said)
         if not first.startswith("-"):
             self.error(tr('"{word}" belongs to no option', word=first))
         like = _like(first, re.findall(r"--[\w-]+", self.format_usage()))

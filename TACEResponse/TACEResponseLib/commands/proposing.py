@@ -6,7 +6,6 @@ import shlex
 import tempfile
 from argparse import Namespace
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,6 +22,7 @@ from TACEResponseLib.storage import (
     whole_file,
 )
 
+from .clicked_point import parse_point, require_lps
 from .output import DONE, SOME_FAILED, Reporting, formula_warnings, in_short, say_done
 
 if TYPE_CHECKING:
@@ -84,20 +84,6 @@ def _require_sense(options: Namespace) -> None:
         )
 
 
-def parse_point(text: str) -> tuple[float, float, float]:
-    """(x, y, z) of `-62.5,10,-120`; InputError else."""
-    parts = text.replace(";", ",").split(",")
-    with suppress(ValueError):
-        x, y, z = map(float, parts)
-        return x, y, z
-    raise InputError(
-        tr("a point cannot be read"),
-        field="seed_mm",
-        expected=tr("three numbers in mm with commas, for example --seed-mm -62.5,10,-120"),
-        received=text,
-    )
-
-
 def _of_one(options: Namespace, progress: Reporting) -> int:
     from TACEResponseLib.proposal import click, program
     from TACEResponseLib.proposal.draft import lesions_of
@@ -116,6 +102,7 @@ def _of_one(options: Namespace, progress: Reporting) -> int:
     command = _command(options)
     image, _ = read_image(options.image, series=options.series)
     if seed_mm is not None:
+        require_lps(image, seed_mm)
         extent = click.DEFAULT_EXTENT if options.extent is None else options.extent
         name, mask = ONE_CLICK, click.grow(image, seed_mm, extent, progress)
     else:
@@ -148,14 +135,18 @@ def _command(options: Namespace) -> list[str] | None:
 
 
 def _in_words(lesions: Sequence["DraftLesion"]) -> list[str]:
+    from TACEResponseLib.proposal.click import UNSURE_ML
     from TACEResponseLib.proposal.draft import SMALL_MM
 
     lines = []
     for number, lesion in enumerate(lesions, start=1):
         size = {"number": number, "mm": lesion.diameter_mm, "ml": lesion.volume_ml}
         line = tr("Lesion {number}: {mm:.0f} mm, {ml:.1f} mL", **size)
-        small = tr("{lesion}; smaller than {least:.0f} mm", lesion=line, least=SMALL_MM)
-        lines.append(small if lesion.small else line)
+        if lesion.program == ONE_CLICK and lesion.volume_ml < UNSURE_ML:
+            line = tr("{lesion}; small: often wrong, look at every slice", lesion=line)
+        elif lesion.small:
+            line = tr("{lesion}; smaller than {least:.0f} mm", lesion=line, least=SMALL_MM)
+        lines.append(line)
     return lines
 
 
@@ -203,7 +194,10 @@ def _of_cohort(options: Namespace, progress: Reporting) -> int:
     from TACEResponseLib.cohorts.images import read_images
     from TACEResponseLib.proposal.program import found_command, program_name
 
+    from .drafted_cohort import rows_before, write_cohort_table
+
     patients = read_images(options.cohort, encoding=options.encoding)
+    before = rows_before(options.out, options.cohort)
     command = _command(options)
     names = folder_names((patient.patient_id for patient in patients), taken=[Path(TABLE).stem])
     run = _Run(options.out, found_command(command), program_name(command), options.device, names)
@@ -225,6 +219,9 @@ def _of_cohort(options: Namespace, progress: Reporting) -> int:
             rows.append({**row, "problem": str(problems[-1])})
     progress(tr("proposing"), len(patients), len(patients))
     table = _write_table(rows, options.out / TABLE)
+    places = {name: options.out / f"{stem}.nrrd" for name, stem in names.items()}
+    with_drafts = {patient.patient_id for patient in drafts}
+    cohort = write_cohort_table(patients, places, with_drafts, before, options.out)
     page = _write_page(drafts, problems, run, progress) if drafts or problems else None
     text = [*in_short(problems), *map(str, formula_warnings(names))]
     text.append(
@@ -238,7 +235,14 @@ def _of_cohort(options: Namespace, progress: Reporting) -> int:
         )
     )
     text += [tr("Look at every outline before it is used: {page}", page=page)] if page else []
-    written = {"table": str(table), "page": str(page or "")}
+    text.append(
+        tr(
+            "Correct the drafts, write edited or confirmed into the column mask_source of {file}, then check"
+            " it: tace-response check --cohort {file}",
+            file=cohort,
+        )
+    )
+    written = {"table": str(table), "page": str(page or ""), "cohort": str(cohort)}
     say_done(progress, "\n".join(text), **written, proposed=len(drafts), failed=len(problems))
     return SOME_FAILED if problems else DONE
 

@@ -20,6 +20,8 @@ from .rays import LEVELS, filled, look_around, star_around
 
 #: Extent of a proposal as it is found; 0 is the smallest and 1 the largest that the slider offers.
 DEFAULT_EXTENT = 0.5
+#: Volume below which a proposal of one click is often wrong, as measured: Docs/proposal.md.
+UNSURE_ML = 5.0
 #: Tissue that a click in a tumour meets, in HU; what is darker is fat or air, what is brighter bone or metal.
 TISSUE_HU = (-50.0, 300.0)
 FAT, AIR, BONE = mark("fat"), mark("air or lung"), mark("bone, metal or lipiodol")
@@ -85,17 +87,22 @@ def prepare(image: sitk.Image, seed_mm: tuple[float, float, float], progress: Pr
     return Growth(image, tuple(map(float, seed_mm)), centre_mm, radii_mm)
 
 
-def _require_inside(image: sitk.Image, seed_mm: tuple[float, float, float]) -> None:
+def is_inside(image: sitk.Image, seed_mm: tuple[float, float, float]) -> bool:
+    """Whether a point (LPS, in mm) lies in one of the image's voxels."""
     point = np.array(seed_mm, float)
     index = np.full(3, np.nan)
     if point.shape == (3,) and np.isfinite(point).all():
         index = np.array(image.TransformPhysicalPointToContinuousIndex(point.tolist()))
-    if not ((index >= -0.5) & (index <= np.array(image.GetSize()) - 0.5)).all():
+    return bool(((index >= -0.5) & (index <= np.array(image.GetSize()) - 0.5)).all())
+
+
+def _require_inside(image: sitk.Image, seed_mm: tuple[float, float, float]) -> None:
+    if not is_inside(image, seed_mm):
         raise InputError(
             tr("the point lies outside the CT"),
             field="seed_mm",
             expected=tr("a point inside the tumour, LPS in mm"),
-            received=", ".join(f"{value:g}" for value in point.ravel()),
+            received=", ".join(f"{value:g}" for value in seed_mm),
             remedy=tr("click inside the tumour on the CT before TACE"),
         )
 

@@ -52,7 +52,7 @@ def baseline_table(study: Study) -> Table:
         for k, definition in enumerate(DEFINITIONS)
     ]
     known = any(row["n"] for row in rows)
-    sources = "; ".join(f"{d.title}: {d.source}" for d in DEFINITIONS)
+    sources = tr("; ").join(tr("{label}: {text}", label=tr(d.title), text=tr(d.source)) for d in DEFINITIONS)
     return Table(
         "clinical_scores",
         tr("Clinical scores as baselines: AUC for response"),
@@ -88,7 +88,7 @@ def _row(study: Study, group: Scored, definition: Definition, scores: Sequence[C
     ranking, name = response_ranking(scores), study.model.headline
     known = np.isfinite(ranking)
     row = {
-        "score": definition.title,
+        "score": tr(definition.title),
         "built_for": tr(definition.built_for),
         "cohort": group.part,
         "n": int(known.sum()),

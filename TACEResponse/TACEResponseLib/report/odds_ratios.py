@@ -8,7 +8,7 @@ from TACEResponseLib.messages.language import mark, tr
 from TACEResponseLib.statistics.associations import Association, univariable
 
 from .columns import IMPRECISE, STATUSES
-from .patients import LEVELS, NO_CLINICAL_COLUMN, clinical_columns
+from .patients import NO_CLINICAL_COLUMN, clinical_columns, level_in_words
 from .study import Study
 from .table import Table
 
@@ -76,7 +76,7 @@ def _as_numbers(name: str, column: Sequence) -> list[tuple[str, np.ndarray, floa
     if len(levels) != 2:
         return []
     coded = [np.nan if value is None else float(value == levels[1]) for value in column]
-    level = tr(levels[1]) if levels[1] in LEVELS else levels[1]
+    level = level_in_words(name, levels[1])
     return [(tr("{variable}: {level}", variable=tr(name), level=level), np.array(coded), None)]
 
 

@@ -34,6 +34,7 @@ from TACEResponseLib.models.learners import LEARNERS
 from TACEResponseLib.storage import whole_file
 
 from .aligned import padded
+from .card_in_words import card_in_words
 from .pages import render_page
 
 if TYPE_CHECKING:
@@ -224,7 +225,7 @@ def _page(
         rows=rows,
         diameters_mm=_diameters(prediction),
         sensitivity=sensitivity,
-        card=card,
+        card=card_in_words(card, prediction.headline),
         slice_png=_png(picture),
         aspect=picture.get_figwidth() / picture.get_figheight(),
         sides=SIDES,

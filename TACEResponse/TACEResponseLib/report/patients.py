@@ -48,15 +48,35 @@ VARIABLES = (
     mark("Albumin (g/L)"),
     mark("Ascites"),
     mark("Bilirubin (µmol/L)"),
+    mark("CRP (mg/dL)"),
     mark("Child-Pugh"),
     mark("Encephalopathy"),
+    mark("Extrahepatic spread"),
     mark("Largest diameter (mm)"),
     mark("Lesions"),
+    mark("Macrovascular invasion"),
+    mark("Phase"),
+    mark("Portal vein thrombosis"),
     mark("Responder"),
     mark("Response"),
     mark("Sex"),
 )
-LEVELS = (mark("yes"), mark("no"))
+LEVELS = (
+    mark("yes"),
+    mark("no"),
+    mark("none"),
+    mark("mild"),
+    mark("moderate"),
+    mark("severe"),
+    mark("female"),
+    mark("male"),
+    mark("arterial"),
+    mark("portal venous"),
+    mark("delayed"),
+    mark("non-contrast"),
+)
+#: Levels of the column Sex alone.
+SEXES = (mark("F"), mark("M"))
 SEVERITIES = {"error": mark("error"), "warning": mark("warning")}
 COMPARED = mark(
     "Number (%) by chi-squared or Fisher's exact test; mean ± SD by Welch's t; "
@@ -186,7 +206,7 @@ def _rows_of(found: Comparison, counts: Mapping[str, int]) -> list[dict]:
     levels = [
         {
             "variable": "",
-            "level": level,
+            "level": level_in_words(found.variable, level),
             **{head: texts[k] for head, texts in zip(heads, found.summary, strict=True)},
             "test": "",
             "p": "",
@@ -195,6 +215,12 @@ def _rows_of(found: Comparison, counts: Mapping[str, int]) -> list[dict]:
         for k, level in enumerate(found.levels)
     ]
     return [{**first, **blank, **tested}, *levels]
+
+
+def level_in_words(variable: str, level: str) -> str:
+    """A level of a category in the reader's language where it is one that is known; else as it stands."""
+    known = (*LEVELS, *SEXES) if variable == "Sex" else LEVELS
+    return tr(level) if level in known else level
 
 
 def _group(name: str) -> str:
