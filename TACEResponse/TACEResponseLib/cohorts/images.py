@@ -7,7 +7,8 @@ from TACEResponseLib.messages.errors import InputError, TableError
 from TACEResponseLib.messages.language import tr
 from TACEResponseLib.readers.tables import read_table
 
-from .table import _from_folders, _located
+from .places import located
+from .table import _from_folders
 
 TABLES = ("cohort.csv", "cohort.xlsx")
 
@@ -53,9 +54,9 @@ def read_images(path: Path, *, encoding: str | None = None) -> tuple[PatientImag
     return tuple(
         PatientImage(
             row["patient_id"],
-            _located(row, path, "image"),
+            located(row, path, "image"),
             row.get("series") or None,
-            _there(_located(row, path, "mask")) if row.get("mask") else None,
+            _there(located(row, path, "mask")) if row.get("mask") else None,
         )
         for row in rows
     )
