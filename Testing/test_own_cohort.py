@@ -12,12 +12,15 @@ from conftest import ROOT
 from scenes import a_scene, as_labelmap
 from TACEResponseLib.__main__ import main
 from TACEResponseLib.bundle import demonstration_bundle, load_bundle
+from TACEResponseLib.clinical.findings import FLAGS
+from TACEResponseLib.clinical.values import QUANTITIES
 from TACEResponseLib.cohorts.enough import require_enough
-from TACEResponseLib.cohorts.table import read_cohort
+from TACEResponseLib.cohorts.table import COLUMNS, read_cohort
 from TACEResponseLib.commands.output import about_option
 from TACEResponseLib.measuring.case import image_hash
 from TACEResponseLib.messages.errors import LimitsError, TrainingError
 from TACEResponseLib.messages.language import in_language
+from TACEResponseLib.report.paper_kit import KINDS
 from TACEResponseLib.settings import SelectionSettings
 from TACEResponseLib.statistics.outcome import fewest_per_class
 from TACEResponseLib.training.external import external_patients
@@ -259,3 +262,27 @@ def test_a_table_whose_only_fault_is_a_missing_file_still_has_a_page_with_every_
     assert main(["check", "--cohort", str(folder), "--out", str(folder / "out"), "--jobs", "1"]) == 1
     assert "Patient B, gone.nrrd: mask not found" in capsys.readouterr().out
     assert (folder / "out" / "check.html").is_file()
+
+
+# The page
+
+
+def test_the_page_names_every_column_and_every_clinical_name_that_is_read_and_no_other_unit():
+    page = (ROOT / "Docs" / "training.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (`.*?) \|", page, flags=re.MULTILINE)
+    named = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
+    assert named >= {*COLUMNS, *(name for columns in FLAGS.values() for name in columns)}
+    with_units = {
+        f"{name}_{unit}".rstrip("_")
+        for name, quantity in QUANTITIES.items()
+        for unit in quantity.factors
+        if name != "tumor_size"  # read as well
+    }
+    assert named >= {*with_units, "ascites", "encephalopathy", "sex", "group", "phase"}
+    beginnings = tuple(f"{name}_" for name in QUANTITIES)
+    assert {name for name in named if name.startswith(beginnings)} <= with_units
+
+
+def test_the_page_names_every_kind_of_file_of_the_paper_kit():
+    page = (ROOT / "Docs" / "training.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"`([\w*]+\.\w+)`", page)) >= set(KINDS)
