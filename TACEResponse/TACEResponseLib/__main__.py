@@ -15,6 +15,7 @@ from pathlib import Path
 
 from TACEResponseLib.commands.fault_report import write_fault
 from TACEResponseLib.commands.options import command_line
+from TACEResponseLib.commands.output import about_option
 from TACEResponseLib.commands.parser import asked_language
 from TACEResponseLib.resumable.interruption import interruptible, was_interrupted
 
@@ -95,7 +96,7 @@ def _run(options: argparse.Namespace, progress: JsonProgress | TerminalProgress)
         every = {"problems": [asdict(problem) for problem in error.problems]}
         _fail(progress, error.kind, str(error), **(every if len(error.problems) > 1 else {}))
     except TACEResponseError as error:
-        _fail(progress, error.problem.kind, str(error))
+        _fail(progress, error.problem.kind, str(about_option(error, options)))
     except (MemoryError, OSError) as error:
         reason = str(error) or tr("the memory of this computer is used up")
         _fail(progress, "system", tr("The computer refused: {reason}.", reason=reason))

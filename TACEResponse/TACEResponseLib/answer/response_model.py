@@ -71,6 +71,21 @@ class TrainingPatients:
         pairs = zip(patient_ids, hashes, strict=True)
         return tuple(sorted(p for p, sha1 in pairs if p in known or (sha1 and sha1 in images)))
 
+    def with_other_images(self, patient_ids: Sequence[str], image_hashes: Sequence[str]) -> tuple[str, ...]:
+        """Those of other patients, sorted, whose CT is known and is none of these; () where one here is not.
+
+        The CT of a patient that was resampled is another one, too: none of them is surely somebody else.
+        """
+        if not self.knows_every_image:
+            return ()
+        pairs = zip(patient_ids, image_hashes, strict=True)
+        return tuple(sorted(p for p, sha1 in pairs if sha1 and sha1 not in self.image_hashes))
+
+    @property
+    def knows_every_image(self) -> bool:
+        """Whether each patient's CT is known; not where rows of one patient share one."""
+        return len(self.image_hashes) >= len(self.patient_ids)
+
 
 @dataclass(frozen=True)
 class Origin:

@@ -8,7 +8,8 @@ from TACEResponseLib.messages.errors import InputError, TableError
 from TACEResponseLib.messages.language import tr
 from TACEResponseLib.readers.tables import Row, read_table
 
-from .table import _from_folders, _further_masks, _located
+from .places import located
+from .table import _from_folders, _further_masks
 
 TABLES = ("cohort.csv", "cohort.xlsx")
 
@@ -66,9 +67,9 @@ def read_images(path: Path, *, encoding: str | None = None) -> tuple[PatientImag
     return tuple(
         PatientImage(
             row["patient_id"],
-            _located(row, path, "image"),
+            located(row, path, "image"),
             row.get("series") or None,
-            _there(_located(row, path, "mask")) if row.get("mask") else None,
+            _there(located(row, path, "mask")) if row.get("mask") else None,
             _cells(row, path),
         )
         for row in rows

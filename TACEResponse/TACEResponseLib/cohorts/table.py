@@ -4,7 +4,6 @@
 names row and column as a spreadsheet shows them (the header is row 1). Images are not opened here.
 """
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -21,6 +20,7 @@ from TACEResponseLib.statistics.outcome import OBJECTIVE_RESPONSE
 from TACEResponseLib.storage import shown_text
 
 from .outlines import FURTHER, outline_of
+from .places import located, missing_files
 from .readings import RESPONSES, is_reading, label_of, readings_of, require_readers, responder_label
 
 __all__ = ["RESPONSES", "Cohort", "Patient", "is_own_column", "read_cohort", "read_table", "responder_label"]
@@ -42,6 +42,8 @@ COLUMNS = (
     "cohort",
     "center",
 )
+#: Those that name a file, beside the further outlines.
+FILES = ("image", "mask", "mask_reader2")
 #: Names of the part of the cohort that is trained on; anything else is external validation.
 TRAINING = ("", "training", "train")
 
@@ -171,7 +173,8 @@ def read_cohort(path: Path, *, encoding: str | None = None) -> Cohort:
     """The cohort in `path`: a folder (with or without a table), a `.csv` or an `.xlsx`.
 
     encoding: of a CSV, where it is not certain. Raises InputError when there is nothing to read, and
-    TableError naming row and column otherwise: one error that lists every fault of the table.
+    TableError naming row and column otherwise: one error that lists every fault of the table. Files that are
+    not there are no fault of a table that has no other, so that a check can show each patient.
     """
     path = Path(path)
     if not path.exists():
@@ -198,6 +201,8 @@ def read_cohort(path: Path, *, encoding: str | None = None) -> Cohort:
         faults += found
         patients.append(patient)
     if faults:
+        for row in rows:
+            faults += missing_files(row, path, (*FILES, *_further_columns(row)))
         raise TableError.listing(faults, path.name)
     if not rows:
         raise TableError(tr("the table has no patients"), file=path.name, expected=tr("a row a patient"))
@@ -232,9 +237,9 @@ def _patient(row: Row, table: Path) -> tuple[Patient | None, list[Problem]]:
     """The patient of a row, or None and everything that is wrong with its cells."""
     faults, cells = [], {}
     for name, read in (
-        ("image", lambda: _located(row, table, "image")),
-        ("mask", lambda: _located(row, table, "mask")),
-        ("mask_reader2", lambda: _located(row, table, "mask_reader2") if row.get("mask_reader2") else None),
+        ("image", lambda: located(row, table, "image")),
+        ("mask", lambda: located(row, table, "mask")),
+        ("mask_reader2", lambda: located(row, table, "mask_reader2") if row.get("mask_reader2") else None),
         ("repairs", lambda: _repairs(row, table.name)),
         ("readings", lambda: readings_of(row, table.name)),
         ("outline", lambda: outline_of(row, table.name)),
@@ -264,25 +269,13 @@ def _patient(row: Row, table: Path) -> tuple[Patient | None, list[Problem]]:
     return patient, []
 
 
-def _located(row: Row, table: Path, column: str) -> Path:
-    """The path in a cell, from the table's folder; TableError when the cell is empty."""
-    if not row.get(column):
-        raise TableError(
-            tr("row {number}, column {column} is empty", number=row.number, column=column),
-            file=table.name,
-            field=column,
-            expected=tr("a path"),
-        )
-    path = (table.parent / row[column]).absolute()
-    if os.sep == "/" and "\\" in row[column] and not os.path.lexists(path):  # written on Windows
-        path = (table.parent / row[column].replace("\\", "/")).absolute()
-    return path
-
-
 def _further_masks(row: Row, table: Path) -> dict[str, Path]:
     """Column -> path of the further outlines in a row."""
-    names = [name for name, text in row.items() if name and name.startswith(FURTHER) and text]
-    return {name: _located(row, table, name) for name in names if name not in COLUMNS}
+    return {name: located(row, table, name) for name in _further_columns(row) if row[name]}
+
+
+def _further_columns(row: Row) -> list[str]:
+    return [name for name in row if name and name.startswith(FURTHER) and name not in COLUMNS]
 
 
 def _repairs(row: Row, table: str) -> tuple[str, ...]:

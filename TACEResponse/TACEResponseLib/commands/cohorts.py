@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from TACEResponseLib.messages.errors import InputError
-from TACEResponseLib.messages.language import tr
+from TACEResponseLib.messages.language import listed, mark, several, tr
 from TACEResponseLib.messages.progress import JsonProgress
 
 from .output import (
@@ -19,6 +19,12 @@ from .output import (
     say_done,
     with_repairs,
 )
+
+#: Parts of a synthetic cohort, and what its end says of them.
+PARTS = {
+    "training": mark("For training: {n} ({classes})"),
+    "validation": mark("Held out for validation: {n} ({classes})"),
+}
 
 
 def check(options: Namespace, progress: Reporting) -> int:
@@ -33,7 +39,7 @@ def check(options: Namespace, progress: Reporting) -> int:
     cohort = with_repairs(read_cohort(options.cohort, encoding=options.encoding), options.repair)
     if options.out is not None:
         make_folder(options.out)  # said before the work, not after it
-    planned = {"folds": options.folds, "recipe": preset(options.preset)}
+    planned = {"folds": options.folds, "recipe": preset(options.preset, folds=options.folds)}
     found = check_cohort(cohort, **planned, jobs=options.jobs, progress=progress)
     like_formulas = formula_warnings(patient.patient_id for patient in cohort.patients)
     found = replace(found, problems=(*found.problems, *like_formulas))
@@ -137,11 +143,27 @@ def _write_features(out: Path, store: Path, rows: dict, failed: dict, progress: 
 
 def phantom(options: Namespace, progress: Reporting) -> int:
     """Write the synthetic cohort."""
+    from TACEResponseLib.cohorts.table import read_cohort
     from TACEResponseLib.phantom import write_cohort
 
     folder = write_cohort(
         options.out, options.patients, options.seed, options.size, progress=progress, jobs=options.jobs
     )
-    text = tr("{n} synthetic patients: {folder}", n=options.patients, folder=folder)
-    say_done(progress, text, folder=str(folder))
+    text = [tr("{n} synthetic patients: {folder}", n=options.patients, folder=folder)]
+    counts = {}
+    for part, sentence in PARTS.items():
+        patients = read_cohort(folder).part(training=part == "training")
+        responders = sum(patient.label for patient in patients)
+        counts[part] = {"responders": responders, "non_responders": len(patients) - responders}
+        text.append(tr(sentence, n=len(patients), classes=_in_classes(**counts[part])))
+    say_done(progress, "\n".join(text), folder=str(folder), **counts)
     return DONE
+
+
+def _in_classes(responders: int, non_responders: int) -> str:
+    return listed(
+        (
+            several(responders, "1 responder", "{n} responders"),
+            several(non_responders, "1 non-responder", "{n} non-responders"),
+        )
+    )

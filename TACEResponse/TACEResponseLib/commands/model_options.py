@@ -46,7 +46,7 @@ def add_train(command: Command) -> None:
     add("--seed", type=int, help=tr("Random seed (default: {default}).", default=PAPER.seed))
 
     add = train.add_argument_group(tr("evaluation")).add_argument
-    text = tr("Number of cross-validation folds (default: {default}).", default=PAPER.folds)
+    text = tr("Number of cross-validation folds, 3 to 50 (default: {default}).", default=PAPER.folds)
     add("--folds", type=int, help=text)
     text = tr("Number of cross-validation repeats (default: {default}).", default=PAPER.repeats)
     add("--repeats", type=int, help=text)

@@ -147,7 +147,7 @@ def _add_check(command: Command) -> None:
     add_jobs(add)
     add = check.add_argument_group(tr("training that is planned")).add_argument
     add_preset(add)
-    text = tr("Number of cross-validation folds (default: %(default)s).")
+    text = tr("Number of cross-validation folds, 3 to 50 (default: {default}).", default=PAPER.folds)
     add("--folds", type=int, default=PAPER.folds, help=text)
 
 
@@ -208,10 +208,11 @@ def _add_verify_public(command: Command) -> None:
 
 
 def _add_phantom(command: Command) -> None:
-    text = tr("write a synthetic cohort with a known answer")
+    text = tr("write a synthetic cohort with a known answer; half of it is held out")
     phantom = command("phantom", text, "--patients 240 --out phantom-cohort")  # not a text
     add = phantom.add_argument_group(tr("what to do")).add_argument
-    add("--patients", type=int, required=True, metavar="N", help=tr("Number of patients; must be given."))
+    text = tr("Number of patients; must be given. Every second one is held out for validation.")
+    add("--patients", type=int, required=True, metavar="N", help=text)
     add("--out", type=Path, required=True, metavar="FOLDER", help=tr("Folder of the cohort; must be given."))
     add("--seed", type=int, default=1, help=tr("Random seed (default: %(default)s)."))
     text = tr("Size of the images (default: %(default)s).")

@@ -1,11 +1,12 @@
 """What the commands share: how they end, and the repairs that an option asks for."""
 
 import sys
+from argparse import Namespace
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from TACEResponseLib.messages.errors import Problem
+from TACEResponseLib.messages.errors import LimitsError, Problem, TACEResponseError
 from TACEResponseLib.messages.language import listed, several, tr
 from TACEResponseLib.messages.progress import JsonProgress, TerminalProgress
 
@@ -22,6 +23,18 @@ def with_repairs(cohort, names: str):
     repairs = parse_repairs(names)
     patients = (replace(p, repairs=(*p.repairs, *repairs)) for p in cohort.patients)
     return replace(cohort, patients=tuple(patients))
+
+
+def about_option(error: TACEResponseError, options: Namespace) -> TACEResponseError:
+    """The error, of a setting whose value an option gave, with the option's name; any other as it is."""
+    said = error.problem
+    given = getattr(options, said.field, None) if said.field else None
+    if not isinstance(error, LimitsError) or given is None or repr(given) != said.received:
+        return error
+    name = f"--{said.field.replace('_', '-')}"
+    return LimitsError.from_problem(
+        replace(said, message=tr("option {name} is outside its limits", name=name))
+    )
 
 
 def in_short(problems: Iterable[Problem]) -> list[str]:

@@ -171,6 +171,10 @@ class SettingsError(TACEResponseError):
     kind = "settings"
 
 
+class LimitsError(SettingsError):
+    """A setting outside its limits; `field` is its name and `received` how Python writes its value."""
+
+
 class FeatureError(TACEResponseError):
     """A radiomics feature that cannot be computed on this case, with image type and reason."""
 

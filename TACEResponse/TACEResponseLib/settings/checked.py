@@ -5,7 +5,7 @@ import types
 import typing
 from dataclasses import dataclass
 
-from TACEResponseLib.messages.errors import SettingsError
+from TACEResponseLib.messages.errors import LimitsError, SettingsError
 from TACEResponseLib.messages.language import listed, tr
 
 
@@ -29,9 +29,9 @@ class Settings:
         """Raise SettingsError when a value is outside its limits; subclasses say which."""
 
     def require(self, condition: bool, name: str, expected: str) -> None:
-        """Raise SettingsError for setting `name` unless `condition` holds; expected: a marked text."""
+        """Raise LimitsError for setting `name` unless `condition` holds; expected: a marked text."""
         if not condition:
-            raise SettingsError(
+            raise LimitsError(
                 tr("setting {name} is outside its limits", name=f"{type(self).__name__}.{name}"),
                 field=name,
                 expected=tr(expected),

@@ -26,6 +26,29 @@ RESPONSES = {"CR": 1, "PR": 1, "SD": 0, "PD": 0}
 OBJECTIVE_RESPONSE = mark("objective response (mRECIST CR or PR)")
 
 
+def fewest_per_class(folds: int) -> int:
+    """Patients of a class that a training in 3 folds or more needs; the nested fits leave two folds out."""
+    return max(FEWEST_PER_CLASS, folds, int(np.ceil(FEWEST_IN_A_FIT * folds / (folds - 2))))
+
+
+def _why_so_many(folds: int) -> tuple[str, str]:
+    """What is expected and the remedy, marked texts: other folds are one where they would need fewer."""
+    fewest = fewest_per_class(folds)
+    if fewest == FEWEST_PER_CLASS:
+        expected = mark("at least {n} responders and {n} non-responders to train on")
+        return expected, mark("add patients, or check the labels")
+    if fewest == folds:
+        expected = mark(
+            "at least {n} responders and {n} non-responders to train on, one for each of {folds} folds"
+        )
+        return expected, mark("add patients, take fewer folds, or check the labels")
+    expected = mark(
+        "at least {n} responders and {n} non-responders to train on in {folds} folds (fewer folds need more "
+        "patients: a nested fit leaves two folds out)"
+    )
+    return expected, mark("add patients, take more folds, or check the labels")
+
+
 @dataclass(frozen=True)
 class Outcome:
     """The response of n patients, in the order of their PatientTable.
@@ -97,19 +120,20 @@ class Outcome:
         The nested fits leave two folds out.
         """
         counts = np.bincount(self.labels, minlength=2)
-        fewest = max(FEWEST_PER_CLASS, folds, int(np.ceil(FEWEST_IN_A_FIT * folds / (folds - 2))))
+        fewest = fewest_per_class(folds)
         if counts.min() < fewest:
+            expected, remedy = _why_so_many(folds)
             raise TrainingError(
                 tr("too few patients of one class"),
                 field="label",
-                expected=tr("at least {n} responders and {n} non-responders to train on", n=fewest),
+                expected=tr(expected, n=fewest, folds=folds),
                 received=listed(
                     (
                         several(counts[1], "1 responder", "{n} responders"),
                         several(counts[0], "1 non-responder", "{n} non-responders"),
                     )
                 ),
-                remedy=tr("add patients, or check the labels"),
+                remedy=tr(remedy),
             )
 
     def splits(self, folds: int, repeats: int, seed: int, groups: Sequence[str] = ()) -> np.ndarray:

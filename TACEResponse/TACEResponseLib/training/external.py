@@ -1,11 +1,13 @@
 """Patients that a finished model has not seen: measured as it measures, and named where it has."""
 
 import dataclasses
+from collections.abc import Sequence
 
 from TACEResponseLib.answer.response_model import ResponseModel
-from TACEResponseLib.cohorts.table import Cohort
+from TACEResponseLib.cohorts.table import Cohort, Patient
+from TACEResponseLib.measuring.case import image_hash
 from TACEResponseLib.measuring.cohort import measure_patients
-from TACEResponseLib.messages.errors import Problem, TrainingError
+from TACEResponseLib.messages.errors import Problem, TACEResponseError, TrainingError
 from TACEResponseLib.messages.language import tr
 from TACEResponseLib.messages.progress import Progress, silent
 from TACEResponseLib.radiomics import feature_names
@@ -18,7 +20,7 @@ def external_patients(
     model: ResponseModel,
     cohort: Cohort,
     *,
-    allow_training_patients: bool = False,
+    allow_training_patients: bool | None = None,
     for_update: bool = False,
     engine: str | None = None,
     jobs: int = 1,
@@ -29,7 +31,8 @@ def external_patients(
     A cohort that marks a part as validation gives that part, otherwise all of it. for_update: the other
     part instead, so that what is marked as validation is left to evaluate the updated model on. Labels
     are of the readers that the model was trained on, where the cohort has several. Raises
-    TrainingError when a patient was trained on, by ID or by CT, unless that is allowed by name,
+    TrainingError when a patient was trained on, by ID or by CT, unless that is allowed (None: not, and the
+    caller has no choice by which it could be),
     when an update is asked for on another outcome than response, or when the model does not know how
     its features are extracted.
     """
@@ -47,7 +50,8 @@ def external_patients(
     cohort = cohort.labelled_by(source)
     patients = cohort.part(training=for_update) or (() if for_update else cohort.patients)
     if not allow_training_patients:  # said before the work, as far as the IDs tell
-        refusals.require_unseen(model.training.among([p.patient_id for p in patients]))
+        can_be_allowed = allow_training_patients is not None
+        _require_other_ids(model, patients, can_be_allowed, progress)
     settings = model.settings
     measured, left_out = measure_patients(
         patients,
@@ -71,3 +75,26 @@ def external_patients(
     if not allow_training_patients:
         refusals.require_unseen(model.training.among(found.table.patient_ids, found.table.image_hashes))
     return found, left_out
+
+
+def _require_other_ids(
+    model: ResponseModel, patients: Sequence[Patient], can_be_allowed: bool, progress: Progress
+) -> None:
+    """Raise TrainingError for IDs of training patients; it says whether the CTs are those of the training."""
+    ids = model.training.among([p.patient_id for p in patients])
+    named = sorted((p for p in patients if p.patient_id in ids), key=lambda patient: patient.patient_id)
+    hashes = [""] * len(named)
+    if model.training.knows_every_image:
+        for n, patient in enumerate(named):
+            progress(tr("comparing images"), n, len(named))
+            hashes[n] = _hash_of(patient)
+    others = model.training.with_other_images(ids, hashes)
+    refusals.require_unseen([name for name in ids if name not in others], others, can_be_allowed)
+
+
+def _hash_of(patient: Patient) -> str:
+    """The SHA-1 of the patient's CT; empty where the patient cannot be read."""
+    try:
+        return image_hash(patient.read_case())
+    except TACEResponseError:
+        return ""

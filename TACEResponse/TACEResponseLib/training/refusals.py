@@ -18,6 +18,9 @@ from TACEResponseLib.statistics.suspicions import (
     unusable_columns,
 )
 
+#: Patients that a refusal names.
+MOST_NAMED = 10
+
 
 def unmeasured(patient_id: str) -> Problem:
     """A patient with a label and without features."""
@@ -103,8 +106,12 @@ def uninformative(model: str) -> Problem:
     )
 
 
-def require_unseen(fitted: Sequence[str]) -> None:
-    """Raise TrainingError when patients to evaluate on were trained on."""
+def require_unseen(fitted: Sequence[str], others: Sequence[str] = (), can_be_allowed: bool = False) -> None:
+    """Raise TrainingError when patients to evaluate on were trained on.
+
+    others: those that have the ID of a training patient and a CT of their own, which may be another scan of
+    the same patient. can_be_allowed: whether the caller has an option for that.
+    """
     if fitted:
         raise TrainingError(
             several(
@@ -114,9 +121,32 @@ def require_unseen(fitted: Sequence[str]) -> None:
             ),
             field="cohort",
             expected=tr("patients that the model has not seen, whatever they are called"),
-            received=listed(fitted[:5]),
+            received=_named(fitted),
             remedy=tr("remove them, or allow training patients by name and read the result as optimism"),
         )
+    if others:
+        raise TrainingError(
+            several(
+                len(others),
+                "1 patient has the ID of a training patient, with another image",
+                "{n} patients have the ID of a training patient, with other images",
+            ),
+            field="patient_id",
+            expected=tr("patients that the model has not seen"),
+            received=_named(others),
+            remedy=tr(
+                "if they are other patients, give them other IDs or pass --allow-training-patients, with "
+                "which the report counts them as training patients"
+            )
+            if can_be_allowed
+            else tr("if they are other patients, give them other IDs"),
+        )
+
+
+def _named(patient_ids: Sequence[str]) -> str:
+    """The first ten of them, and how many more there are."""
+    texts, more = listed(patient_ids[:MOST_NAMED]), len(patient_ids) - MOST_NAMED
+    return tr("{texts} and {more} more", texts=texts, more=more) if more > 0 else texts
 
 
 def require_own_images(training: PatientTable, external: PatientTable | None) -> None:

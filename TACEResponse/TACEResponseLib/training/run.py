@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from TACEResponseLib.answer.response_model import ResponseModel
+from TACEResponseLib.cohorts.enough import require_enough
 from TACEResponseLib.cohorts.table import Cohort
 from TACEResponseLib.measuring.cohort import measure_patients
 from TACEResponseLib.measuring.patient_table import PatientTable, stack
@@ -23,7 +24,6 @@ from TACEResponseLib.radiomics.parameters import recorded_settings
 from TACEResponseLib.selection.elimination import bootstrap_frequency
 from TACEResponseLib.selection.reliability import ReliabilityTable, reliable_features
 from TACEResponseLib.settings import TrainingSettings
-from TACEResponseLib.statistics.outcome import Outcome
 
 from . import refusals
 from .centers import HeldOutCenter
@@ -150,9 +150,7 @@ def _checked_before_the_work(cohort: Cohort, settings: TrainingSettings) -> Coho
     """
     refusals.require_response(cohort.outcome)
     cohort = cohort.labelled_by(settings.outcome)
-    labels = [p.label for p in cohort.part(training=True) if p.label is not None]
-    if labels:  # without any the reasons come with the patients that are left out
-        Outcome(np.array(labels)).check(settings.folds)
+    require_enough(cohort, settings.folds)
     if settings.network is not None:
         from TACEResponseLib.models.network.framework import choose_backend
 

@@ -19,6 +19,7 @@ from TACEResponseLib.cases import Case
 from TACEResponseLib.cases.lesions import SMALLEST_LESION_ML, Lesions, measure_lesions
 from TACEResponseLib.clinical.items import clinical_item, read_values
 from TACEResponseLib.clinical.values import parse_clinical, quantity_of
+from TACEResponseLib.cohorts.enough import require_enough
 from TACEResponseLib.cohorts.table import TRAINING, Cohort, Patient
 from TACEResponseLib.messages.errors import Problem, TACEResponseError
 from TACEResponseLib.messages.language import listed, mark, tr
@@ -26,7 +27,6 @@ from TACEResponseLib.messages.progress import Progress, silent
 from TACEResponseLib.readers import read_image
 from TACEResponseLib.resumable import CaseJob, CaseResult, StoredResult, affordable_jobs, run_cases
 from TACEResponseLib.settings import TrainingSettings
-from TACEResponseLib.statistics.outcome import Outcome
 from TACEResponseLib.statistics.sample_size import DevelopmentSize
 
 from .agreement import disagreement
@@ -326,7 +326,7 @@ def _class_problems(cohort: Cohort, folds: int) -> list[Problem]:
             )
         elif labels and training:
             try:
-                Outcome(np.array(labels)).check(folds)
+                require_enough(cohort, folds)
             except TACEResponseError as error:
                 problems.append(error.problem)
     return problems
