@@ -9,8 +9,8 @@ from TACEResponseLib.messages.language import listed, mark, several, tr
 from TACEResponseLib.models.combination import title
 from TACEResponseLib.models.learners import LEARNERS
 
+from .headline import SIGNIFICANT
 from .methods import extracted_here, final_selection, versions
-from .performance import SIGNIFICANT
 from .study import Study
 
 BEGIN = mark(

@@ -160,6 +160,10 @@ class Scored:
         bounds = (found.difference, found.ci_low, found.ci_high, found.z, found.p, found.p)
         return AucDifference(first, second, *bounds)
 
+    def compared_auc(self, name: str) -> float:
+        """The AUC that `difference` compares: out of fold that within the folds, of a rival too."""
+        return self.auc(name).auc if self.out_of_fold is None else self._within(name).auc
+
     def operating(self, name: str, threshold: float, chosen: np.ndarray | None = None) -> Operating:
         """Sensitivity and the like of a model at the threshold that training fixed; chosen: as for `auc`.
 
