@@ -1,8 +1,10 @@
 """What a manuscript needs lies in one folder: figures, tables and methods that say what the run was."""
 
+import dataclasses
 import io
 import re
 import zipfile
+from types import SimpleNamespace
 from xml.etree import ElementTree
 
 import numpy as np
@@ -258,6 +260,58 @@ def test_an_odds_ratio_that_tells_nothing_is_not_called_ok(trained, monkeypatch)
     rows = {row["variable"]: row for row in association_table(Study.of_training(trained)).rows}
     assert rows["INR"]["per"] == "0.1"
     assert {row["status"] for row in rows.values()} == {"imprecise"}
+
+
+def test_the_methods_describe_only_the_steps_and_tests_that_were_made(trained):
+    text = methods_text(Study.of_training(trained))
+    assert (
+        "Gradient boosting was planned and left out: it gave every patient of a fold the same score." in text
+    )
+    judged = "These were fitted without the fold that they were judged on: {}, calibration and threshold."
+    assert judged.format("selection, models, fusion") in text
+    assert "were compared by DeLong's paired test" in text and "exchange" not in text
+    settings = dataclasses.replace(trained.model.settings, harmonisation="combat", classifiers="tuned")
+    model = dataclasses.replace(trained.model, settings=settings)
+    text = methods_text(Study.of_training(dataclasses.replace(trained, model=model)))
+    assert judged.format("harmonisation, selection, tuning, models, fusion") in text
+
+
+@pytest.mark.parametrize(
+    ("responders", "said", "tested"),
+    [
+        (7, "were not compared by a test: fewer than 10 patients of a class", False),
+        (15, "were compared by an exchange of ranks [@bandos2005], since a class has fewer than 20", True),
+        (0, "The external cohort was looked at once, after training. The threshold is", False),
+    ],
+)
+def test_the_methods_of_few_patients_name_the_test_that_was_made(trained, responders, said, tested):
+    labels = trained.external.outcome.labels
+    external = trained.external.rows((labels == 0) | (np.cumsum(labels) <= responders))
+    text = methods_text(Study(trained.model, external, {}))
+    assert said in text
+    assert "DeLong" not in text
+    for words in ("One comparison was planned beforehand: with the largest axial diameter", "after Holm"):
+        assert (words in text) == tested
+
+
+def test_the_methods_name_the_second_outline_and_the_phases_that_the_table_knows(trained, monkeypatch):
+    monkeypatch.setattr("TACEResponseLib.report.methods_text.extracted_here", lambda study: True)
+    assert "AUTHORS: scanner, protocol and phase" in methods_text(Study.of_training(trained))
+    phases = ("arterial",) * 24 + ("portal venous",) * 15 + ("",)
+    table = dataclasses.replace(trained.external.table, phases=phases)
+    external = dataclasses.replace(trained.external, table=table)
+    chosen = {"patient_ids": table.patient_ids, "column": "mask_resident", "difference": None}
+    outlines = SimpleNamespace(**chosen, agreement="there")
+    text = methods_text(Study(trained.model, external, {}, outlines=outlines))
+    known = (
+        "Phase of the CT (patients): arterial (24), portal venous (15), not known (1). AUTHORS: scanner and"
+    )
+    assert known in text
+    assert (
+        "40 patients were measured a second time, with the outlines of the column mask_resident. The two "
+        "outlines were compared by: Dice coefficient, change of the probability, change of the side of the "
+        "cut-off, ICC of every feature [@mcgraw1996]."
+    ) in text
 
 
 def test_methods_of_a_validation_speak_of_no_training(trained):
