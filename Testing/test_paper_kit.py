@@ -3,6 +3,8 @@
 import dataclasses
 import io
 import re
+import shutil
+import subprocess
 import zipfile
 from types import SimpleNamespace
 from xml.etree import ElementTree
@@ -10,14 +12,17 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 from openpyxl import load_workbook
+from TACEResponseLib.messages.language import in_language, tr
 from TACEResponseLib.report import drawing as report_drawing
 from TACEResponseLib.report import write_training_report
 from TACEResponseLib.report.figures import draw_all
-from TACEResponseLib.report.latex import escaped, latex
+from TACEResponseLib.report.latex import PACKAGES, escaped, latex
 from TACEResponseLib.report.marks import on_curve
+from TACEResponseLib.report.methods import method_tables
 from TACEResponseLib.report.methods_text import methods_text
 from TACEResponseLib.report.odds_ratios import association_table, sensible_unit
-from TACEResponseLib.report.performance import auc_table
+from TACEResponseLib.report.patients import patient_tables
+from TACEResponseLib.report.performance import auc_table, performance_tables
 from TACEResponseLib.report.sources import SOURCES, bibliography, cited
 from TACEResponseLib.report.study import Study
 from TACEResponseLib.report.table import Table
@@ -178,6 +183,20 @@ def test_a_table_in_latex_is_escaped_and_repeats_its_head_on_every_page():
     assert lines.index(r"\endhead") > lines.index(r"\endfirsthead")
     assert r"log-sigma\_\allowbreak{}3\_\allowbreak{}Mean & 0.500 & $<$ 0.001 \\" in lines
     assert r"{[}50 \%] \& more{*} & $-$0.250 & 0.200 \\" in lines
+    wide_rows = [{"feature": "x" * 60, "share_of_elimination_folds": 0.5, "p": 0.2}]
+    broken = latex(Table("s2", "Table S2. Features: the final list", wide_rows))
+    assert r"\caption{Features: the final list (in the report: Table S2)}\label{tab:s2}\\" in broken
+    header = r"\begin{tabular}[b]{@{}r@{}}share of \\ elimination \\ folds\end{tabular}"
+    assert rf"feature & {header} & p \\" in broken.splitlines()
+    # The two others take 11 and 5 letters of 4.2 pt, and 3 pt stand on each side of a column.
+    assert r"p{0.99\dimexpr\linewidth-85pt\relax}rr}" in broken
+    estimate = {"auc_out_of_fold": 0.5, "auc_out_of_fold_ci_low": 0.4, "auc_out_of_fold_ci_high": 0.6}
+    assert r"AUC out of fold \\ (95~\%~CI)\end{tabular}" in latex(Table("auc", "AUC", [estimate]))
+    with in_language("zh"):
+        source = latex(Table("t", tr("Table 2. Area under the ROC curve"), rows))
+    assert r"\caption{ROC 曲线下面积（报告中的表 2）}" in source
+    names = {f"name_{n}": "CNN + logistic regression" for n in range(5)}
+    assert latex(Table("names", "Names", [names])).count("landscape}") == 2  # wide, though of five columns
     assert escaped("50 µm ± 2 ~") == r"50 $\mu$m $\pm$ 2 \textasciitilde{}"
     wide = latex(Table("wide", "Wide", [{f"column {n}": n for n in range(9)}]))
     assert wide.count("landscape}") == 2
@@ -319,3 +338,24 @@ def test_methods_of_a_validation_speak_of_no_training(trained):
     assert "cross-validation" not in text
     assert "The external validation cohort held 40 patients" in text
     assert "training cohort" not in text
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="needs pdflatex")
+def test_every_table_fits_a_page_of_a4(trained, tmp_path):
+    names = [f"wavelet-HHL_glszm_SizeZoneNonUniformityNormalized_{n}" for n in range(3)]
+    shares = [f"share_of_{what}" for what in ("elimination_folds", "evaluation_folds", "bootstraps")]
+    rows = [{"feature": n, "rank": 1, "importance": 1.5, **dict.fromkeys(shares, 0.5)} for n in names]
+    parts = (performance_tables, patient_tables, method_tables)
+    tables = [table for part in parts for table in part(Study.of_training(trained))]
+    tables = [t for t in tables if t.name != "parameters"] + [Table("s2", "Table S2. Features", rows)]
+    texts = [text for text in map(latex, tables) if text]
+    page = "\\documentclass[a4paper]{article}\\usepackage[margin=25mm]{geometry}" + PACKAGES
+    page += "\n\\begin{document}\n" + "\\clearpage\n".join(texts) + "\\end{document}\n"
+    (tmp_path / "tables.tex").write_text(page, encoding="utf-8")
+    for _ in range(2):  # longtable knows its widths from the run before
+        done = subprocess.run(
+            ["pdflatex", "-interaction=nonstopmode", "tables.tex"], cwd=tmp_path, capture_output=True
+        )
+    log = done.stdout.decode("latin-1")
+    assert done.returncode == 0 and len(texts) > 15
+    assert [line for line in log.splitlines() if line.startswith(("Overfull", "!"))] == []
