@@ -42,6 +42,7 @@ from TACEResponseLib.report.patients import (
     patient_tables,
     response_table,
     scores_table,
+    warnings_table,
 )
 from TACEResponseLib.report.performance import auc_table, performance_tables
 from TACEResponseLib.report.reader_ceiling import reader_tables
@@ -441,7 +442,7 @@ def test_every_part_that_is_absent_says_why(bare, tmp_path):
         "the table of the cohort holds no clinical column",
         "with no tumour size to compare with",
         "every patient was used",
-        "<strong>Deviations from the requested settings</strong>: none.",
+        "Planned as headline model: CNN + random forest. In its place: all models. Not in this run: CNN.",
         "one centre, or no column center",
     ):
         assert reason in page, reason
@@ -451,6 +452,19 @@ def test_every_part_that_is_absent_says_why(bare, tmp_path):
     missing = {f"{table.name}.csv" for table in tables if table.absent}
     assert missing and not missing & {p.name for p in folder.iterdir()}
     assert all(bool(drawing.figure) != bool(drawing.absent) for drawing in draw_all(study))
+
+
+def test_another_headline_than_the_planned_one_is_a_deviation(bare):
+    study = Study.of_training(bare)
+    (row,) = warnings_table(study).rows
+    planned = (
+        "Planned as headline model: CNN + random forest. In its place: all models. Not in this run: CNN."
+    )
+    assert row == {"patient_id": "", "warning": planned}
+    fusion = dataclasses.replace(bare.model.settings.fusion, headline="all")
+    settings = dataclasses.replace(bare.model.settings, fusion=fusion)
+    as_planned = dataclasses.replace(study, model=dataclasses.replace(bare.model, settings=settings))
+    assert warnings_table(as_planned).absent == "none"
 
 
 def test_nan_and_none_never_reach_a_reader(trained, bare):

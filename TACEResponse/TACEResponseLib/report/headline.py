@@ -1,6 +1,6 @@
 """The first sentence of a report: how good the headline model is, and the one planned comparison."""
 
-from TACEResponseLib.messages.language import mark, tr
+from TACEResponseLib.messages.language import listed, mark, tr
 from TACEResponseLib.models.combination import ALL, title
 from TACEResponseLib.statistics.discrimination import AucDifference
 from TACEResponseLib.statistics.small_classes import FEWEST_FOR_TEST
@@ -29,6 +29,20 @@ def against_size(study: Study, group: Scored) -> AucDifference | None:
     """The headline model against tumour size as measured, the one comparison planned beforehand."""
     rival = planned_rival(study, group)
     return None if rival is None else group.difference(study.model.headline, rival)
+
+
+def instead_of_planned(study: Study) -> str:
+    """That another model than the settings name is the headline, in a sentence; empty where it is the one."""
+    planned, model = study.model.settings.fusion.headline, study.model.headline
+    if study.record is None or planned == model:
+        return ""
+    missing = [part for part in planned.split("+") if part not in study.models]
+    return tr(
+        "Planned as headline model: {planned}. In its place: {model}. Not in this run: {missing}.",
+        planned=title(planned),
+        model=title(model),
+        missing=listed(map(title, missing)),
+    )
 
 
 def headline(study: Study, in_card: bool = False) -> str:

@@ -11,6 +11,7 @@ from TACEResponseLib.messages.language import listed, mark, several, tr
 from TACEResponseLib.models.combination import title
 from TACEResponseLib.models.learners import LEARNERS
 
+from .headline import instead_of_planned
 from .methods import extracted_here, final_selection, versions
 from .methods_evaluation import evaluation
 from .study import Study
@@ -200,6 +201,7 @@ def _models(study: Study) -> Iterable[str]:
         fusion=tr(FUSIONS[settings.fusion.method]),
         model=title(study.model.headline),
     )
+    yield instead_of_planned(study)
 
 
 def _network(network, patch) -> str:
