@@ -457,10 +457,8 @@ def test_every_part_that_is_absent_says_why(bare, tmp_path):
 def test_another_headline_than_the_planned_one_is_a_deviation(bare):
     study = Study.of_training(bare)
     (row,) = warnings_table(study).rows
-    planned = (
-        "Planned as headline model: CNN + random forest. In its place: all models. Not in this run: CNN."
-    )
-    assert row == {"patient_id": "", "warning": planned}
+    planned = "Planned as headline model: CNN + random forest. In its place: all models. Not in this run"
+    assert row == {"patient_id": "", "warning": f"{planned}: CNN."}
     fusion = dataclasses.replace(bare.model.settings.fusion, headline="all")
     settings = dataclasses.replace(bare.model.settings, fusion=fusion)
     as_planned = dataclasses.replace(study, model=dataclasses.replace(bare.model, settings=settings))
