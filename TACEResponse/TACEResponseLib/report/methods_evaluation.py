@@ -18,8 +18,6 @@ def evaluation(study: Study) -> Iterable[str]:
     """The sentences of the part, one after the other."""
     if study.record is not None:
         yield _cross_validation(study)
-    if study.external is not None and not study.fitted:
-        yield tr("The external cohort was looked at once, after training.")
     yield from _comparisons(study)
     if study.outlines is not None:
         yield from _second_outline(study.outlines)
@@ -58,11 +56,13 @@ def _comparisons(study: Study) -> Iterable[str]:
     """The intervals of the AUCs, and of the tests only those that were made."""
     planned = [group for group in study.with_auc if planned_rival(study, group) is not None]
     compared = study.with_auc if len(study.models) > 1 else planned
+    if any(group.out_of_fold is not None for group in compared):
+        yield tr("AUCs were compared within the folds by a paired test that counts the same covariance.")
+    if study.external is not None and not study.fitted:
+        yield tr("The external cohort was looked at once, after training.")
     for group in study.with_auc:
         if group.out_of_fold is None:
             yield _new_patients(group, group in compared)
-        elif group in compared:
-            yield tr("AUCs were compared within the folds by a paired test that counts the same covariance.")
     if any(group.testable for group in planned):
         yield tr(
             "One comparison was planned beforehand: with the {rival} as measured (two-sided, significant "

@@ -196,12 +196,13 @@ def _models(study: Study) -> Iterable[str]:
         yield _network(settings.network, settings.patch)
     yield tr(
         "The scores of each model were turned into probabilities by logistic calibration on out-of-fold "
-        "scores. Models were combined by {fusion}. The model to be judged, {model}, was fixed before "
-        "training.",
+        "scores. Models were combined by {fusion}.",
         fusion=tr(FUSIONS[settings.fusion.method]),
-        model=title(study.model.headline),
     )
-    yield instead_of_planned(study)
+    judged = tr(
+        "The model to be judged, {model}, was fixed before training.", model=title(study.model.headline)
+    )
+    yield instead_of_planned(study) or judged
 
 
 def _network(network, patch) -> str:
