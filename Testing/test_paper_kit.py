@@ -1,21 +1,28 @@
 """What a manuscript needs lies in one folder: figures, tables and methods that say what the run was."""
 
+import dataclasses
 import io
 import re
+import shutil
+import subprocess
 import zipfile
+from types import SimpleNamespace
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 from openpyxl import load_workbook
+from TACEResponseLib.messages.language import in_language, tr
 from TACEResponseLib.report import drawing as report_drawing
 from TACEResponseLib.report import write_training_report
 from TACEResponseLib.report.figures import draw_all
-from TACEResponseLib.report.latex import escaped, latex
+from TACEResponseLib.report.latex import PACKAGES, escaped, latex
 from TACEResponseLib.report.marks import on_curve
+from TACEResponseLib.report.methods import method_tables
 from TACEResponseLib.report.methods_text import methods_text
 from TACEResponseLib.report.odds_ratios import association_table, sensible_unit
-from TACEResponseLib.report.performance import auc_table
+from TACEResponseLib.report.patients import patient_tables
+from TACEResponseLib.report.performance import auc_table, performance_tables
 from TACEResponseLib.report.sources import SOURCES, bibliography, cited
 from TACEResponseLib.report.study import Study
 from TACEResponseLib.report.table import Table
@@ -176,6 +183,20 @@ def test_a_table_in_latex_is_escaped_and_repeats_its_head_on_every_page():
     assert lines.index(r"\endhead") > lines.index(r"\endfirsthead")
     assert r"log-sigma\_\allowbreak{}3\_\allowbreak{}Mean & 0.500 & $<$ 0.001 \\" in lines
     assert r"{[}50 \%] \& more{*} & $-$0.250 & 0.200 \\" in lines
+    wide_rows = [{"feature": "x" * 60, "share_of_elimination_folds": 0.5, "p": 0.2}]
+    broken = latex(Table("s2", "Table S2. Features: the final list", wide_rows))
+    assert r"\caption{Features: the final list (in the report: Table S2)}\label{tab:s2}\\" in broken
+    header = r"\begin{tabular}[b]{@{}r@{}}share of \\ elimination \\ folds\end{tabular}"
+    assert rf"feature & {header} & p \\" in broken.splitlines()
+    # The two others take 11 and 5 letters of 4.2 pt, and 3 pt stand on each side of a column.
+    assert r"p{0.99\dimexpr\linewidth-85pt\relax}rr}" in broken
+    estimate = {"auc_out_of_fold": 0.5, "auc_out_of_fold_ci_low": 0.4, "auc_out_of_fold_ci_high": 0.6}
+    assert r"AUC out of fold \\ (95~\%~CI)\end{tabular}" in latex(Table("auc", "AUC", [estimate]))
+    with in_language("zh"):
+        source = latex(Table("t", tr("Table 2. Area under the ROC curve"), rows))
+    assert r"\caption{ROC 曲线下面积（报告中的表 2）}" in source
+    names = {f"name_{n}": "CNN + logistic regression" for n in range(5)}
+    assert latex(Table("names", "Names", [names])).count("landscape}") == 2  # wide, though of five columns
     assert escaped("50 µm ± 2 ~") == r"50 $\mu$m $\pm$ 2 \textasciitilde{}"
     wide = latex(Table("wide", "Wide", [{f"column {n}": n for n in range(9)}]))
     assert wide.count("landscape}") == 2
@@ -194,10 +215,11 @@ def test_the_methods_say_what_this_run_was_and_cite_what_is_listed(trained, repo
         "3-fold cross-validation, stratified by response (1 repeat, seed 1)",
         "a support vector machine [@cortes1995]",
         "with the largest axial diameter as measured",
-        "The model to be judged, all models, was fixed before training.",
+        "Planned as headline model: CNN + random forest. In its place: all models. Not in this run: CNN.",
+        "same covariance. The external cohort was looked at once, after training. AUCs of the external",
     ):
         assert words in text, words
-    assert "CNN" not in text and "ComBat" not in text  # neither was used
+    assert "The CNN saw" not in text and "ComBat" not in text  # neither was used
     keys = cited(text)
     assert set(keys) < set(SOURCES)
     listed = (report / "paper" / "references.bib").read_text(encoding="utf-8")
@@ -260,8 +282,85 @@ def test_an_odds_ratio_that_tells_nothing_is_not_called_ok(trained, monkeypatch)
     assert {row["status"] for row in rows.values()} == {"imprecise"}
 
 
+def test_the_methods_describe_only_the_steps_and_tests_that_were_made(trained):
+    text = methods_text(Study.of_training(trained))
+    assert (
+        "Gradient boosting was planned and left out: it gave every patient of a fold the same score." in text
+    )
+    judged = "These were fitted without the fold that they were judged on: {}, calibration and threshold."
+    assert judged.format("selection, models, fusion") in text
+    assert "were compared by DeLong's paired test" in text and "exchange" not in text
+    assert "was fixed before training" not in text  # the planned one was not trained
+    fusion = dataclasses.replace(trained.model.settings.fusion, headline="all")
+    changes = {"harmonisation": "combat", "classifiers": "tuned", "fusion": fusion}
+    settings = dataclasses.replace(trained.model.settings, **changes)
+    model = dataclasses.replace(trained.model, settings=settings)
+    text = methods_text(Study.of_training(dataclasses.replace(trained, model=model)))
+    assert judged.format("harmonisation, selection, tuning, models, fusion") in text
+    assert "The model to be judged, all models, was fixed before training." in text
+
+
+@pytest.mark.parametrize(
+    ("responders", "said", "tested"),
+    [
+        (7, "were not compared by a test: fewer than 10 patients of a class", False),
+        (15, "were compared by an exchange of ranks [@bandos2005], since a class has fewer than 20", True),
+        (0, "The external cohort was looked at once, after training. The threshold is", False),
+    ],
+)
+def test_the_methods_of_few_patients_name_the_test_that_was_made(trained, responders, said, tested):
+    labels = trained.external.outcome.labels
+    external = trained.external.rows((labels == 0) | (np.cumsum(labels) <= responders))
+    text = methods_text(Study(trained.model, external, {}))
+    assert said in text
+    assert "DeLong" not in text
+    for words in ("One comparison was planned beforehand: with the largest axial diameter", "after Holm"):
+        assert (words in text) == tested
+
+
+def test_the_methods_name_the_second_outline_and_the_phases_that_the_table_knows(trained, monkeypatch):
+    monkeypatch.setattr("TACEResponseLib.report.methods_text.extracted_here", lambda study: True)
+    assert "AUTHORS: scanner, protocol and phase" in methods_text(Study.of_training(trained))
+    phases = ("arterial",) * 24 + ("portal venous",) * 15 + ("",)
+    table = dataclasses.replace(trained.external.table, phases=phases)
+    external = dataclasses.replace(trained.external, table=table)
+    chosen = {"patient_ids": table.patient_ids, "column": "mask_resident", "difference": None}
+    outlines = SimpleNamespace(**chosen, agreement="there")
+    text = methods_text(Study(trained.model, external, {}, outlines=outlines))
+    known = (
+        "Phase of the CT (patients): arterial (24), portal venous (15), not known (1). AUTHORS: scanner and"
+    )
+    assert known in text
+    assert (
+        "40 patients were measured a second time, with the outlines of the column mask_resident. The two "
+        "outlines were compared by: Dice coefficient, change of the probability, change of the side of the "
+        "cut-off, ICC of every feature [@mcgraw1996]."
+    ) in text
+
+
 def test_methods_of_a_validation_speak_of_no_training(trained):
     text = methods_text(Study(trained.model, trained.external, {}))
     assert "cross-validation" not in text
     assert "The external validation cohort held 40 patients" in text
     assert "training cohort" not in text
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="needs pdflatex")
+def test_every_table_fits_a_page_of_a4(trained, tmp_path):
+    names = [f"wavelet-HHL_glszm_SizeZoneNonUniformityNormalized_{n}" for n in range(3)]
+    shares = [f"share_of_{what}" for what in ("elimination_folds", "evaluation_folds", "bootstraps")]
+    rows = [{"feature": n, "rank": 1, "importance": 1.5, **dict.fromkeys(shares, 0.5)} for n in names]
+    parts = (performance_tables, patient_tables, method_tables)
+    tables = [table for part in parts for table in part(Study.of_training(trained))]
+    tables = [t for t in tables if t.name != "parameters"] + [Table("s2", "Table S2. Features", rows)]
+    texts = [text for text in map(latex, tables) if text]
+    page = "\\documentclass[a4paper]{article}\\usepackage[margin=25mm]{geometry}" + PACKAGES
+    page += "\n\\begin{document}\n" + "\\clearpage\n".join(texts) + "\\end{document}\n"
+    (tmp_path / "tables.tex").write_text(page, encoding="utf-8")
+    for _ in range(2):  # longtable knows its widths from the run before
+        done = subprocess.run(
+            ["pdflatex", "-interaction=nonstopmode", "tables.tex"], cwd=tmp_path, capture_output=True
+        )
+    log = done.stdout.decode("latin-1")
+    assert done.returncode == 0 and len(texts) > 15
+    assert [line for line in log.splitlines() if line.startswith(("Overfull", "!"))] == []

@@ -26,12 +26,14 @@ from TACEResponseLib.report import (
 from TACEResponseLib.report import drawing as report_drawing
 from TACEResponseLib.report import figures as report_figures
 from TACEResponseLib.report.added_value import added_value_tables
+from TACEResponseLib.report.baselines import baseline_tables
 from TACEResponseLib.report.centers import center_tables
 from TACEResponseLib.report.checklist_answers import BLANK, checklist_tables, facts
 from TACEResponseLib.report.checklists import CHECKLISTS, CLAIM, CLEAR, METRICS, PROBAST_AI, TRIPOD_AI
 from TACEResponseLib.report.curves import draw_roc
 from TACEResponseLib.report.drawing import Drawing
 from TACEResponseLib.report.figures import draw_all
+from TACEResponseLib.report.headline import headline
 from TACEResponseLib.report.methods import fold_table, method_tables, parameter_table
 from TACEResponseLib.report.odds_ratios import odds_ratio_tables
 from TACEResponseLib.report.patients import (
@@ -40,8 +42,9 @@ from TACEResponseLib.report.patients import (
     patient_tables,
     response_table,
     scores_table,
+    warnings_table,
 )
-from TACEResponseLib.report.performance import auc_table, headline, performance_tables
+from TACEResponseLib.report.performance import auc_table, performance_tables
 from TACEResponseLib.report.reader_ceiling import reader_tables
 from TACEResponseLib.report.sample_size import sample_size_tables
 from TACEResponseLib.report.study import Study
@@ -197,7 +200,7 @@ def files_of(folder) -> list[str]:
 def all_tables(study: Study) -> list[Table]:
     parts = (patient_tables, performance_tables, method_tables, checklist_tables)
     parts = (*parts, sample_size_tables, reader_tables, added_value_tables, subgroup_tables, center_tables)
-    parts = (*parts, odds_ratio_tables)
+    parts = (*parts, odds_ratio_tables, baseline_tables)
     return [table for part in parts for table in part(study)]
 
 
@@ -303,6 +306,48 @@ def test_the_first_sentence_says_whether_tumour_size_is_beaten(trained, quality,
     assert words in headline(Study.of_training(run))
 
 
+def test_both_aucs_of_the_first_sentence_are_those_that_its_difference_is_of(trained):
+    study = Study.of_training(trained)
+    number = r"[\d.]+|[+\N{MINUS SIGN}][\d.]+"
+    found = re.findall(rf"AUC ({number}) \(95.*?\(AUC ({number}), difference ({number}),", headline(study))
+    assert len(found) == 2  # out of fold, external
+    for group, texts in zip(study.scored, found, strict=True):
+        ours, theirs, difference = (float(text.replace("\N{MINUS SIGN}", "-")) for text in texts)
+        assert abs(ours - theirs - difference) < 0.00101
+        pair = group.difference("all", "largest axial diameter")
+        assert theirs == pytest.approx(group.auc("all").auc - pair.difference, abs=0.0005)
+    # Among all patients, as Table 2 says, size has another AUC than within the folds.
+    pooled = study.scored[0].auc("largest axial diameter").auc
+    assert f"AUC {pooled:.3f}, difference" not in headline(study)
+    assert f"AUC {pooled:.3f}, difference" in headline(study, in_card=True)
+    assert "compares all patients with each other" in auc_table(study).note
+
+
+def few_external(trained, responders: int = 7) -> Labelled:
+    """External patients with so few responders: enough for an AUC and too few for a test."""
+    labels = trained.external.outcome.labels
+    return trained.external.rows((labels == 0) | (np.cumsum(labels) <= responders))
+
+
+def test_size_is_stated_without_a_test_where_a_class_is_too_small_for_one(trained):
+    study = Study(trained.model, few_external(trained), {})
+    size, few = study.scored[0].auc("largest axial diameter").auc, "fewer than 10 patients of a class"
+    assert headline(study).endswith(
+        f"; largest axial diameter alone {size:.3f}, not compared by a test: {few}."
+    )
+    absent = {table.name: table.absent for table in performance_tables(study)}
+    assert absent["paired_differences"] == few
+    one_class = Study(trained.model, few_external(trained, responders=0), {})
+    absent = {table.name: table.absent for table in performance_tables(one_class)}
+    assert absent["paired_differences"].startswith("no group of patients holds responders and non-resp")
+
+
+def test_tables_of_a_part_of_the_patients_say_why_their_auc_is_not_that_of_table_2(trained):
+    tables = {table.name: table for table in all_tables(Study.of_training(trained))}
+    for name in ("clinical_scores", "subgroups", "auc_by_center"):
+        assert "Out of fold the AUC is not that of Table 2: it is of the first repeat" in tables[name].note
+
+
 def test_tumour_size_is_compared_as_measured_not_through_its_fits(trained):
     study = Study.of_training(trained)
     table = {r["model"]: r for r in auc_table(study).rows}
@@ -397,7 +442,7 @@ def test_every_part_that_is_absent_says_why(bare, tmp_path):
         "the table of the cohort holds no clinical column",
         "with no tumour size to compare with",
         "every patient was used",
-        "<strong>Deviations from the requested settings</strong>: none.",
+        "Planned as headline model: CNN + random forest. In its place: all models. Not in this run: CNN.",
         "one centre, or no column center",
     ):
         assert reason in page, reason
@@ -407,6 +452,17 @@ def test_every_part_that_is_absent_says_why(bare, tmp_path):
     missing = {f"{table.name}.csv" for table in tables if table.absent}
     assert missing and not missing & {p.name for p in folder.iterdir()}
     assert all(bool(drawing.figure) != bool(drawing.absent) for drawing in draw_all(study))
+
+
+def test_another_headline_than_the_planned_one_is_a_deviation(bare):
+    study = Study.of_training(bare)
+    (row,) = warnings_table(study).rows
+    planned = "Planned as headline model: CNN + random forest. In its place: all models. Not in this run"
+    assert row == {"patient_id": "", "warning": f"{planned}: CNN."}
+    fusion = dataclasses.replace(bare.model.settings.fusion, headline="all")
+    settings = dataclasses.replace(bare.model.settings, fusion=fusion)
+    as_planned = dataclasses.replace(study, model=dataclasses.replace(bare.model, settings=settings))
+    assert warnings_table(as_planned).absent == "none"
 
 
 def test_nan_and_none_never_reach_a_reader(trained, bare):

@@ -222,6 +222,13 @@ def test_a_feature_table_trains_a_bundle_that_loads_and_keeps_estimates_apart(tm
     printed = capsys.readouterr().out
     assert code == 0
     assert "Patient 0030: 20 of 20 features are empty. The patient was left out." in printed
+    report = tmp_path / "Modell ä-report"
+    assert printed.splitlines()[-3:] == [
+        f"Bundle: {out}",
+        f"Report: {report / 'report.html'}",
+        f"For a manuscript: {report / 'paper'}",
+    ]
+    assert (report / "report.html").is_file() and (report / "paper" / "methods.md").is_file()
     model = load_bundle(out)
     assert not model.demonstration
     assert len(model.training.patient_ids) == 78

@@ -80,7 +80,7 @@ def _cells(row: Row, table: Path) -> dict[str, str]:
     """The named columns of a row; paths of further masks from anywhere."""
     further = {name: str(file) for name, file in _further_masks(row, table).items()}
     if row.get("mask_reader2"):
-        further["mask_reader2"] = str(_located(row, table, "mask_reader2"))
+        further["mask_reader2"] = str(located(row, table, "mask_reader2"))
     return {name: text for name, text in row.items() if name} | further
 
 

@@ -70,7 +70,7 @@ def train(options: Namespace, progress: Reporting) -> int:
         *first_sentences([*trained.left_out.values(), *trained.warnings]),
         _performance_text(rows, trained.training.outcome.labels),
         tr("Bundle: {folder}", folder=bundle),
-        tr("Report: {file}", file=report),
+        *_where(report),
     ]
     say_done(
         progress, "\n".join(text), bundle=str(bundle), report=str(report), left_out=len(trained.left_out)
@@ -138,10 +138,21 @@ def evaluate(options: Namespace, progress: Reporting) -> int:
         *first_sentences([*left_out.values(), *unpaired.values()]),
         _performance_text(rows, external.outcome.labels),
         *([] if outlines is None else outline_sentences(outlines)),
-        tr("Report: {file}", file=report),
+        *_where(report),
     ]
     say_done(progress, "\n".join(text), report=str(report), left_out=len(left_out))
     return max(exit_code(left_out), exit_code(unpaired))
+
+
+def _where(report: Path) -> list[str]:
+    """Where the page of a report lies, and what a manuscript needs."""
+    from TACEResponseLib.report import PAGE
+    from TACEResponseLib.report.paper_kit import FOLDER
+
+    return [
+        tr("Report: {file}", file=report / PAGE),
+        tr("For a manuscript: {folder}", folder=report / FOLDER),
+    ]
 
 
 def first_sentences(problems: list[Problem]) -> list[str]:

@@ -23,6 +23,7 @@ from TACEResponseLib.statistics.crossvalidation import comparable_scores
 from TACEResponseLib.statistics.intervals import auc_newcombe
 from TACEResponseLib.statistics.small_classes import paired_comparison
 
+from .performance import PART_OF_PATIENTS
 from .study import Scored, Study, has_auc
 from .table import Table
 
@@ -34,7 +35,7 @@ NOTE = mark(
     "no fold is needed. Most were developed to predict survival. Patients: those with every item; "
     "a missing item makes a score NA and never counts as zero points. Model beside: AUC of the headline "
     "model on the same patients; p by a paired test, not adjusted for the number of scores. No AUC "
-    "where all patients are in one group. Sources: {sources}."
+    "where all patients are in one group. {part} Sources: {sources}."
 )
 
 
@@ -57,7 +58,7 @@ def baseline_table(study: Study) -> Table:
         "clinical_scores",
         tr("Clinical scores as baselines: AUC for response"),
         rows if known else [],
-        tr(NOTE, sources=sources),
+        tr(NOTE, sources=sources, part=tr(PART_OF_PATIENTS)),
         "" if known else tr("no patient has the values that a score needs"),
     )
 

@@ -15,8 +15,9 @@ from TACEResponseLib.statistics.discrimination import proportion
 from TACEResponseLib.statistics.intervals import AucInterval
 
 from .drawing import COLOURS, GREY, MARKERS, STYLES, WIDTH_IN, Drawing, canvas
+from .headline import ONE_CLASS
 from .marks import draw_patients, marks_on_curve
-from .performance import ONE_CLASS, TOO_FEW, bins
+from .performance import TOO_FEW, bins
 from .study import Scored, Study
 from .table import patients_text
 

@@ -3,14 +3,17 @@
 It says what the software did. What only the authors know is marked `AUTHORS` and stays for them.
 """
 
+from collections import Counter
 from collections.abc import Iterable
 
+from TACEResponseLib.answer.phases import phase_title
 from TACEResponseLib.messages.language import listed, mark, several, tr
 from TACEResponseLib.models.combination import title
 from TACEResponseLib.models.learners import LEARNERS
 
+from .headline import instead_of_planned
 from .methods import extracted_here, final_selection, versions
-from .performance import SIGNIFICANT
+from .methods_evaluation import evaluation
 from .study import Study
 
 BEGIN = mark(
@@ -36,7 +39,7 @@ def methods_text(study: Study) -> str:
         tr("Images and features"): _features(study),
         tr("Selection of features"): _selection(study),
         tr("Models"): _models(study),
-        tr("Evaluation"): _evaluation(study),
+        tr("Evaluation"): evaluation(study),
         tr("Sample size and stability"): _sample_size(study),
         tr("Software"): _software(study),
     }
@@ -87,7 +90,7 @@ def _features(study: Study) -> Iterable[str]:
         )
         return
     radiomics = study.model.settings.radiomics
-    yield tr("AUTHORS: scanner, protocol and phase of the CT; who outlined the tumours, and with what.")
+    yield _phases(study)
     if radiomics.resampled_spacing_mm is not None:
         grid = " x ".join(f"{mm:g}" for mm in radiomics.resampled_spacing_mm)
         yield tr(
@@ -102,6 +105,23 @@ def _features(study: Study) -> Iterable[str]:
         classes=listed(radiomics.features),
         levels=_levels(radiomics),
         images=listed(map(_image_type(radiomics), radiomics.image_types)),
+    )
+
+
+def _phases(study: Study) -> str:
+    """The phases of the CTs where scans or the cohort's table tell them, and what only the authors know."""
+    groups = (group for group in (study.training, study.external) if group is not None)
+    counts = Counter(phase for group in groups for phase in group.table.phases)
+    if not any(counts):
+        return tr("AUTHORS: scanner, protocol and phase of the CT; who outlined the tumours, and with what.")
+    phases = listed(
+        tr("{phase} ({n})", phase=phase_title(phase) if phase else tr("not known"), n=n)
+        for phase, n in counts.most_common()
+    )
+    return tr(
+        "Phase of the CT (patients): {phases}. AUTHORS: scanner and protocol of the CT; who outlined the "
+        "tumours, and with what.",
+        phases=phases,
     )
 
 
@@ -166,15 +186,23 @@ def _models(study: Study) -> Iterable[str]:
         yield tr("Models: {models}; those of features tuned by grid search on inner folds.", models=named)
     else:
         yield tr("Models: {models}; those of features with the defaults of R.", models=named)
+    for name in study.record.out_of_fold.uninformative if study.record is not None else ():
+        model = title(name)
+        yield tr(
+            "{model} was planned and left out: it gave every patient of a fold the same score.",
+            model=model[0].upper() + model[1:],
+        )
     if settings.network is not None and study.model.needs_picture:
         yield _network(settings.network, settings.patch)
     yield tr(
         "The scores of each model were turned into probabilities by logistic calibration on out-of-fold "
-        "scores. Models were combined by {fusion}. The model to be judged, {model}, was fixed before "
-        "training.",
+        "scores. Models were combined by {fusion}.",
         fusion=tr(FUSIONS[settings.fusion.method]),
-        model=title(study.model.headline),
     )
+    judged = tr(
+        "The model to be judged, {model}, was fixed before training.", model=title(study.model.headline)
+    )
+    yield instead_of_planned(study) or judged
 
 
 def _network(network, patch) -> str:
@@ -193,41 +221,6 @@ def _network(network, patch) -> str:
         batch=network.batch_size,
         epochs=network.epochs,
         share=100 * network.inner_validation,
-    )
-
-
-def _evaluation(study: Study) -> Iterable[str]:
-    settings = study.model.settings
-    if study.record is not None:
-        yield tr(
-            "Performance in the training cohort was estimated by {folds}-fold cross-validation, stratified "
-            "by response ({repeats}, seed {seed}). Harmonisation, selection, tuning, models, fusion, "
-            "calibration and threshold were fitted without the fold that they were judged on. Patients were "
-            "compared within a fold; the AUC is the mean over folds and repeats [@bates2024], its 95 % "
-            "confidence interval is Newcombe's [@newcombe2006] at the effective number of patients, which "
-            "counts the covariance of the folds.",
-            folds=settings.folds,
-            repeats=several(settings.repeats, "1 repeat", "{n} repeats"),
-            seed=settings.seed,
-        )
-    if study.external is not None and not study.fitted:
-        yield tr(
-            "The external cohort was looked at once, after training. AUCs have Newcombe's intervals "
-            "[@newcombe2006] and are compared by DeLong's paired test [@delong1988], with fewer than 20 "
-            "patients of a class by an exchange of ranks [@bandos2005]."
-        )
-    if study.rival is not None:
-        yield tr(
-            "One comparison was planned beforehand: with the {rival} as measured (two-sided, significant "
-            "below {level:g}). Other p-values were adjusted after Holm [@holm1979].",
-            rival=tr(study.rival),
-            level=SIGNIFICANT,
-        )
-    yield tr(
-        "The threshold is that of the largest Youden index [@youden1950] of the out-of-fold probabilities. "
-        "Proportions have Wilson's intervals [@wilson1927]. Calibration is described by slope, intercept and "
-        "Brier score [@brier1950], use by decision curves [@vickers2006]. AUTHORS: the reporting "
-        "guideline, for example TRIPOD+AI [@collins2024], which the report has filled in."
     )
 
 

@@ -34,7 +34,7 @@ def model_card(trained: "Trained", about: str = "") -> str:
     is known.
     """
     from . import evaluation_rows
-    from .performance import headline
+    from .headline import headline
     from .study import Study
 
     model, settings = trained.model, trained.model.settings
@@ -54,7 +54,7 @@ def model_card(trained: "Trained", about: str = "") -> str:
         "# Model card",
         "",
         *(f"{line.strip()}\n" for line in about.splitlines() if line.strip()),
-        headline(Study.of_training(trained)),
+        headline(Study.of_training(trained), in_card=True),
         "",
         "Answers: how likely is an objective response (mRECIST CR or PR) of hepatocellular carcinoma to "
         "the first transarterial chemoembolization, from a contrast CT before it and a tumour mask.",

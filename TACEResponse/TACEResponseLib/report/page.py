@@ -14,9 +14,9 @@ from TACEResponseLib.statistics.discrimination import AucDifference
 
 from .drawing import Drawing, before_colon
 from .fonts import lacking
+from .headline import against_size, headline
 from .pages import render_page
 from .paper_kit import FOLDER
-from .performance import against_size, headline
 from .rivals import named
 from .study import Study
 from .table import Table, interval_text, number_text, p_text, patients_text, signed

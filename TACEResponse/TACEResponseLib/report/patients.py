@@ -13,6 +13,7 @@ from TACEResponseLib.messages.language import listed, mark, tr
 from TACEResponseLib.statistics.associations import MOST_CATEGORIES, Comparison, table_one
 from TACEResponseLib.statistics.outcome import RESPONDER
 
+from .headline import instead_of_planned
 from .study import COHORTS, OUTCOMES, Scored, Study
 from .table import Table
 
@@ -133,6 +134,8 @@ def left_out_table(study: Study) -> Table:
 def warnings_table(study: Study) -> Table:
     """Where the training deviated from the settings, without costing a patient."""
     rows = [{"patient_id": problem.patient_id, "warning": str(problem)} for problem in study.warnings]
+    if another := instead_of_planned(study):
+        rows.insert(0, {"patient_id": "", "warning": another})
     caption = tr("Deviations from the requested settings")
     return Table("warnings", caption, rows, absent="" if rows else tr("none"))
 

@@ -8,29 +8,28 @@ from itertools import combinations
 import numpy as np
 
 from TACEResponseLib.messages.language import mark, tr
-from TACEResponseLib.models.combination import ALL, title
 from TACEResponseLib.statistics.associations import correlations
 from TACEResponseLib.statistics.calibration import calibration
 from TACEResponseLib.statistics.crossvalidation import auc_interval
 from TACEResponseLib.statistics.discrimination import AucDifference, Proportion, holm
 from TACEResponseLib.statistics.intervals import AucInterval, auc_newcombe
+from TACEResponseLib.statistics.small_classes import FEWEST_FOR_TEST
 
 from .columns import STATUSES
-from .rivals import named
+from .headline import ONE_CLASS, TOO_FEW_TO_TEST, against_size, planned_rival
 from .study import Scored, Study, has_auc
-from .table import Table, interval_text, p_text, patients_text, signed
+from .table import Table
 
 #: Patients that a bin of the calibration needs, and the most bins.
 PATIENTS_PER_BIN, MOST_BINS = 15, 10
-SIGNIFICANT = 0.05
-ONE_CLASS = mark("no group of patients holds responders and non-responders, at least five of each")
 TOO_FEW = mark("fewer than three patients, or one model")
+#: Of every table whose AUC out of fold is `Scored.auc` of a part of the patients.
+PART_OF_PATIENTS = mark(
+    "Out of fold the AUC is not that of Table 2: it is of the first repeat and of these patients alone, who "
+    "are compared across the folds by scores standardised within the fold; in Table 2 all patients are "
+    "compared within a fold, mean over the repeats."
+)
 NO_TRAINING = mark("the training is not part of a validation")
-VERDICTS = {
-    "open": mark("{figure}, not shown to beat {rival} alone ({compared})"),
-    "better": mark("{figure}, better than {rival} alone ({compared})"),
-    "worse": mark("{figure}, worse than {rival} alone ({compared})"),
-}
 
 
 def performance_tables(study: Study) -> tuple[Table, ...]:
@@ -59,7 +58,8 @@ def auc_table(study: Study) -> Table:
         "fold, mean over the repeats, and the interval counts the variance of training. External: interval "
         "after Newcombe. Optimism: by how much the AUC of the shipped model on its own training patients "
         "lies above the out-of-fold one. Measures of size are not fitted; a larger tumour counts as less "
-        "response."
+        "response. Their AUC here compares all patients with each other; the differences between models and "
+        "the first sentence of the report compare them within a fold, as the models."
     )
     absent = "" if rows else tr(ONE_CLASS)
     return Table("table_2_auc", tr("Table 2. Area under the ROC curve"), rows, note, absent)
@@ -100,7 +100,7 @@ def center_table(study: Study) -> Table:
         if center and has_auc(group.labels[chosen])
         for name in (*study.models, *group.rivals)
     ]
-    note = tr("A centre with fewer than five patients of a class has no AUC.")
+    note = f"{tr('A centre with fewer than five patients of a class has no AUC.')} {tr(PART_OF_PATIENTS)}"
     absent = "" if rows else tr("one centre, or no column center")
     return Table("auc_by_center", tr("Area under the ROC curve, centre by centre"), rows, note, absent)
 
@@ -209,8 +209,17 @@ def comparison_table(study: Study) -> Table:
             "an estimate is the one comparison planned beforehand. p (Holm): adjusted for all pairs of "
             "models of the same estimate. z is empty where a difference has no scatter."
         ),
-        "" if rows else tr("fewer than two models, or {reason}", reason=tr(ONE_CLASS)),
+        "" if rows else _no_comparison(study),
     )
+
+
+def _no_comparison(study: Study) -> str:
+    """Why no two models are compared."""
+    if not study.with_auc:
+        return tr(ONE_CLASS)
+    if len(study.models) < 2 and not any(planned_rival(study, group) for group in study.with_auc):
+        return tr("one model, and no tumour size to compare with")
+    return tr(TOO_FEW_TO_TEST, fewest=FEWEST_FOR_TEST)
 
 
 def _pair_row(group: Scored, pair: AucDifference, p_adjusted: float | None) -> dict:
@@ -285,49 +294,3 @@ def correlation_table(study: Study) -> Table:
         tr("Empty where a model gives every patient the same probability."),
         "" if rows else tr(TOO_FEW),
     )
-
-
-def against_size(study: Study, group: Scored) -> AucDifference | None:
-    """The headline model against tumour size as measured, the one comparison planned beforehand."""
-    if study.rival not in group.rivals or study.model.headline == "size":
-        return None
-    return group.difference(study.model.headline, study.rival)
-
-
-def headline(study: Study) -> str:
-    """One sentence: how good the headline model is, and whether it beats tumour size alone."""
-    if not study.with_auc:
-        return tr("No AUC can be given: {reason}.", reason=tr(ONE_CLASS))
-    parts = [_verdict(study, group, _figure(study, group)) for group in study.with_auc]
-    if study.record is not None and study.no_external:
-        parts.append(tr("external: none, {reason}", reason=study.no_external))
-    name = tr("all models together") if study.model.headline == ALL else title(study.model.headline)
-    return tr("{model}: {figures}.", model=name[0].upper() + name[1:], figures=tr("; ").join(parts))
-
-
-def _figure(study: Study, group: Scored) -> str:
-    auc = group.auc(study.model.headline)
-    return tr(
-        "{estimate} AUC {auc:.3f} ({interval}, {patients})",
-        estimate=group.title,
-        auc=auc.auc,
-        interval=interval_text(auc),
-        patients=patients_text(len(group.labels), auc.responders),
-    )
-
-
-def _verdict(study: Study, group: Scored, figure: str) -> str:
-    """The figure with what the planned comparison says."""
-    pair = against_size(study, group)
-    if pair is None:
-        alone = study.model.headline == "size"
-        return figure if alone else tr("{figure}, with no tumour size to compare with", figure=figure)
-    beats = VERDICTS["open" if pair.p >= SIGNIFICANT else "better" if pair.difference > 0 else "worse"]
-    p = p_text(pair.p)
-    compared = tr(
-        "AUC {auc:.3f}, difference {difference}, paired test p {p}",
-        auc=group.auc(study.rival).auc,
-        difference=signed(pair.difference),
-        p=p if p.startswith("<") else f"= {p}",
-    )
-    return tr(beats, figure=figure, rival=named(study.rival), compared=compared)

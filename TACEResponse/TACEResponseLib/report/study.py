@@ -34,7 +34,7 @@ from TACEResponseLib.statistics.discrimination import (
 )
 from TACEResponseLib.statistics.intervals import FEWEST_FOR_AUC, AucInterval, auc_newcombe
 from TACEResponseLib.statistics.outcome import NON_RESPONDER, OBJECTIVE_RESPONSE, RESPONDER
-from TACEResponseLib.statistics.small_classes import paired_comparison
+from TACEResponseLib.statistics.small_classes import FEWEST_FOR_TEST, paired_comparison
 
 from .rivals import rivals
 
@@ -160,6 +160,15 @@ class Scored:
         bounds = (found.difference, found.ci_low, found.ci_high, found.z, found.p, found.p)
         return AucDifference(first, second, *bounds)
 
+    def compared_auc(self, name: str) -> float:
+        """The AUC that `difference` compares: out of fold that within the folds, of a rival too."""
+        return self.auc(name).auc if self.out_of_fold is None else self._within(name).auc
+
+    @property
+    def testable(self) -> bool:
+        """Whether there are enough patients of each class for a test that compares two AUCs."""
+        return self.out_of_fold is not None or fewest_of_a_class(self.labels) >= FEWEST_FOR_TEST
+
     def operating(self, name: str, threshold: float, chosen: np.ndarray | None = None) -> Operating:
         """Sensitivity and the like of a model at the threshold that training fixed; chosen: as for `auc`.
 
@@ -188,7 +197,12 @@ class Scored:
 
 def has_auc(labels: np.ndarray) -> bool:
     """Whether labels (n,) hold enough patients of each class for an AUC with its interval."""
-    return bool(np.bincount(labels.astype(int), minlength=2).min() >= FEWEST_FOR_AUC)
+    return fewest_of_a_class(labels) >= FEWEST_FOR_AUC
+
+
+def fewest_of_a_class(labels: np.ndarray) -> int:
+    """Patients of the smaller class of labels (n,)."""
+    return int(np.bincount(labels.astype(int), minlength=2).min())
 
 
 @dataclass(frozen=True)

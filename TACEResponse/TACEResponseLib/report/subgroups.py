@@ -10,6 +10,7 @@ from TACEResponseLib.statistics.intervals import FEWEST_FOR_AUC, AucInterval
 from TACEResponseLib.statistics.subgroups import MISSING, Subgroup, subgroup_performance
 
 from .added_value import ages
+from .performance import PART_OF_PATIENTS
 from .study import Scored, Study
 from .table import Table
 
@@ -34,7 +35,7 @@ NOTE = mark(
     "seen the patient, intervals of the AUC count the variance of training. Groups are small, and of several "
     "one is the best by chance: the figures describe, they do not test. A group with fewer than "
     "{fewest} responders or others is named without any figure. A centre out of fold was also "
-    "among the patients trained on; another hospital is the table of centres held out."
+    "among the patients trained on; another hospital is the table of centres held out. {part}"
 )
 
 
@@ -42,7 +43,8 @@ def subgroup_tables(study: Study) -> tuple[Table, ...]:
     """The tables of this room, in the order of the page."""
     rows = [row for group in study.with_auc for row in _rows(study, group)]
     absent = "" if rows else tr("the table parts the patients by nothing")
-    return (Table("subgroups", tr(CAPTION), rows, tr(NOTE, fewest=FEWEST_FOR_AUC), absent),)
+    note = tr(NOTE, fewest=FEWEST_FOR_AUC, part=tr(PART_OF_PATIENTS))
+    return (Table("subgroups", tr(CAPTION), rows, note, absent),)
 
 
 def variables(table: PatientTable) -> dict[str, tuple[list[str], tuple[str, ...]]]:
