@@ -64,7 +64,7 @@ class TACEResponseTrainingParameterNode:
     cohort: str = ""
     output: str = ""
     preset: Annotated[str, Choice(PRESETS)] = PRESETS[0]
-    folds: Annotated[int, WithinRange(2, 50)] = 5
+    folds: Annotated[int, WithinRange(3, 50)] = 5
     seed: Annotated[int, WithinRange(0, 2147483647)] = 1
     cnn: bool = True
     repeats: Annotated[int, WithinRange(1, 100)] = 1
@@ -117,13 +117,13 @@ class TACEResponseTrainingLogic(ScriptedLoadableModuleLogic):
         """The parameter node of the scene, typed."""
         return TACEResponseTrainingParameterNode(super().getParameterNode())
 
-    def checkArguments(self, cohort):
-        """Command line of the preflight; InputError when there is no such cohort."""
+    def checkArguments(self, cohort, folds=5):
+        """Command line of the preflight; InputError when there is no such cohort. folds: of the training."""
         from TACEResponseLib.messages.errors import InputError
 
         if not cohort or not Path(cohort).exists():
             raise InputError(_("there is no such cohort"), field="cohort", received=str(cohort))
-        return ["check", "--cohort", str(cohort)]
+        return ["check", "--cohort", str(cohort), "--folds", str(folds)]
 
     def prepare(
         self,

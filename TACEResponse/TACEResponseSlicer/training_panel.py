@@ -109,7 +109,7 @@ class TrainingPanel(Panel):
         self.cohort.clear()
         self.ui.cohortPathEdit.addCurrentPathToHistory()
         with self.errorsShown(_("The cohort was not checked.")):
-            arguments = self.logic.checkArguments(self._parameterNode.cohort)
+            arguments = self.logic.checkArguments(self._parameterNode.cohort, self._parameterNode.folds)
             self._start(arguments, _("The cohort was not checked."), self.cohort.show)
 
     def onTrain(self, _checked=False):

@@ -14,7 +14,7 @@ from TACEResponseLib.statistics.discrimination import AucDifference
 
 from .drawing import Drawing, before_colon
 from .fonts import lacking
-from .headline import against_size, headline
+from .headline import against_size, headline, instead_of_planned
 from .pages import render_page
 from .paper_kit import FOLDER
 from .rivals import named
@@ -46,7 +46,7 @@ def render(
         study=study,
         heading=tr("Training report") if study.record else tr("External validation report"),
         headline=headline(study),
-        best=title(study.model.headline),
+        judged=instead_of_planned(study) or _judged(study),
         rival=named(study.rival) if study.rival else tr("unknown here"),
         tiles=_tiles(study),
         matrices=_matrices(study),
@@ -70,6 +70,12 @@ def render(
         software=f"TACEResponse {__version__}",
         bundle=study.manifest.id if study.manifest else study.model.identity,
     )
+
+
+def _judged(study: Study) -> str:
+    """When it was decided which model is judged."""
+    best = title(study.model.headline)
+    return tr("The headline model ({best}) was fixed before training.", best=best)
 
 
 def _view(table: Table, rows: Sequence[dict]) -> dict:
