@@ -228,32 +228,7 @@ def test_phantom_says_how_many_are_for_training_and_how_many_are_held_out(tmp_pa
     assert "half of it is held out" in " ".join(capsys.readouterr().out.split())
 
 
-# Bad cells and missing files
-
-
-def test_missing_files_are_listed_together_with_bad_cells(folder, capsys):
-    rows = [
-        ("A", "ct.nrrd", "mask.nrrd", "", "yes"),
-        ("B", "ct.nrrd", "gone.nrrd", "", "1"),
-        ("C", "gone/ct", "mask.nrrd", "lost.nrrd", "no"),
-        ("D", "ct.nrrd", "", "", "1"),
-        ("E", "ct.nrrd", "mask.nrrd", "", "0"),
-    ]
-    write_cohort(folder, rows, header="patient_id,image,mask,mask_program,label")
-    assert main(["check", "--cohort", str(folder), "--out", str(folder / "out")]) == 2
-    said = capsys.readouterr().err.strip().splitlines()
-    assert said[0] == "cohort.csv: the table has 6 faults. Correct each of them."
-    assert [line.partition(". ")[0] for line in said[1:4]] == [
-        "Patient A, cohort.csv: row 2, column label is not a label",
-        "Patient C, cohort.csv: row 4, column label is not a label",
-        "Patient D, cohort.csv: row 5, column mask is empty",
-    ]
-    assert said[4:] == [
-        f"Patient B, cohort.csv: row 3, column mask: mask not found: {folder / 'gone.nrrd'}. Check the path.",
-        f"Patient C, cohort.csv: row 4, column image: image not found: {folder / 'gone/ct'}. Check the path.",
-        f"Patient C, cohort.csv: row 4, column mask_program: mask not found: {folder / 'lost.nrrd'}. "
-        "Check the path.",
-    ]
+# Missing files
 
 
 def test_a_table_whose_only_fault_is_a_missing_file_still_has_a_page_with_every_patient(folder, capsys):

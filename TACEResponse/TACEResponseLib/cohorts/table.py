@@ -20,7 +20,7 @@ from TACEResponseLib.statistics.outcome import OBJECTIVE_RESPONSE
 from TACEResponseLib.storage import shown_text
 
 from .outlines import FURTHER, outline_of
-from .places import located, missing_files
+from .places import located
 from .readings import RESPONSES, is_reading, label_of, readings_of, require_readers, responder_label
 
 __all__ = ["RESPONSES", "Cohort", "Patient", "is_own_column", "read_cohort", "read_table", "responder_label"]
@@ -201,8 +201,6 @@ def read_cohort(path: Path, *, encoding: str | None = None) -> Cohort:
         faults += found
         patients.append(patient)
     if faults:
-        for row in rows:
-            faults += missing_files(row, path, (*FILES, *_further_columns(row)))
         raise TableError.listing(faults, path.name)
     if not rows:
         raise TableError(tr("the table has no patients"), file=path.name, expected=tr("a row a patient"))

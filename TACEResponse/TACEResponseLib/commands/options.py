@@ -147,7 +147,7 @@ def _add_check(command: Command) -> None:
     add_jobs(add)
     add = check.add_argument_group(tr("training that is planned")).add_argument
     add_preset(add)
-    text = tr("Number of cross-validation folds, 3 to 50 (default: {default}).", default=PAPER.folds)
+    text = tr("Number of cross-validation folds, 3 to 50 (default: %(default)s).")
     add("--folds", type=int, default=PAPER.folds, help=text)
 
 
