@@ -8,10 +8,8 @@ from TACEResponseLib.messages.errors import InputError, TableError
 from TACEResponseLib.messages.language import tr
 from TACEResponseLib.readers.tables import Row, read_table
 
-from .places import located
+from .places import located, table_in
 from .table import _from_folders, _further_masks
-
-TABLES = ("cohort.csv", "cohort.xlsx")
 
 
 @dataclass(frozen=True)
@@ -40,8 +38,8 @@ def read_images(path: Path, *, encoding: str | None = None) -> tuple[PatientImag
             tr("there is no such cohort"), field="cohort", received=str(path), remedy=tr("check the path")
         )
     if path.is_dir():
-        tables = [path / name for name in TABLES if (path / name).exists()]
-        if not tables:
+        table = table_in(path)
+        if table is None:
             patients = _from_folders(path).patients
             return tuple(
                 PatientImage(
@@ -52,15 +50,7 @@ def read_images(path: Path, *, encoding: str | None = None) -> tuple[PatientImag
                 )
                 for p in patients
             )
-        if len(tables) > 1:
-            raise TableError(
-                tr("the folder holds two tables of the cohort"),
-                file=path.name,
-                expected=tr("cohort.csv or cohort.xlsx"),
-                received=tr("both"),
-                remedy=tr("name the one that counts, or remove the other"),
-            )
-        path = tables[0]
+        path = table
     rows = read_table(path, required=("patient_id", "image"), encoding=encoding)
     if not rows:
         raise TableError(tr("the table has no patients"), file=path.name, expected=tr("a row a patient"))

@@ -20,7 +20,7 @@ from TACEResponseLib.statistics.outcome import OBJECTIVE_RESPONSE
 from TACEResponseLib.storage import shown_text
 
 from .outlines import FURTHER, outline_of
-from .places import located
+from .places import located, table_in
 from .readings import RESPONSES, is_reading, label_of, readings_of, require_readers, responder_label
 
 __all__ = ["RESPONSES", "Cohort", "Patient", "is_own_column", "read_cohort", "read_table", "responder_label"]
@@ -182,18 +182,10 @@ def read_cohort(path: Path, *, encoding: str | None = None) -> Cohort:
             tr("there is no such cohort"), field="cohort", received=str(path), remedy=tr("check the path")
         )
     if path.is_dir():
-        tables = [path / name for name in ("cohort.csv", "cohort.xlsx") if (path / name).exists()]
-        if not tables:
+        table = table_in(path)
+        if table is None:
             return _from_folders(path)
-        if len(tables) > 1:
-            raise TableError(
-                tr("the folder holds two tables of the cohort"),
-                file=path.name,
-                expected=tr("cohort.csv or cohort.xlsx"),
-                received=tr("both"),
-                remedy=tr("name the one that counts, or remove the other"),
-            )
-        path = tables[0]
+        path = table
     rows, faults = read_rows(path, required=("patient_id", "image", "mask"), encoding=encoding)
     patients = []
     for row in rows:
